@@ -1,0 +1,74 @@
+"""The one place where volumes meet SimpleITK: KJI becomes IJK and LPS becomes RAS here and nowhere else.
+
+(The scene bridge has the other such file, for MRML.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.timeline.volume import FloatArray, Geometry, Volume
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def geometry_of(image: sitk.Image) -> Geometry:
+    """Geometry of a three-dimensional SimpleITK image.
+
+    Raises:
+        GeometryError: If its matrix is singular or sheared.
+    """
+    ijk_to_lps = np.eye(4)
+    ijk_to_lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    ijk_to_lps[:3, 3] = image.GetOrigin()
+    return Geometry(shape=image.GetSize(), ijk_to_ras=LPS_FROM_RAS @ ijk_to_lps)
+
+
+def volume_from_sitk(image: sitk.Image) -> Volume:
+    """Voxels and geometry of a three-dimensional SimpleITK image; the voxels are copied."""
+    return Volume(voxels=sitk.GetArrayFromImage(image).transpose(2, 1, 0), geometry=geometry_of(image))
+
+
+def sitk_from_volume(volume: Volume) -> sitk.Image:
+    """SimpleITK image with the volume's voxels (copied) and geometry."""
+    voxels = volume.voxels.astype(np.uint8) if volume.voxels.dtype == bool else volume.voxels
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
+    set_geometry(image, volume.geometry)
+    return image
+
+
+def set_geometry(image: sitk.Image, geometry: Geometry) -> None:
+    """Give a SimpleITK image (or any object with its three setters) a geometry's origin, spacing and direction."""
+    ijk_to_lps = LPS_FROM_RAS @ geometry.ijk_to_ras
+    image.SetOrigin(ijk_to_lps[:3, 3].tolist())
+    image.SetSpacing(geometry.spacing_mm.tolist())
+    image.SetDirection((ijk_to_lps[:3, :3] / geometry.spacing_mm).ravel().tolist())
+
+
+def lps_from_ras_transform(ras_matrix: FloatArray) -> sitk.AffineTransform:
+    """SimpleITK transform that moves LPS points as the (4, 4) matrix moves RAS points."""
+    lps_matrix = LPS_FROM_RAS @ ras_matrix @ LPS_FROM_RAS
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(lps_matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(lps_matrix[:3, 3].tolist())
+    return transform
+
+
+def ras_matrix_of(transform: sitk.Transform) -> FloatArray:
+    """(4, 4) RAS matrix of an affine or rigid SimpleITK transform, its centre of rotation accounted for."""
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    columns = [np.array(transform.TransformPoint(tuple(axis))) - origin for axis in np.eye(3)]
+    lps_matrix = np.eye(4)
+    lps_matrix[:3, :3] = np.stack(columns, axis=1)
+    lps_matrix[:3, 3] = origin
+    return LPS_FROM_RAS @ lps_matrix @ LPS_FROM_RAS
+
+
+def write_nifti(volume: Volume, path: Path) -> None:
+    """Write a volume as NIfTI, qform and sform alike; the file appears whole or not at all."""
+    with written_whole(path) as temporary:
+        sitk.WriteImage(sitk_from_volume(volume), str(temporary), useCompression=True)
