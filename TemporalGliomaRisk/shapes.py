@@ -12,7 +12,9 @@ class HasShape(Protocol):
     """Anything with a shape: a numpy array, a torch tensor."""
 
     @property
-    def shape(self) -> Sequence[int]: ...
+    def shape(self) -> Sequence[int]:
+        """Length along every axis."""
+        ...
 
 
 def check_shape(array: HasShape, name: str, axes: Sequence[str | int]) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""Volume to features, visits to history. Sees tensors and days, never files or nodes."""

@@ -1,0 +1,1 @@
+"""One grid, one intensity scale: each visit brought onto the first, with the way back kept."""

@@ -1,0 +1,1 @@
+"""What a reader is given: tables, plots, HTML, the audit record."""

@@ -1,0 +1,1 @@
+"""Synthetic longitudinal cohorts with known truth."""

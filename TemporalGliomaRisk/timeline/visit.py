@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +96,7 @@ class Timeline:
         days = [visit.days_since_first for visit in self.visits]
         if days[0] != 0:
             raise TimelineError(f"The first visit must be on day 0 of the timeline, got day {days[0]}.")
-        for number, (earlier, later) in enumerate(zip(days, days[1:]), start=2):
+        for number, (earlier, later) in enumerate(itertools.pairwise(days), start=2):
             if later <= earlier:
                 raise TimelineError(
                     f"Visit {number} is on day {later}, not after visit {number - 1} (day {earlier}). "

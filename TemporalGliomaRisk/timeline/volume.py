@@ -54,7 +54,7 @@ class Geometry:
     @cached_property
     def spacing_mm(self) -> FloatArray:
         """(3,), distance between neighbouring voxel centres along i, j and k."""
-        return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        return np.asarray(np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0))
 
     @cached_property
     def ras_to_ijk(self) -> FloatArray:
@@ -69,7 +69,7 @@ class Geometry:
     @property
     def extent_mm(self) -> FloatArray:
         """(3,), length of the field of view along i, j and k, voxel edges included."""
-        return self.spacing_mm * np.array(self.shape)
+        return np.asarray(self.spacing_mm * np.array(self.shape))
 
     def to_ras(self, ijk: npt.ArrayLike) -> FloatArray:
         """(..., 3) voxel indices, fractions allowed, to (..., 3) RAS millimetres."""
