@@ -1,1 +1,196 @@
-"""The command line, a file a command."""
+"""The command line, a file a command.
+
+Each file offers ``add_arguments(parser)`` and ``run(arguments) -> int``; the first line of its docstring is its help.
+A file is imported only when its command is asked for, so ``--help`` and ``--version`` cost no heavy import.
+
+Exit status: 0 done, 2 bad input or usage, 1 our own failure, 130 cancelled (by Ctrl-C or by SIGTERM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import NoReturn, Protocol, cast
+
+import TemporalGliomaRisk
+from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError
+
+PROGRAM = "temporal-glioma-risk"
+
+ABOUT = (
+    "Risk that a child's treated glioma recurs within a year, at every visit of a series of MRI, and where it comes "
+    f"from. {TemporalGliomaRisk.RESEARCH_USE_ONLY}"
+)
+
+DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
+
+COMMANDS: Mapping[str, str] = {
+    "check": "Look at a timeline without running a model: what was scanned, when, and what is wrong with it.",
+    "predict": "Risk and a heatmap for every visit of one patient's timeline.",
+    "simulate": "Make a cohort of synthetic patients with known truth.",
+    "pretrain": "Teach the encoder, without risk labels, what changes between visits and in which order.",
+    "finetune": "Train the risk heads on whole timelines.",
+    "calibrate": "Fit the calibration constants of a trained model on validation patients.",
+    "evaluate": "Score a model on a cohort it never saw.",
+}
+"""Command -> its help, in the order of ``--help``. A test compares this with the files and their docstrings."""
+
+
+class Command(Protocol):
+    """What a command's file offers."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do the work and give the exit status."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose usage errors are one line, as every other error of ours is."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2 and one line that names the help to read."""
+        self.exit(BAD_INPUT, f"{PROGRAM}: {_one_line(message)} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if None.
+
+    Returns:
+        The exit status: 0, 1, 2 or 130.
+    """
+    arguments_given = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments_given
+    try:
+        with _terminate_as_interrupt():
+            return _run_command(arguments_given)
+    except SystemExit as exit_request:
+        return _status_of(exit_request)
+    except (KeyboardInterrupt, Cancelled) as error:
+        return _fail("cancelled.", CANCELLED, error, debug)
+    except InputError as error:
+        return _fail(str(error), BAD_INPUT, error, debug)
+    except BrokenPipeError:
+        # The reader of our output (`... | head`) went away; Python would complain once more while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # noqa: BLE001  the last place where a failure can become one sentence
+        return _fail(_sentence_for(error), FAILED, error, debug)
+
+
+def _run_command(arguments_given: list[str]) -> int:
+    chosen = next((word for word in arguments_given if not word.startswith("-")), None)
+    command = _load(chosen) if chosen in COMMANDS else None
+    arguments = _parser(chosen, command).parse_args(arguments_given)
+    if command is None:  # pragma: no cover  argparse has refused every other word already
+        raise InputError(f"no such command: {chosen}")
+    return command.run(arguments)
+
+
+def _load(name: str | None) -> Command:
+    module: ModuleType = importlib.import_module(f"TemporalGliomaRisk.commands.{name}")
+    return cast(Command, module)
+
+
+def _parser(chosen: str | None, command: Command | None) -> OneLineParser:
+    """The parser of the whole program; only the chosen command's arguments are declared."""
+    parser = OneLineParser(prog=PROGRAM, description=ABOUT, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {TemporalGliomaRisk.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a failure")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, title="commands")
+    for name, help_line in COMMANDS.items():
+        if name != chosen or command is None:
+            commands.add_parser(name, help=help_line)
+            continue
+        subparser = commands.add_parser(
+            name,
+            help=help_line,
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(subparser)
+        subparser.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of a failure"
+        )
+    return parser
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """While inside, SIGTERM raises KeyboardInterrupt, so that every ``finally`` runs and half-written files go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _status_of(exit_request: SystemExit) -> int:
+    if exit_request.code is None:
+        return DONE
+    if isinstance(exit_request.code, int):
+        return exit_request.code
+    sys.stderr.write(f"{PROGRAM}: {_one_line(str(exit_request.code))}\n")
+    return FAILED
+
+
+def _fail(sentence: str, status: int, error: BaseException, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    sys.stderr.write(f"{PROGRAM}: {_one_line(sentence)}\n")
+    return status
+
+
+def _sentence_for(error: Exception) -> str:
+    """One sentence for a failure nobody foresaw.
+
+    A foreign exception's own text stays out unless ``--debug`` asks for it: it may hold a path, and so a name.
+    """
+    if isinstance(error, GliomaRiskError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("TemporalGliomaRisk"):
+        return f"the Python package {error.name!r} is needed here and not installed; install it, or this package anew."
+    what = type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{what} ({error.strerror})"
+    return f"stopped by an unexpected {what}{_place_of(error)}; run again with --debug for the traceback."
+
+
+def _place_of(error: Exception) -> str:
+    """Where in this package the failure began, as ' in pipeline.py, line 40'; empty if nowhere in it."""
+    package = Path(TemporalGliomaRisk.__file__).parent
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if package in Path(frame.filename).parents and Path(frame.filename) != Path(__file__)
+    ]
+    if not own:
+        return ""
+    return f" in {Path(own[-1].filename).relative_to(package).as_posix()}, line {own[-1].lineno}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
