@@ -1,0 +1,124 @@
+"""Where the brain is: a stripped volume says so itself, a mask may be given, or the template's is registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from TemporalGliomaRisk.errors import BrainMaskError
+from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
+
+SMALLEST_BRAIN_ML = 300.0
+LARGEST_BRAIN_ML = 2200.0
+LEAST_BACKGROUND_OF_FACES = 0.5
+LARGEST_CUT_CM2 = 60.0
+ONE_PIECE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """The constant outside a volume's content.
+
+    Args:
+        value: The commonest value on the six faces of the field of view.
+        share_of_faces: How much of the faces it fills.
+        share: How much of the whole it fills.
+    """
+
+    value: float
+    share_of_faces: float
+    share: float
+
+
+def background_of(volume: Volume) -> Background:
+    """The commonest value on the faces of the field of view, and how much it fills."""
+    voxels = volume.voxels
+    faces = np.concatenate([np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
+    values, counts = np.unique(faces, return_counts=True)
+    value = values[counts.argmax()]
+    share = float(np.mean(voxels == value))
+    return Background(value=float(value), share_of_faces=float(counts.max() / faces.size), share=share)
+
+
+def stripped_mask(volume: Volume, background: Background) -> BoolArray | None:
+    """The brain of a volume that is stripped already, or None.
+
+    The rule: the voxels that differ from the background's exact value, holes filled, (1) hold 300 to 2200 mL, a head
+    with scalp and neck holds more; (2) meet the faces of the field of view in less than 60 cm2 in all, a head is
+    always cut at the neck; and (3) the background fills at least half of the faces. It works for any constant
+    background (0, -1024, a minimum), since only equality counts.
+
+    Args:
+        volume: Canonical axes (``grid.canonical``).
+        background: From :func:`background_of`.
+
+    Returns:
+        (I, J, K), or None when the volume is not stripped.
+    """
+    if background.share_of_faces < LEAST_BACKGROUND_OF_FACES:
+        return None
+    content = volume.voxels != np.asarray(background.value, dtype=volume.voxels.dtype)
+    voxel_mL = volume.geometry.voxel_mL
+    if not SMALLEST_BRAIN_ML / 2 <= float(content.sum()) * voxel_mL <= LARGEST_BRAIN_ML:
+        return None
+    if cut_area_cm2(content, volume.geometry) > LARGEST_CUT_CM2:
+        return None
+    filled = fill_holes_by_slices(content)
+    if not SMALLEST_BRAIN_ML <= float(filled.sum()) * voxel_mL <= LARGEST_BRAIN_ML:
+        return None
+    return filled
+
+
+def fill_holes_by_slices(mask: BoolArray) -> BoolArray:
+    """Fill what each axial slice encloses: dark ventricles and cavities of a stripped brain are brain."""
+    filled = mask.copy()
+    for k in np.flatnonzero(mask.any(axis=(0, 1))):
+        filled[:, :, k] = ndimage.binary_fill_holes(mask[:, :, k])
+    return filled
+
+
+def cut_area_cm2(mask: BoolArray, geometry: Geometry) -> float:
+    """Area in which a mask meets the faces of the field of view."""
+    area = 0.0
+    for axis in range(3):
+        others = [float(geometry.spacing_mm[other]) for other in range(3) if other != axis]
+        touching = int(np.take(mask, 0, axis=axis).sum()) + int(np.take(mask, -1, axis=axis).sum())
+        area += touching * others[0] * others[1] / 100.0
+    return area
+
+
+def check_plausible(mask: BoolArray, geometry: Geometry, *, origin: str) -> None:
+    """Refuse a mask that is no whole brain.
+
+    Args:
+        mask: (I, J, K).
+        geometry: Its grid.
+        origin: How the mask came to be, for the message ("given", "found by the template").
+
+    Raises:
+        BrainMaskError: If it holds less than 300 or more than 2200 mL (a newborn's brain has some 350 mL), less than
+            95 % of it is one piece, or it meets the faces of the field of view in more than 60 cm2.
+    """
+    what_to_do = "Give the first visit's brain mask with --mask FILE, or use the whole field of view with --mask none."
+    volume_mL = float(mask.sum()) * geometry.voxel_mL
+    if not SMALLEST_BRAIN_ML <= volume_mL <= LARGEST_BRAIN_ML:
+        raise BrainMaskError(
+            f"The brain mask {origin} holds {volume_mL:.0f} mL; a brain holds {SMALLEST_BRAIN_ML:.0f} to "
+            f"{LARGEST_BRAIN_ML:.0f} mL. {what_to_do}"
+        )
+    labels, pieces = ndimage.label(mask)
+    if pieces > 1:
+        largest = float(np.bincount(labels.ravel())[1:].max()) / float(mask.sum())
+        if largest < ONE_PIECE:
+            raise BrainMaskError(
+                f"The brain mask {origin} is in {pieces} pieces, the largest with {100 * largest:.0f} % of it; "
+                f"at least {100 * ONE_PIECE:.0f} % must be one piece. {what_to_do}"
+            )
+    cut = cut_area_cm2(mask, geometry)
+    if cut > LARGEST_CUT_CM2:
+        raise BrainMaskError(
+            f"The brain mask {origin} is cut by the edge of the field of view over {cut:.0f} cm2; at most "
+            f"{LARGEST_CUT_CM2:.0f} cm2 are accepted. {what_to_do}"
+        )

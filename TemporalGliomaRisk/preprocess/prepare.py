@@ -1,0 +1,238 @@
+"""A visit from its files to the model grid: the order of the steps, on one screen each for the first and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from TemporalGliomaRisk.config import to_json
+from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.preprocess.brain_mask import check_plausible
+from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.preprocess.grid import canonical, grid_around, resample
+from TemporalGliomaRisk.preprocess.intensity import (
+    block_means,
+    fit_bias,
+    fit_harmonisation,
+    robust_scale,
+    scaled,
+)
+from TemporalGliomaRisk.preprocess.keys import combined_key, volume_key
+from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, on_grid
+from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
+from TemporalGliomaRisk.preprocess.reference import reference_sequence
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Visit
+from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
+
+LARGEST_LOG_BIAS = 1.5
+NOTICED_MISSING = 0.02
+
+
+def prepare_first_visit(
+    visit: Visit,
+    config: PreprocessConfig,
+    *,
+    brain_mask: Volume | None = None,
+    progress: ProgressListener = ignore_progress,
+) -> tuple[Frame, PreparedVisit]:
+    """Prepare the first visit, and fix what every later one is compared with: grid, brain mask, intensity scales.
+
+    Args:
+        visit: The timeline's first.
+        config: Settings.
+        brain_mask: The brain in the first visit's RAS, on any grid, non-zero inside; None to find it.
+        progress: Told after every step.
+
+    Raises:
+        BrainMaskError: If no plausible brain was given or found.
+        RegistrationError: If the visit's sequences could not be aligned with each other.
+        VolumeError, GeometryError: If a volume cannot be used.
+    """
+    volumes = {name: load(visit, name, 1) for name in visit.sequences}
+    reference = reference_sequence({name: loaded.geometry for name, loaded in volumes.items()})
+    progress(ProgressEvent(stage="prepare", fraction=0.2, message="read"))
+    mask, findings = _find_brain(volumes, reference, config, brain_mask)
+    grid = grid_around(mask.voxels.astype(bool), mask.geometry, config.grid_mm, config.margin_mm)
+    brain = resample(_as_bytes(mask), grid) > 0.5
+    arrays = {name: on_grid(loaded, grid, np.eye(4), brain) for name, loaded in volumes.items()}
+    references, scales = {}, {}
+    for name, array in arrays.items():
+        references[name], scales[name] = _own_scale(array, brain, config)
+        progress(ProgressEvent(stage="prepare", fraction=0.6, message=f"{name} scaled"))
+    parts = [loaded.key for loaded in volumes.values()]
+    if brain_mask is not None:
+        parts.append(volume_key(canonical(brain_mask)))
+    frame = Frame(
+        grid=grid,
+        brain_mask=brain,
+        references=references,
+        scales=scales,
+        first_volumes_key=combined_key(parts, to_json(config)),
+    )
+    intensities = {
+        name: scaled(references[name], brain & arrays[name].covered, scales[name], config.clip) for name in arrays
+    }
+    prepared = PreparedVisit(
+        intensities=_stacked(intensities, grid),
+        present=_present(volumes),
+        visit_ras_to_frame_ras=np.eye(4),
+        reference_sequence=reference,
+        reference_geometry=volumes[reference].geometry,
+        alignments=(),
+        findings=(*findings, *_coverage_findings(arrays, brain)),
+        key=combined_key([*parts, frame.first_volumes_key], to_json(config)),
+    )
+    progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
+    return frame, prepared
+
+
+def prepare_visit(
+    visit: Visit, frame: Frame, config: PreprocessConfig, *, progress: ProgressListener = ignore_progress
+) -> PreparedVisit:
+    """Prepare a later visit from itself and the first visit's frame, nothing else.
+
+    Args:
+        visit: Any later visit.
+        frame: From :func:`prepare_first_visit`, with the same settings.
+        config: Settings.
+        progress: Told after every step.
+
+    Raises:
+        RegistrationError: If the visit could not be brought onto the first well enough.
+        VolumeError, GeometryError: If a volume cannot be used.
+    """
+    if config.register != "never":
+        raise UsageError("Only register='never' is available yet: give volumes that are aligned already.")
+    volumes = {name: load(visit, name, None) for name in visit.sequences}
+    reference = reference_sequence({name: loaded.geometry for name, loaded in volumes.items()})
+    progress(ProgressEvent(stage="prepare", fraction=0.2, message="read"))
+    arrays = {name: on_grid(loaded, frame.grid, np.eye(4), frame.brain_mask) for name, loaded in volumes.items()}
+    intensities: dict[SequenceName, FloatArray] = {}
+    findings: list[Finding] = []
+    for name, array in arrays.items():
+        intensities[name], noticed = _harmonised(name, array, frame, config)
+        findings += noticed
+        progress(ProgressEvent(stage="prepare", fraction=0.7, message=f"{name} harmonised"))
+    parts = [*(loaded.key for loaded in volumes.values()), frame.first_volumes_key]
+    progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
+    return PreparedVisit(
+        intensities=_stacked(intensities, frame.grid),
+        present=_present(volumes),
+        visit_ras_to_frame_ras=np.eye(4),
+        reference_sequence=reference,
+        reference_geometry=volumes[reference].geometry,
+        alignments=(),
+        findings=(*findings, *_coverage_findings(arrays, frame.brain_mask)),
+        key=combined_key(parts, to_json(config)),
+    )
+
+
+def _find_brain(
+    volumes: Mapping[SequenceName, LoadedVolume],
+    reference: SequenceName,
+    config: PreprocessConfig,
+    given: Volume | None,
+) -> tuple[Volume, list[Finding]]:
+    """The brain in the first visit's RAS: given, whole field of view, the stripped volume's own, or the template's."""
+    if given is not None:
+        mask = canonical(given)
+        inside = mask.voxels != 0
+        check_plausible(inside, mask.geometry, origin="given")
+        return Volume(voxels=inside, geometry=mask.geometry), []
+    loaded = volumes[reference]
+    if config.mask == "none":
+        return Volume(voxels=np.ones(loaded.volume.voxels.shape, bool), geometry=loaded.volume.geometry), [
+            _note("whole_field_of_view", "No brain mask was asked for: the whole field of view counts as brain.")
+        ]
+    for name in (reference, *volumes):
+        stripped = volumes[name].stripped
+        if stripped is not None:
+            check_plausible(stripped, volumes[name].volume.geometry, origin=f"of the stripped {name}")
+            return Volume(voxels=stripped, geometry=volumes[name].volume.geometry), [
+                _note("stripped_already", f"{name} is skull-stripped already; its own mask is the brain mask.")
+            ]
+    raise UsageError("No volume is skull-stripped.")
+
+
+def _own_scale(array: GridArray, brain: BoolArray, config: PreprocessConfig) -> tuple[FloatArray, IntensityScale]:
+    """Bias-corrected intensities of a volume that has nothing to be compared with, and their robust scale."""
+    voxels = array.voxels
+    valid = brain & array.covered
+    if config.correct_bias:
+        block = max(1, round(config.block_mm / config.grid_mm))
+        field = fit_bias(block_means(voxels, valid, block, config.bias_order), config.bias_order)
+        log_field = np.clip(field.on_grid(_shape(voxels)), -LARGEST_LOG_BIAS, LARGEST_LOG_BIAS)
+        voxels = voxels * np.exp(-log_field)
+    return voxels, robust_scale(voxels, valid if valid.any() else brain)
+
+
+def _harmonised(
+    name: SequenceName, array: GridArray, frame: Frame, config: PreprocessConfig
+) -> tuple[FloatArray, list[Finding]]:
+    """One sequence of a later visit on the first visit's intensity scale, or on its own where the first lacks it."""
+    valid = frame.brain_mask & array.covered
+    if name not in frame.references:
+        voxels, scale = _own_scale(array, frame.brain_mask, config)
+        message = f"{name} is missing at the first visit; here it is scaled by itself, so its changes are less certain."
+        return scaled(voxels, valid, scale, config.clip), [_note("no_first_reference", message, name)]
+    voxels = array.voxels
+    if config.harmonise:
+        fitted = fit_harmonisation(
+            voxels,
+            frame.references[name],
+            valid,
+            block=max(1, round(config.block_mm / config.grid_mm)),
+            order=config.bias_order,
+            gamma_limits=config.gamma_limits,
+        )
+        if fitted is None:
+            message = f"{name} shares too little brain with the first visit to compare intensities; scaled by itself."
+            voxels, scale = _own_scale(array, frame.brain_mask, config)
+            return scaled(voxels, valid, scale, config.clip), [_warning("not_harmonised", message, name)]
+        voxels = fitted.apply(voxels)
+    return scaled(voxels, valid, frame.scales[name], config.clip), []
+
+
+def _coverage_findings(arrays: Mapping[SequenceName, GridArray], brain: BoolArray) -> list[Finding]:
+    findings = []
+    for name, array in arrays.items():
+        missing = 1.0 - float((array.covered & brain).sum()) / max(float(brain.sum()), 1.0)
+        if missing > NOTICED_MISSING:
+            message = (
+                f"{100 * missing:.0f} % of the first visit's brain is not covered by {name}; no change is seen there."
+            )
+            findings.append(_warning("brain_not_covered", message, name))
+        if array.lifted:
+            message = f"{name} has intensities below its background; all were raised by a constant."
+            findings.append(_note("negative_intensities", message, name))
+    return findings
+
+
+def _note(code: str, message: str, sequence: str | None = None) -> Finding:
+    return Finding(severity=Severity.NOTE, code=code, message=message, sequence=sequence)
+
+
+def _warning(code: str, message: str, sequence: str | None = None) -> Finding:
+    return Finding(severity=Severity.WARNING, code=code, message=message, sequence=sequence)
+
+
+def _stacked(intensities: Mapping[SequenceName, FloatArray], grid: Geometry) -> FloatArray:
+    stacked = np.zeros((len(SEQUENCES), *grid.shape), dtype=np.float32)
+    for name, array in intensities.items():
+        stacked[SEQUENCES.index(name)] = array
+    return stacked
+
+
+def _present(volumes: Mapping[SequenceName, LoadedVolume]) -> BoolArray:
+    return np.array([name in volumes for name in SEQUENCES])
+
+
+def _as_bytes(mask: Volume) -> Volume:
+    return Volume(voxels=mask.voxels.astype(np.uint8), geometry=mask.geometry)
+
+
+def _shape(array: FloatArray) -> tuple[int, int, int]:
+    return array.shape[0], array.shape[1], array.shape[2]
