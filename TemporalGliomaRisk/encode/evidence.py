@@ -25,6 +25,7 @@ SEQUENCE_COUNT = 4
 CELL_VOXELS = 2
 STEM_VOXELS = 4
 INTERVAL_COUNT = 4
+BACKGROUND_CHANNELS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,9 @@ class EvidenceConfig:
 def brain_cells(brain_mask: Tensor) -> Tensor:
     """(I, J, K) boolean brain mask with even axes to (I/2, J/2, K/2): cells that hold any brain."""
     check_shape(brain_mask, "brain_mask", ("I", "J", "K"))
-    pooled: Tensor = nn.functional.max_pool3d(brain_mask[None, None].float(), kernel_size=CELL_VOXELS)
-    return pooled[0, 0] > 0
+    pooled = nn.functional.max_pool3d(brain_mask[None, None].float(), kernel_size=CELL_VOXELS)
+    cells: Tensor = pooled[0, 0] > 0
+    return cells
 
 
 class VisitEncoder(nn.Module):
@@ -157,28 +159,25 @@ class HistoryHead(nn.Module):
         self.config = config
         self.comparison = Comparison(config)
         self.recurrence = nn.GRUCell(2 * config.comparison_channels + DAY_FEATURES, config.history_channels)
-        self.local = nn.Sequential(
-            nn.Linear(config.history_channels + 2 * config.comparison_channels, config.history_channels),
-            nn.GELU(),
-            nn.Linear(config.history_channels, INTERVAL_COUNT),
-        )
-        self.background = nn.Sequential(nn.Linear(DAY_FEATURES, 8), nn.GELU(), nn.Linear(8, INTERVAL_COUNT))
+        self.local = nn.Linear(config.history_channels + 2 * config.comparison_channels, config.history_channels)
+        self.local_last = nn.Linear(config.history_channels, INTERVAL_COUNT)
+        self.growth = nn.Linear(config.comparison_channels, 1)
+        self.growth_gain = nn.Parameter(torch.zeros(INTERVAL_COUNT))
+        self.background = nn.Linear(DAY_FEATURES, BACKGROUND_CHANNELS)
+        self.background_last = nn.Linear(BACKGROUND_CHANNELS, INTERVAL_COUNT)
         self._start_near_prevalence()
 
     def _start_near_prevalence(self) -> None:
         """Half of the prior in the background, half spread over the places: the untrained risk is the prevalence."""
         prior = torch.tensor(self.config.prior_interval_hazards)
         with torch.no_grad():
-            for last, level in (
-                (self.background[-1], prior / 2),
-                (self.local[-1], prior / 2 / self.config.prior_places),
-            ):
-                last.weight.mul_(0.1)
-                last.bias.copy_(level.log())
+            _start_at(self.background_last, prior / 2)
+            _start_at(self.local_last, prior / 2 / self.config.prior_places)
 
     def background_hazards(self, days: Tensor) -> Tensor:
         """(visits, day features) to (visits, 4) background hazards: days only, no image."""
-        return torch.exp(self.background(days))
+        hidden = nn.functional.gelu(self.background(days))
+        return torch.exp(self.background_last(hidden))
 
     def begin(self, places: int, like: Tensor) -> Tensor:
         """(places, history channels), the state before any visit."""
@@ -199,7 +198,39 @@ class HistoryHead(nn.Module):
         both = torch.cat([with_first, with_previous], dim=1)
         given = torch.cat([both, days.expand(both.shape[0], -1)], dim=1)
         state = self.recurrence(given, state)
-        return state, self.local(torch.cat([state, both], dim=1))
+        hidden = nn.functional.gelu(self.local(torch.cat([state, both], dim=1)))
+        # Growth since the first visit, as pretraining learnt to mark it, moves z directly: a start that a sum over
+        # some 1e4 places could find only slowly by itself.
+        return state, self.local_last(hidden) + self.growth_gain * self.growth(with_first)
+
+    def forward(self, features: Tensor, present: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
+        """A whole timeline in one causal pass, for training.
+
+        Args:
+            features: (visits, 4, places, channels).
+            present: (visits, 4).
+            days: (visits, day features).
+
+        Returns:
+            (visits, 4) background hazards, and (visits, places, 4) logarithms of local hazards.
+        """
+        visits = features.shape[0]
+        before = [0, *range(visits - 1)]
+        with_first = self.comparison(
+            features[:1].expand_as(features), features, present[:1].expand_as(present), present
+        )
+        with_previous = self.comparison(features[before], features, present[before], present)
+        state = self.begin(features.shape[2], features)
+        logs = []
+        for visit in range(visits):
+            state, local_logs = self.step(state, with_first[visit], with_previous[visit], days[visit])
+            logs.append(local_logs)
+        return self.background_hazards(days), torch.stack(logs)
+
+
+def _start_at(last: nn.Linear, level: Tensor) -> None:
+    last.weight.mul_(0.1)
+    last.bias.copy_(level.log())
 
 
 @dataclass

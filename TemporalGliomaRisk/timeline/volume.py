@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +101,7 @@ class Volume:
         ShapeError: If the voxels are not three-dimensional or differ in shape from the geometry.
     """
 
-    voxels: npt.NDArray[np.generic]
+    voxels: npt.NDArray[Any]
     geometry: Geometry
 
     def __post_init__(self) -> None:

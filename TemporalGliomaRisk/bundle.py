@@ -1,0 +1,204 @@
+"""A trained model on disk: a MONAI bundle folder, read without pickle and refused when a hash is wrong.
+
+``configs/metadata.json`` says what it is and what it was trained on, ``configs/inference.json`` how to build it,
+``models/model.safetensors`` holds the weights, ``calibration.json`` the positive constants, ``docs/README.md`` is the
+model card, and ``SHA256SUMS`` covers them all. The network is built from an allow-list, never from a class that a file
+names, so that a crafted bundle can't run code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk.errors import GliomaRiskError, ModelError
+from TemporalGliomaRisk.files import sha256_of, write_json_whole, write_text_whole, written_whole
+from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.risk.calibration import Calibration
+from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS, INTERVAL_EDGES_DAYS
+
+FORMAT_VERSION = 1
+LARGEST_WEIGHTS_BYTES = 200_000_000
+SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
+WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
+NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
+CONFIG_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceConfig"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskModel:
+    """A trained model with all that its numbers depend on.
+
+    Args:
+        name: The bundle's name.
+        sha256: Hash over the hashes of its files, which names exactly these weights and settings.
+        network: Encoder and heads, in evaluation mode.
+        preprocessing: The preprocessing it was trained with.
+        calibration: Of the ensemble.
+        single_visit_calibration: Of the single-visit head.
+        metadata: ``configs/metadata.json``: what it was trained on, by whom, within which bounds.
+        card: The model card, Markdown.
+    """
+
+    name: str
+    sha256: str
+    network: EvidenceModel
+    preprocessing: PreprocessConfig
+    calibration: Calibration
+    single_visit_calibration: Calibration
+    metadata: Mapping[str, Any]
+    card: str
+
+    @property
+    def trained_gaps_days(self) -> tuple[float, float] | None:
+        """Shortest and longest gap between visits in training, None when the bundle doesn't say."""
+        gaps = self.metadata.get("trained_gaps_days")
+        return (float(gaps[0]), float(gaps[1])) if gaps else None
+
+
+def load_bundle(folder: Path) -> RiskModel:
+    """Read a bundle.
+
+    Raises:
+        ModelError: If a file is missing, altered or of another format, or the weights do not fit the network.
+    """
+    sums = _check_hashes(folder)
+    metadata = _read_json(folder / METADATA)
+    inference = _read_json(folder / INFERENCE)
+    calibration = _read_json(folder / CALIBRATION)
+    if metadata.get("format_version") != FORMAT_VERSION:
+        raise ModelError(
+            f"This version reads bundle format {FORMAT_VERSION}, the model has {metadata.get('format_version')}; "
+            "use a model made for this version."
+        )
+    try:
+        network = _build(inference["network_def"])
+        preprocessing = configs.from_json(PreprocessConfig, inference["preprocessing"])
+        ensemble = configs.from_json(Calibration, calibration["ensemble"])
+        single = configs.from_json(Calibration, calibration["single_visit"])
+    except ModelError:
+        raise
+    except (KeyError, TypeError, ValueError, GliomaRiskError) as error:
+        raise ModelError("The model's configuration is incomplete or not understood; fetch the model again.") from error
+    _load_weights(network, folder / WEIGHTS)
+    return RiskModel(
+        name=str(metadata.get("name", folder.name)),
+        sha256=sums,
+        network=network.eval(),
+        preprocessing=preprocessing,
+        calibration=ensemble,
+        single_visit_calibration=single,
+        metadata=metadata,
+        card=(folder / CARD).read_text(encoding="utf-8"),
+    )
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    network: EvidenceModel,
+    preprocessing: PreprocessConfig,
+    calibration: Calibration,
+    single_visit_calibration: Calibration,
+    metadata: Mapping[str, Any],
+    card: str,
+    licence: str,
+) -> None:
+    """Write a bundle; ``SHA256SUMS`` comes last, so that an interrupted writing leaves no bundle that loads."""
+    (folder / SUMS).unlink(missing_ok=True)
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "horizon_days": HORIZON_DAYS,
+        "interval_edges_days": list(INTERVAL_EDGES_DAYS),
+        **metadata,
+    }
+    write_json_whole(folder / METADATA, facts)
+    network_definition = {
+        "_target_": NETWORK_TARGET,
+        "config": {"_target_": CONFIG_TARGET, **configs.to_json(network.config)},
+        "members": len(network.members),
+    }
+    inference = {"network_def": network_definition, "preprocessing": configs.to_json(preprocessing)}
+    write_json_whole(folder / INFERENCE, inference)
+    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    with written_whole(folder / WEIGHTS) as temporary:
+        save_file(tensors, str(temporary))
+    both = {"ensemble": configs.to_json(calibration), "single_visit": configs.to_json(single_visit_calibration)}
+    write_json_whole(folder / CALIBRATION, both)
+    write_text_whole(folder / CARD, card)
+    write_text_whole(folder / "LICENSE", licence)
+    seal_bundle(folder)
+
+
+def seal_bundle(folder: Path) -> None:
+    """Write ``SHA256SUMS`` over every file of the bundle, in the format of the sha256sum tool."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_text_whole(folder / SUMS, "".join(lines))
+
+
+def _check_hashes(folder: Path) -> str:
+    listed = folder / SUMS
+    if not listed.is_file():
+        raise ModelError("A model folder needs SHA256SUMS beside its files, and there is none; name a model bundle.")
+    names = set()
+    for line in listed.read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / name
+        if not name or folder.resolve() not in path.resolve().parents:
+            raise ModelError("SHA256SUMS of the model names a file outside its folder; fetch the model again.")
+        if not path.is_file():
+            raise ModelError(f"The model lacks {name}, which SHA256SUMS lists; fetch the model again.")
+        if sha256_of(path) != expected:
+            raise ModelError(f"{name} of the model has another hash than SHA256SUMS says; fetch the model again.")
+        names.add(name)
+    missing = [name for name in (METADATA, INFERENCE, WEIGHTS, CALIBRATION, CARD) if name not in names]
+    if missing:
+        raise ModelError(f"SHA256SUMS of the model does not cover {', '.join(missing)}; fetch the model again.")
+    return sha256_of(listed)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path.name} of the model is not JSON; fetch the model again.") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} of the model must hold a JSON object; fetch the model again.")
+    return content
+
+
+def _build(definition: Mapping[str, Any]) -> EvidenceModel:
+    settings = dict(definition["config"])
+    if definition["_target_"] != NETWORK_TARGET or settings.pop("_target_") != CONFIG_TARGET:
+        raise ModelError("The model asks for a network that this version does not know; use a model made for it.")
+    config = configs.from_json(EvidenceConfig, settings)
+    sizes = (config.feature_channels, config.comparison_channels, config.history_channels)
+    members = int(definition["members"])
+    if not (1 <= members <= 32 and 0 <= config.convolutions <= 8 and all(1 <= size <= 512 for size in sizes)):
+        raise ModelError("The model's sizes are outside what this version builds; fetch the model again.")
+    return EvidenceModel(config, members)
+
+
+def _load_weights(network: EvidenceModel, path: Path) -> None:
+    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
+        raise ModelError("The model's weights are larger than any this version makes; fetch the model again.")
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if found != wanted:
+                raise ModelError("The model's weights do not fit its configuration; fetch the model again.")
+            network.load_state_dict({name: file.get_tensor(name) for name in found})
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError("The model's weights cannot be read as safetensors; fetch the model again.") from error

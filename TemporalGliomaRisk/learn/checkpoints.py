@@ -1,0 +1,70 @@
+"""Checkpoints without pickle: weights, Adam's moments and the place in training, in one safetensors file.
+
+Random draws are seeded by the number of the update, so nothing else is needed to go on after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from TemporalGliomaRisk.errors import ModelError
+from TemporalGliomaRisk.files import written_whole
+
+WEIGHTS, MOMENTS = "weights.", "optimizer."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where training stood: updates done, and whatever else the stage keeps (JSON-ready)."""
+
+    updates: int
+    notes: dict[str, Any]
+
+
+def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None, place: Place) -> None:
+    """Write a checkpoint, whole or not at all; without an optimizer it is final weights."""
+    tensors = {WEIGHTS + name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    if optimizer is not None:
+        for number, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                tensors[f"{MOMENTS}{number}.{name}"] = torch.as_tensor(value).detach().contiguous()
+    metadata = {"updates": str(place.updates), "notes": json.dumps(place.notes)}
+    with written_whole(path) as temporary:
+        save_file(tensors, str(temporary), metadata=metadata)
+
+
+def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Place:
+    """Read a checkpoint into a network, and into an optimizer built the same way.
+
+    Raises:
+        ModelError: If the file is damaged or belongs to a network of another shape.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        network.load_state_dict(_under(tensors, WEIGHTS))
+    except Exception as error:
+        raise ModelError("A checkpoint is damaged or of another shape; delete it, or name a new run folder.") from error
+    moments = _under(tensors, MOMENTS)
+    if optimizer is not None and moments:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in moments.items():
+            number, field = name.split(".", 1)
+            state.setdefault(int(number), {})[field] = value
+        content = optimizer.state_dict()
+        content["state"] = state
+        optimizer.load_state_dict(content)
+    return Place(updates=int(metadata.get("updates", "0")), notes=json.loads(metadata.get("notes", "{}")))
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

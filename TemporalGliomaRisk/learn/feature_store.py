@@ -1,0 +1,119 @@
+"""Features of whole timelines at a sample of places, cached so that fine-tuning takes minutes.
+
+The encoder is frozen after pretraining. Of a brain's some 20,000 places the foremost are all kept and the rest is
+sampled; a sampled place stands for as many as were left out, so that sums over the brain are estimated without bias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from TemporalGliomaRisk.encode.evidence import brain_cells
+from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceSampling:
+    """How many places are kept: the foremost, and a sample of the rest.
+
+    Args:
+        foremost: Places kept for being most changed by the pretrained model's account.
+        sampled: Places drawn from the rest.
+    """
+
+    foremost: int = 1500
+    sampled: int = 3000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientFeatures:
+    """A patient's features at the kept places.
+
+    Args:
+        features: (visits, 4, places, channels) float16, foremost places first, zero for absent sequences.
+        foremost: How many of the places are kept for themselves.
+        rest: How many places of the brain the sampled ones stand for.
+    """
+
+    features: Tensor
+    foremost: int
+    rest: int
+
+    def log_weights(self, sampled: int) -> Tensor:
+        """(foremost + sampled,), logarithm of how many places each stands for."""
+        each = math.log(self.rest / sampled) if sampled else 0.0
+        return torch.cat([torch.zeros(self.foremost), torch.full((sampled,), each)])
+
+
+@torch.no_grad()
+def timeline_features(model: PairModel, patient: StoredPatient) -> Tensor:
+    """(visits, 4, places, channels) features at every place of the brain, visit by visit."""
+    cells = brain_cells(torch.from_numpy(patient.brain))
+    return torch.stack(
+        [
+            model.encoder(torch.from_numpy(patient.visit_volumes(visit)), torch.from_numpy(present), cells)
+            for visit, present in enumerate(patient.present)
+        ]
+    )
+
+
+@torch.no_grad()
+def _priority(model: PairModel, features: Tensor, present: Tensor) -> Tensor:
+    """(places,), the largest change any visit shows against the first or the previous one.
+
+    By the growth head where pretraining had the truth; else the length of the change of the features (a head that was
+    never trained says the same everywhere only by its bias, and is no guide).
+    """
+    found = torch.full((features.shape[2],), -math.inf)
+    for later in range(features.shape[0]):
+        for earlier in {0, max(0, later - 1)}:
+            logits = model.growth_logits(features[earlier], features[later], present[earlier], present[later])
+            common = (present[earlier] & present[later]).to(features.dtype)[:, None, None]
+            change = ((features[later] - features[earlier]) * common).square().sum(dim=(0, 2)).sqrt()
+            found = torch.maximum(found, logits + 1e-3 * change)
+    return found
+
+
+def cache_features(
+    model: PairModel,
+    patients: Sequence[StoredPatient],
+    folder: Path,
+    sampling: PlaceSampling,
+    *,
+    seed: int,
+    advance: Callable[[int], object] = lambda done: None,
+) -> None:
+    """Encode every patient not yet in the folder."""
+    for number, patient in enumerate(patients):
+        path = folder / f"{patient.patient_id}.safetensors"
+        if not path.exists():
+            features = timeline_features(model, patient)
+            order = torch.argsort(_priority(model, features, torch.from_numpy(patient.present)), descending=True)
+            foremost = order[: sampling.foremost]
+            rest = order[sampling.foremost :].numpy()
+            drawn = np.random.default_rng([seed, number]).permutation(rest)[: sampling.sampled]
+            kept = torch.cat([foremost, torch.from_numpy(drawn)])
+            content = {
+                "features": features[:, :, kept].to(torch.float16).contiguous(),
+                "counts": torch.tensor([len(foremost), len(rest)]),
+            }
+            with written_whole(path) as temporary:
+                save_file(content, str(temporary))
+        advance(1)
+
+
+def load_features(folder: Path, patient_id: str) -> PatientFeatures:
+    """A patient's cached features."""
+    content = load_file(str(folder / f"{patient_id}.safetensors"))
+    foremost, rest = content["counts"].tolist()
+    return PatientFeatures(features=content["features"], foremost=foremost, rest=rest)

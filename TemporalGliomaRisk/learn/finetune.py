@@ -1,0 +1,279 @@
+"""Second stage: from whole timelines and outcomes, learn the hazards. The encoder stays as pretraining left it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from TemporalGliomaRisk.encode.days import day_features
+from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
+from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
+from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.pretrain import learning_rate_at
+from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
+
+LoadFeatures = Callable[[str], PatientFeatures]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Settings of fine-tuning one head.
+
+    Args:
+        seed: Of the weights, of the bootstrap of patients and of every draw.
+        single_visit: Learn from one visit at a time, without dates, instead of from timelines.
+        epochs: Largest number of passes over the training patients.
+        patience: Passes without a better validation likelihood before stopping.
+        patients_per_update: Timelines an update.
+        learning_rate: Largest learning rate.
+        weight_decay: Of AdamW.
+        sampled_places: Places drawn anew each time from the cached sample of the rest of the brain.
+        growth_gain: How strongly the pretrained growth head moves the local hazards at the start.
+        drop_visit_chance: Chance that a visit is left out, so that any number and spacing of visits is met.
+        drop_sequence_chance: Chance that a timeline is reduced to one of its sequences.
+        sampling: Places kept by the feature cache.
+    """
+
+    seed: int = 1
+    single_visit: bool = False
+    epochs: int = 30
+    patience: int = 6
+    patients_per_update: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    sampled_places: int = 1000
+    growth_gain: float = 0.5
+    drop_visit_chance: float = 0.1
+    drop_sequence_chance: float = 0.25
+    sampling: PlaceSampling = field(default_factory=PlaceSampling)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineRows:
+    """A patient's landmark rows: inputs up to each visit, and what followed.
+
+    Args:
+        features: (visits, 4, places, channels).
+        log_weights: (places,), logarithm of how many places each stands for.
+        present: (visits, 4).
+        days: (visits, day features).
+        days_to_end: (visits,).
+        event: (visits,).
+    """
+
+    features: Tensor
+    log_weights: Tensor
+    present: Tensor
+    days: Tensor
+    days_to_end: Tensor
+    event: Tensor
+
+
+def training_rows(
+    patient: StoredPatient, cached: PatientFeatures, config: FinetuneConfig, random: Generator
+) -> TimelineRows:
+    """A patient's rows with visits, sequences, places and the day of treatment dropped at random."""
+    keep = torch.rand(patient.visits, generator=random) >= config.drop_visit_chance
+    keep[int(torch.randint(patient.visits, (), generator=random))] = True
+    visits = torch.nonzero(keep).flatten()
+    present = torch.from_numpy(patient.present)[visits]
+    if torch.rand((), generator=random) < config.drop_sequence_chance:
+        sequences = torch.nonzero(present.all(dim=0)).flatten()
+        if len(sequences):
+            kept = torch.zeros(present.shape[1], dtype=torch.bool)
+            kept[sequences[int(torch.randint(len(sequences), (), generator=random))]] = True
+            present = present & kept
+    available = cached.features.shape[2] - cached.foremost
+    count = min(config.sampled_places, available)
+    drawn = cached.foremost + torch.randperm(available, generator=random)[:count]
+    places = torch.cat([torch.arange(cached.foremost), drawn])
+    treatment_known = bool(torch.rand((), generator=random) < 0.5)
+    rows = _rows(patient, cached, visits, present, places)
+    return rows if treatment_known else replace(rows, days=_days(patient, visits, treatment_known=False))
+
+
+def plain_rows(patient: StoredPatient, cached: PatientFeatures) -> TimelineRows:
+    """A patient's rows as they are, at every cached place."""
+    places = torch.arange(cached.features.shape[2])
+    present = torch.from_numpy(patient.present)
+    return _rows(patient, cached, torch.arange(patient.visits), present, places)
+
+
+def _rows(
+    patient: StoredPatient,
+    cached: PatientFeatures,
+    visits: Tensor,
+    present: Tensor,
+    places: Tensor,
+) -> TimelineRows:
+    features = cached.features[visits][:, :, places].float() * present[:, :, None, None]
+    return TimelineRows(
+        features=features,
+        log_weights=cached.log_weights(len(places) - cached.foremost),
+        present=present,
+        days=_days(patient, visits, treatment_known=True),
+        days_to_end=torch.from_numpy(patient.days_to_end)[visits].float(),
+        event=torch.full((len(visits),), patient.event_observed),
+    )
+
+
+def _days(patient: StoredPatient, visits: Tensor, *, treatment_known: bool) -> Tensor:
+    first = torch.from_numpy(patient.days_since_first)[visits]
+    treatment = torch.from_numpy(patient.days_since_treatment)[visits]
+    unknown = torch.full_like(treatment, math.nan)
+    return day_features(first - first[0], treatment if treatment_known else unknown).float()
+
+
+def rows_hazards(head: HistoryHead, rows: TimelineRows, *, single_visit: bool) -> tuple[Tensor, Tensor]:
+    """(visits, 4) background and (visits, 4) summed local hazards, by the timeline or by each visit alone."""
+    if single_visit:
+        days = single_visit_days(rows.features)[None]
+        passes = [
+            head(rows.features[visit : visit + 1], rows.present[visit : visit + 1], days)
+            for visit in range(len(rows.features))
+        ]
+        background = torch.cat([one for one, _ in passes])
+        local_logs = torch.cat([one for _, one in passes])
+    else:
+        background, local_logs = head(rows.features, rows.present, rows.days)
+    return background, torch.logsumexp(local_logs + rows.log_weights[None, :, None], dim=1).exp()
+
+
+def _row_losses(head: HistoryHead, rows: TimelineRows, single_visit: bool) -> Tensor:
+    background, local = rows_hazards(head, rows, single_visit=single_visit)
+    return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
+
+
+def finetune_head(
+    pretrained: PairModel,
+    train: Sequence[StoredPatient],
+    validation: Sequence[StoredPatient],
+    load: LoadFeatures,
+    path: Path,
+    *,
+    config: FinetuneConfig,
+    report: Callable[[int, dict[str, float]], object] = lambda epoch, numbers: None,
+) -> HistoryHead:
+    """Fine-tune one head, going on from its checkpoint where there is one.
+
+    The patients of a head are a bootstrap of the training part, drawn by its seed. The weights of the best validation
+    likelihood are kept.
+
+    Args:
+        pretrained: Pretrained pair model: comparison and growth head to begin with.
+        train: Patients to learn from.
+        validation: Patients whose likelihood decides when to stop; never the test part.
+        load: Gives a patient's cached features.
+        path: Where the final weights go; ``.checkpoint`` and ``.best`` files beside it while it runs.
+        config: Settings.
+        report: Called with the number of passes done and the losses.
+
+    Returns:
+        The head of the best validation likelihood.
+    """
+    head = begin_head(pretrained, config)
+    if path.exists():
+        load_checkpoint(path, head)
+        return head
+    match_prevalence(head, train[:40], load, config)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    checkpoint, best = path.with_suffix(".checkpoint.safetensors"), path.with_suffix(".best.safetensors")
+    notes: dict[str, float] = {"best_validation": math.inf, "best_epoch": 0.0}
+    start = 0
+    if checkpoint.exists():
+        place = load_checkpoint(checkpoint, head, optimizer)
+        start, notes = place.updates, place.notes
+    for epoch in range(start, config.epochs):
+        training_loss = _one_epoch(head, optimizer, train, load, config=config, epoch=epoch)
+        found = validation_likelihood(head, validation, load, single_visit=config.single_visit)
+        if found < notes["best_validation"]:
+            notes = {"best_validation": found, "best_epoch": float(epoch + 1)}
+            save_checkpoint(best, head, None, Place(updates=epoch + 1, notes=notes))
+        save_checkpoint(checkpoint, head, optimizer, Place(updates=epoch + 1, notes=notes))
+        report(epoch + 1, {"training": training_loss, "validation": found, **notes})
+        if epoch + 1 - notes["best_epoch"] >= config.patience:
+            break
+    place = load_checkpoint(best, head)
+    save_checkpoint(path, head, None, place)
+    checkpoint.unlink(missing_ok=True)
+    best.unlink(missing_ok=True)
+    return head
+
+
+def begin_head(pretrained: PairModel, config: FinetuneConfig) -> HistoryHead:
+    """A head with fresh recurrence, and the pretrained comparison and growth head."""
+    torch.manual_seed(config.seed)
+    head = HistoryHead(pretrained.config)
+    head.comparison.load_state_dict(pretrained.comparison.state_dict())
+    head.growth.load_state_dict(pretrained.growth.state_dict())
+    with torch.no_grad():
+        head.growth_gain.fill_(config.growth_gain)
+    return head
+
+
+@torch.no_grad()
+def match_prevalence(
+    head: HistoryHead, patients: Sequence[StoredPatient], load: LoadFeatures, config: FinetuneConfig
+) -> None:
+    """Shift the local bias so that the mean sum of local hazards starts at half of the prior."""
+    sums = []
+    for patient in patients:
+        rows = plain_rows(patient, load(patient.patient_id))
+        sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1].mean(dim=0))
+    wanted = torch.tensor(head.config.prior_interval_hazards) / 2
+    head.local_last.bias.add_(wanted.log() - torch.stack(sums).mean(dim=0).log())
+
+
+def _one_epoch(
+    head: HistoryHead,
+    optimizer: torch.optim.Optimizer,
+    train: Sequence[StoredPatient],
+    load: LoadFeatures,
+    *,
+    config: FinetuneConfig,
+    epoch: int,
+) -> float:
+    """One pass over the head's bootstrap of patients; mean loss of its rows."""
+    bootstrap = np.random.default_rng(config.seed).integers(len(train), size=len(train))
+    order = np.random.default_rng([config.seed, epoch]).permutation(bootstrap)
+    updates = math.ceil(len(order) / config.patients_per_update)
+    total, count = 0.0, 0
+    for update in range(updates):
+        for group in optimizer.param_groups:
+            done = epoch * updates + update
+            group["lr"] = learning_rate_at(done, config.epochs * updates, config.learning_rate)
+        chosen = order[update * config.patients_per_update : (update + 1) * config.patients_per_update]
+        losses = []
+        for place, index in enumerate(chosen):
+            draw = ((config.seed * 10_007 + epoch) * 1_000_003 + update) * 64 + place
+            random = torch.Generator().manual_seed(draw)
+            patient = train[int(index)]
+            rows = training_rows(patient, load(patient.patient_id), config, random)
+            losses.append(_row_losses(head, rows, config.single_visit))
+        flat = torch.cat(losses)
+        optimizer.zero_grad(set_to_none=True)
+        flat.mean().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        total, count = total + float(flat.detach().sum()), count + len(flat)
+    return total / count
+
+
+@torch.no_grad()
+def validation_likelihood(
+    head: HistoryHead, patients: Sequence[StoredPatient], load: LoadFeatures, *, single_visit: bool
+) -> float:
+    """Mean negative log-likelihood over all landmark rows."""
+    losses = []
+    for patient in patients:
+        rows = plain_rows(patient, load(patient.patient_id))
+        losses.append(_row_losses(head, rows, single_visit))
+    return float(torch.cat(losses).mean())

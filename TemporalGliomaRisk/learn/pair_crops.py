@@ -1,0 +1,159 @@
+"""Pairs of visits of one patient, cut to a cube: the material of pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, apply_flips, scanner_variation, shared_flips
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBatch:
+    """Pairs of crops; visit ``earlier`` was before visit ``later``.
+
+    Args:
+        earlier: (pairs, 4, D, D, D), zero where absent or outside the brain.
+        later: (pairs, 4, D, D, D).
+        present: (pairs, 4), sequences used, the same for both visits of a pair.
+        cells: (pairs, D/2, D/2, D/2), cells that hold brain.
+        grown: (pairs, D/2, D/2, D/2), 1 where the lesion grew into the cell, NaN where the truth is not known.
+    """
+
+    earlier: Tensor
+    later: Tensor
+    present: Tensor
+    cells: Tensor
+    grown: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """How pairs are drawn.
+
+    Args:
+        crop_voxels: Edge of the cube, an even number.
+        focus_chance: Chance that a cube is centred near the lesion (or its change), where the truth is known.
+        augmentation: What differs between the two visits besides the patient.
+    """
+
+    crop_voxels: int = 24
+    focus_chance: float = 0.7
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+
+class PairSampler:
+    """Draws batches of pairs from prepared patients.
+
+    Args:
+        patients: Patients; those with a single visit or no common sequence in any pair are left out.
+        config: How to draw.
+    """
+
+    def __init__(self, patients: Sequence[StoredPatient], config: PairConfig) -> None:
+        self.config = config
+        self.pairs: list[tuple[StoredPatient, int, int]] = []
+        for patient in patients:
+            options = [
+                (patient, one, two)
+                for one in range(patient.visits)
+                for two in range(one + 1, patient.visits)
+                if (patient.present[one] & patient.present[two]).any()
+            ]
+            if options:
+                self.pairs.extend(options)
+        by_patient: dict[str, list[int]] = {}
+        for number, (patient, _, _) in enumerate(self.pairs):
+            by_patient.setdefault(patient.patient_id, []).append(number)
+        self._by_patient = list(by_patient.values())
+
+    def draw(self, count: int, random: Generator) -> PairBatch:
+        """A batch of pairs: a patient evenly, then one of the patient's pairs evenly."""
+        crops = [self._crop(*self._choose(random), random) for _ in range(count)]
+        return PairBatch(
+            earlier=torch.stack([crop.earlier for crop in crops]),
+            later=torch.stack([crop.later for crop in crops]),
+            present=torch.stack([crop.present for crop in crops]),
+            cells=torch.stack([crop.cells for crop in crops]),
+            grown=torch.stack([crop.grown for crop in crops]),
+        )
+
+    def _choose(self, random: Generator) -> tuple[StoredPatient, int, int]:
+        options = self._by_patient[_integer(len(self._by_patient), random)]
+        return self.pairs[options[_integer(len(options), random)]]
+
+    def _crop(self, patient: StoredPatient, one: int, two: int, random: Generator) -> PairBatch:
+        corner = self._corner(patient, one, two, random)
+        edge = self.config.crop_voxels
+        window = tuple(slice(start, start + edge) for start in corner)
+        inside = _padded(patient.brain[window], edge)
+        common = torch.from_numpy(patient.present[one] & patient.present[two])
+        present = _drop_sequences(common, self.config.augmentation.single_sequence_chance, random)
+        flips, order = shared_flips(random)
+        inside_turned = apply_flips(inside, flips, order)
+        visits = []
+        for visit in (one, two):
+            volumes = torch.zeros((4, edge, edge, edge))
+            chosen = torch.nonzero(present).flatten().tolist()
+            for sequence in chosen:
+                volumes[sequence] = _padded(patient.volumes[patient.volume_index(visit, sequence)][window], edge)
+            turned = apply_flips(volumes[chosen], flips, order)
+            volumes[chosen] = scanner_variation(turned, inside_turned, self.config.augmentation, random)
+            visits.append(volumes)
+        cells = functional.max_pool3d(inside_turned[None], CELL_VOXELS)[0] > 0
+        if patient.lesions is None:
+            grown = torch.full(cells.shape, torch.nan)
+        else:
+            new = patient.lesions[two][window] & ~patient.lesions[one][window]
+            grown = functional.max_pool3d(apply_flips(_padded(new, edge), flips, order)[None], CELL_VOXELS)[0]
+        return PairBatch(earlier=visits[0], later=visits[1], present=present, cells=cells, grown=grown)
+
+    def _corner(self, patient: StoredPatient, one: int, two: int, random: Generator) -> list[int]:
+        edge = self.config.crop_voxels
+        centre = _random_voxel(patient.brain, random)
+        if patient.lesions is not None and torch.rand((), generator=random) < self.config.focus_chance:
+            later, earlier = patient.lesions[two], patient.lesions[one]
+            for region in (later & ~earlier, later | earlier):
+                if region.any():
+                    centre = _random_voxel(region, random)
+                    break
+        jitter = [_integer(edge // 2, random) - edge // 4 for _ in range(3)]
+        # Even corners keep the crop's cells on the cells of the whole grid.
+        return [
+            max(0, min(int(place) + move - edge // 2, length - edge)) // CELL_VOXELS * CELL_VOXELS
+            for place, move, length in zip(centre, jitter, patient.brain.shape, strict=True)
+        ]
+
+
+def _random_voxel(region: npt.NDArray[np.bool_], random: Generator) -> npt.NDArray[np.intp]:
+    flat = np.flatnonzero(region)
+    return np.array(np.unravel_index(flat[_integer(len(flat), random)], region.shape))
+
+
+def _integer(below: int, random: Generator) -> int:
+    return int(torch.randint(below, (), generator=random))
+
+
+def _padded(array: npt.NDArray[np.generic], edge: int) -> Tensor:
+    """A window as float32, padded with zeros at the far ends where the grid is smaller than the cube."""
+    tensor = torch.from_numpy(np.asarray(array, dtype=np.float32))
+    missing = [edge - length for length in reversed(tensor.shape)]
+    return functional.pad(tensor, [part for gap in missing for part in (0, gap)])
+
+
+def _drop_sequences(common: Tensor, single_chance: float, random: Generator) -> Tensor:
+    """Either one of the common sequences alone, or all of them."""
+    if torch.rand((), generator=random) >= single_chance:
+        return common
+    options = torch.nonzero(common).flatten()
+    kept = torch.zeros_like(common)
+    kept[options[_integer(len(options), random)]] = True
+    return kept

@@ -1,0 +1,198 @@
+"""Prepared visits of a cohort on disk, so that preprocessing is paid once.
+
+A patient's folder holds ``volumes.npy`` (volumes, I, J, K) float16 in the order of ``index``, ``brain.npy`` (I, J, K),
+``lesions.npy`` (visits, I, J, K) where the truth is known, and ``patient.json``. It appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.learn.cohort import CohortPatient
+from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
+from TemporalGliomaRisk.preprocess.prepared import PreparedVisit
+from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.sitk_images import sitk_from_volume, volume_from_sitk
+from TemporalGliomaRisk.timeline.visit import SEQUENCES
+from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPatient:
+    """A prepared patient: small facts in memory, voxels mapped from disk.
+
+    Args:
+        patient_id: BIDS label.
+        days_since_first: (visits,).
+        days_since_treatment: (visits,), NaN where unknown.
+        present: (visits, 4), sequences of each visit.
+        volumes: (volumes, I, J, K) float16, visit by visit, within a visit in the order of the sequences present.
+        brain: (I, J, K) boolean.
+        lesions: (visits, I, J, K) boolean, the simulator's visible lesion, or None.
+        event_observed: Whether an event was seen.
+        follow_up_days: Days from the first visit to the event or the last contact.
+        truth: The simulator's record, or None.
+    """
+
+    patient_id: str
+    days_since_first: npt.NDArray[np.float64]
+    days_since_treatment: npt.NDArray[np.float64]
+    present: npt.NDArray[np.bool_]
+    volumes: npt.NDArray[np.float16]
+    brain: npt.NDArray[np.bool_]
+    lesions: npt.NDArray[np.bool_] | None
+    event_observed: bool
+    follow_up_days: float
+    truth: dict[str, Any] | None
+
+    @property
+    def visits(self) -> int:
+        """Number of visits, all of them before the event or the last contact."""
+        return len(self.days_since_first)
+
+    def volume_index(self, visit: int, sequence: int) -> int:
+        """Row of ``volumes`` that holds a visit's sequence, both counted from 0."""
+        flat = self.present.reshape(-1)
+        return int(flat[: visit * len(SEQUENCES) + sequence].sum())
+
+    def visit_volumes(self, visit: int) -> npt.NDArray[np.float32]:
+        """(4, I, J, K) float32 intensities of a visit, zero where a sequence is absent."""
+        intensities = np.zeros((len(SEQUENCES), *self.brain.shape), np.float32)
+        for sequence in np.flatnonzero(self.present[visit]):
+            intensities[sequence] = self.volumes[self.volume_index(visit, int(sequence))]
+        return intensities
+
+    @property
+    def days_to_end(self) -> npt.NDArray[np.float64]:
+        """(visits,), days from each visit to the event or the last contact."""
+        return self.follow_up_days - self.days_since_first
+
+
+def prepare_cohort(
+    patients: Sequence[CohortPatient],
+    folder: Path,
+    config: PreprocessConfig,
+    *,
+    jobs: int = 1,
+    advance: Callable[[int], object] = lambda done: None,
+) -> None:
+    """Prepare every patient not yet in the folder, several at a time.
+
+    Args:
+        patients: The cohort.
+        folder: Where prepared patients are kept; made with the same preprocessing, or refused.
+        config: Preprocessing.
+        jobs: Processes.
+        advance: Called with the number of patients done since the last call.
+
+    Raises:
+        InputError: If the folder was made with another preprocessing, or a patient cannot be prepared.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / "preprocessing.json"
+    content = json.dumps(configs.to_json(config), sort_keys=True)
+    if written.exists() and written.read_text(encoding="utf-8") != content:
+        raise InputError("This run's prepared visits were made with another preprocessing; name a new run folder.")
+    written.write_text(content, encoding="utf-8")
+    missing = [patient for patient in patients if not (folder / patient.patient_id / "patient.json").exists()]
+    advance(len(patients) - len(missing))
+    work = partial(prepare_patient, folder=folder, config=config)
+    if jobs <= 1:
+        for patient in missing:
+            work(patient)
+            advance(1)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        for _ in pool.map(work, missing):
+            advance(1)
+
+
+def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessConfig) -> None:
+    """Prepare one patient's visits before the event and store them whole."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    timeline = read_timeline(patient.folder)
+    visits = patient.input_visits(timeline.visits)
+    if not visits:
+        raise InputError(f"{patient.patient_id} has no visit before the end of follow-up; drop the patient's row.")
+    mask = _truth_brain_mask(patient)
+    frame, first = prepare_first_visit(visits[0], config, brain_mask=mask)
+    prepared = [first, *(prepare_visit(visit, frame, config) for visit in visits[1:])]
+    lesions = _truth_lesions(patient, [visit.session_id for visit in visits], prepared, frame.grid)
+    treatment = [visit.days_since_treatment for visit in visits]
+    facts = {
+        "patient_id": patient.patient_id,
+        "days_since_first": [visit.days_since_first for visit in visits],
+        "days_since_treatment": treatment,
+        "present": [visit.present.tolist() for visit in prepared],
+        "event_observed": patient.event_observed,
+        "follow_up_days": patient.follow_up_days,
+        "truth": patient.truth_record(),
+    }
+    temporary = folder / f".{uuid.uuid4().hex[:12]}.part"
+    temporary.mkdir()
+    try:
+        stacked = np.concatenate([visit.intensities[visit.present] for visit in prepared])
+        np.save(temporary / "volumes.npy", stacked.astype(np.float16))
+        np.save(temporary / "brain.npy", frame.brain_mask)
+        if lesions is not None:
+            np.save(temporary / "lesions.npy", lesions)
+        (temporary / "patient.json").write_text(json.dumps(facts), encoding="utf-8")
+        temporary.replace(folder / patient.patient_id)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_patient(folder: Path, patient_id: str) -> StoredPatient:
+    """A prepared patient, voxels mapped from disk."""
+    place = folder / patient_id
+    facts = json.loads((place / "patient.json").read_text(encoding="utf-8"))
+    lesions = place / "lesions.npy"
+    treatment = [float("nan") if days is None else days for days in facts["days_since_treatment"]]
+    return StoredPatient(
+        patient_id=patient_id,
+        days_since_first=np.array(facts["days_since_first"], dtype=np.float64),
+        days_since_treatment=np.array(treatment, dtype=np.float64),
+        present=np.array(facts["present"], dtype=bool),
+        volumes=np.load(place / "volumes.npy", mmap_mode="r"),
+        brain=np.load(place / "brain.npy"),
+        lesions=np.load(lesions, mmap_mode="r") if lesions.exists() else None,
+        event_observed=facts["event_observed"],
+        follow_up_days=facts["follow_up_days"],
+        truth=facts["truth"],
+    )
+
+
+def _truth_brain_mask(patient: CohortPatient) -> Volume | None:
+    if patient.truth is None:
+        return None
+    return volume_from_sitk(sitk.ReadImage(str(patient.truth / f"{patient.patient_id}_desc-brain_mask.nii.gz")))
+
+
+def _truth_lesions(
+    patient: CohortPatient, sessions: list[str], prepared: list[PreparedVisit], grid: Geometry
+) -> npt.NDArray[np.bool_] | None:
+    """(visits, I, J, K), the simulator's lesion masks on the model grid, nearest voxel."""
+    if patient.truth is None:
+        return None
+    onto = sitk_from_volume(Volume(voxels=np.zeros(grid.shape, np.uint8), geometry=grid))
+    masks = []
+    for session, _ in zip(sessions, prepared, strict=True):
+        name = f"{patient.patient_id}_{session}_desc-lesion_mask.nii.gz"
+        mask = sitk.ReadImage(str(patient.truth / session / name))
+        masks.append(volume_from_sitk(sitk.Resample(mask, onto, sitk.Transform(), sitk.sitkNearestNeighbor)).voxels > 0)
+    return np.stack(masks)

@@ -1,0 +1,165 @@
+"""First stage: from pairs of visits, learn where a lesion grew (if the truth is known) and which visit came first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, VisitEncoder
+from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
+from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig, PairSampler
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+
+VALIDATION_SEED = 2**31
+"""Far from every update's seed, so that validation pairs are the same each time and never those of training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Settings of pretraining.
+
+    Args:
+        seed: Of the weights and of every draw.
+        updates: Number of updates.
+        pairs_per_update: Pairs of visits an update.
+        learning_rate: Largest learning rate; a linear start, then a half cosine to zero.
+        weight_decay: Of AdamW.
+        order_weight: Weight of the ordering loss beside the growth loss.
+        grown_weight: Weight of a cell with growth in the growth loss, since few cells have any.
+        validate_every: Updates between validations and checkpoints.
+        validation_pairs: Pairs of a validation.
+        pairs: How pairs are drawn.
+    """
+
+    seed: int = 1
+    updates: int = 6000
+    pairs_per_update: int = 12
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    order_weight: float = 0.3
+    grown_weight: float = 8.0
+    validate_every: int = 250
+    validation_pairs: int = 240
+    pairs: PairConfig = field(default_factory=PairConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairLosses:
+    """Losses of a batch, and what is reported of it."""
+
+    growth: Tensor
+    order: Tensor
+    order_accuracy: float
+
+
+def encode_crops(encoder: VisitEncoder, volumes: Tensor, present: Tensor, cells: Tensor) -> Tensor:
+    """(pairs, 4, D, D, D) crops to (pairs, 4, places, channels); each sequence's stem sees the crops that have it."""
+    pairs = volumes.shape[0]
+    places = cells[0].numel()
+    features = volumes.new_zeros((pairs, volumes.shape[1], places, encoder.channels))
+    for sequence in torch.nonzero(present.any(dim=0)).flatten().tolist():
+        having = present[:, sequence]
+        grid = encoder.encode_sequence(volumes[having, sequence], sequence, cells[having])
+        features[having, sequence] = grid.flatten(2).transpose(1, 2)
+    return features
+
+
+def pair_losses(model: PairModel, batch: PairBatch, config: PretrainConfig) -> PairLosses:
+    """Growth loss over the cells with known truth, ordering loss over the pairs."""
+    both = torch.cat([batch.earlier, batch.later])
+    features = encode_crops(model.encoder, both, batch.present.repeat(2, 1), batch.cells.repeat(2, 1, 1, 1))
+    earlier, later = features.chunk(2)
+    inside = batch.cells.flatten(1)
+    grown = batch.grown.flatten(1)
+    known = inside & ~torch.isnan(grown)
+    growth = both.new_zeros(())
+    if known.any():
+        logits = model.growth_logits(earlier, later, batch.present, batch.present)
+        weight = torch.tensor(config.grown_weight)
+        growth = functional.binary_cross_entropy_with_logits(logits[known], grown[known], pos_weight=weight)
+    # The head is antisymmetric, so presenting each pair in its true order loses nothing.
+    order_logit = model.order_logit(earlier, later, batch.present, inside)
+    order = functional.softplus(-order_logit).mean()
+    return PairLosses(growth=growth, order=order, order_accuracy=float((order_logit > 0).float().mean()))
+
+
+def learning_rate_at(update: int, updates: int, largest: float) -> float:
+    """A linear start over 3 % of the updates, then half a cosine to zero."""
+    start = max(1, updates * 3 // 100)
+    if update < start:
+        return largest * (update + 1) / start
+    done = (update - start) / max(1, updates - start)
+    return largest * 0.5 * float(1 + torch.cos(torch.tensor(torch.pi * done)))
+
+
+def pretrain(
+    train: Sequence[StoredPatient],
+    validation: Sequence[StoredPatient],
+    folder: Path,
+    *,
+    model_config: EvidenceConfig,
+    config: PretrainConfig,
+    report: Callable[[int, dict[str, float]], object] = lambda update, numbers: None,
+) -> PairModel:
+    """Pretrain on pairs, going on from the folder's checkpoint where there is one.
+
+    Args:
+        train: Patients to learn from.
+        validation: Patients to watch; they choose nothing here.
+        folder: Holds ``checkpoint.safetensors`` while it runs and ``final.safetensors`` at the end.
+        model_config: Sizes.
+        config: Settings.
+        report: Called with the update's number and its losses; with ``validation_...`` keys after a validation.
+
+    Returns:
+        The trained model.
+    """
+    torch.manual_seed(config.seed)
+    model = PairModel(model_config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    final, checkpoint = folder / "final.safetensors", folder / "checkpoint.safetensors"
+    if final.exists():
+        load_checkpoint(final, model)
+        return model
+    start = load_checkpoint(checkpoint, model, optimizer).updates if checkpoint.exists() else 0
+    sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
+    began = time.monotonic()
+    for update in range(start, config.updates):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(update, config.updates, config.learning_rate)
+        random = torch.Generator().manual_seed(config.seed * 1_000_003 + update)
+        losses = pair_losses(model, sampler.draw(config.pairs_per_update, random), config)
+        optimizer.zero_grad(set_to_none=True)
+        (losses.growth + config.order_weight * losses.order).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        numbers = {"growth": float(losses.growth.detach()), "order": float(losses.order.detach())}
+        if (update + 1) % config.validate_every == 0 or update + 1 == config.updates:
+            numbers |= validate_pairs(model, watched, config)
+            numbers["seconds_per_update"] = (time.monotonic() - began) / (update + 1 - start)
+            save_checkpoint(checkpoint, model, optimizer, Place(updates=update + 1, notes={}))
+        report(update + 1, numbers)
+    save_checkpoint(final, model, None, Place(updates=config.updates, notes={}))
+    return model
+
+
+@torch.no_grad()
+def validate_pairs(model: PairModel, sampler: PairSampler, config: PretrainConfig) -> dict[str, float]:
+    """Mean losses and ordering accuracy on the same validation pairs each time."""
+    if not sampler.pairs:
+        return {}
+    random = torch.Generator().manual_seed(VALIDATION_SEED)
+    batches = max(1, config.validation_pairs // config.pairs_per_update)
+    found = [pair_losses(model, sampler.draw(config.pairs_per_update, random), config) for _ in range(batches)]
+    return {
+        "validation_growth": sum(float(losses.growth) for losses in found) / batches,
+        "validation_order": sum(float(losses.order) for losses in found) / batches,
+        "validation_order_accuracy": sum(losses.order_accuracy for losses in found) / batches,
+    }
