@@ -40,10 +40,10 @@ def main():
     if not _usable_environment():
         _make_environment(_find_python())
     _say(f"installing the pinned packages of {LOCK.name} into .venv; the first time takes minutes.")
-    _pip("install", "--quiet", "--upgrade", "pip")
+    _pip("install", "-qq", "--upgrade", "pip")
     _install_torch(_pinned_torch())
-    _pip("install", "--quiet", "--requirement", LOCK)
-    _pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    _pip("install", "-qq", "--requirement", LOCK)
+    _pip("install", "-qq", "--no-deps", "--no-build-isolation", "--editable", ROOT)
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
     _say(".venv is ready.")
     return 0
@@ -108,10 +108,8 @@ def _make_environment(python):
     tool = ROOT / ".venv-virtualenv"
     own = dict(os.environ, PYTHONPATH=str(tool), PIP_REQUIRE_VIRTUALENV="0", PIP_USER="0")
     try:
-        fetched = (
-            _run(python, "-m", "pip", "install", "--quiet", "--target", tool, "virtualenv", env=own).returncode == 0
-        )
-        made = fetched and _run(python, "-m", "virtualenv", "--quiet", ENVIRONMENT, env=own).returncode == 0
+        fetched = _run(python, "-m", "pip", "install", "-qq", "--target", tool, "virtualenv", env=own).returncode == 0
+        made = fetched and _run(python, "-m", "virtualenv", "-qq", ENVIRONMENT, env=own).returncode == 0
     finally:
         shutil.rmtree(str(tool), ignore_errors=True)
     if not made:
@@ -156,14 +154,14 @@ def _install_torch(pin):
     else:
         _say(f"PyTorch's index of CPU builds can't be reached: fetching PyPI's build of {pin}, {CUDA_BUILD_SIZE}.")
     # What torch needs besides comes with the lock; only a CUDA build brings libraries that the lock leaves out.
-    _pip("install", "--quiet", "--constraint", LOCK, *options, pin)
+    _pip("install", "-qq", "--constraint", LOCK, *options, pin)
 
 
 def _offered_is_small(pin):
     """Whether what pip would take anyhow is a CPU build: macOS, ARM, or an index that offers one."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return True
-    question = ("install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed", "--report", "-", pin)
+    question = ("install", "--dry-run", "-qq", "--no-deps", "--ignore-installed", "--report", "-", pin)
     try:
         report = json.loads(_run(INTERPRETER, "-m", "pip", *question, **QUIETLY).stdout.decode())
         return any("+cpu" in item["metadata"]["version"] for item in report["install"])
