@@ -89,7 +89,7 @@ class VisitEncoder(nn.Module):
             (N, channels, I/2, J/2, K/2), zero outside the brain's cells.
         """
         inside = cells[:, None].to(volumes.dtype)
-        features = self.stems[sequence](volumes[:, None]) * inside
+        features: Tensor = self.stems[sequence](volumes[:, None]) * inside
         for layer in self.layers:
             features = features + layer(nn.functional.leaky_relu(features, 0.1)) * inside
         return features

@@ -1,0 +1,56 @@
+"""Teach the encoder, without risk labels, what changes between visits and in which order.
+
+Where the cohort has a simulator's truth it also learns where the lesion grew. Run again with the same folder after an
+interruption, it goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
+    parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of this training run")
+    parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of weights, draws and split (default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare the training and validation patients, then pretrain."""
+    from tqdm import tqdm
+
+    from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
+    from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
+
+    config = RunConfig(
+        pretraining=PretrainConfig(seed=arguments.seed, updates=arguments.updates),
+        split=SplitConfig(seed=arguments.seed),
+    )
+    run_folder = RunFolder.begin(arguments.run_folder, config)
+    parts = run_folder.split(read_cohort(arguments.cohort))
+    watched = (*parts["train"], *parts["validation"])
+    with tqdm(total=len(watched), desc="prepare", unit="patient", disable=None) as bar:
+        stored = run_folder.prepared(watched, jobs=arguments.jobs, advance=bar.update)
+    train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
+    with tqdm(total=arguments.updates, desc="pretrain", unit="update", disable=None) as bar:
+
+        def report(update: int, numbers: dict[str, float]) -> None:
+            bar.update(update - bar.n)
+            if "validation_order" in numbers:
+                bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()})
+                run_folder.log("pretrain", {"update": update, **numbers})
+
+        pretrain(
+            train,
+            validation,
+            run_folder.pretraining_folder,
+            model_config=config.model,
+            config=config.pretraining,
+            report=report,
+        )
+    return 0

@@ -1,0 +1,88 @@
+"""The map that is the risk: local hazard terms laid on a grid, and carried to a visit's own voxels without loss.
+
+A map is a density, hazard per mL. Its integral over the brain plus the background hazard is ``-log(1 - risk)``; carrying it
+to another grid keeps the integral, less what lies outside that grid's field of view, which is reported.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from TemporalGliomaRisk.shapes import check_shape
+from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
+
+
+def cell_geometry(grid: Geometry, cell_voxels: int) -> Geometry:
+    """The grid of the feature cells: each covers ``cell_voxels`` cubed voxels of the model grid exactly."""
+    scale = np.diag([cell_voxels, cell_voxels, cell_voxels, 1.0])
+    scale[:3, 3] = (cell_voxels - 1) / 2
+    i, j, k = (length // cell_voxels for length in grid.shape)
+    return Geometry(shape=(i, j, k), ijk_to_ras=grid.ijk_to_ras @ scale)
+
+
+def hazard_map(terms: npt.NDArray[np.float64], cells: BoolArray, grid: Geometry) -> Volume:
+    """Local hazards as a density on the cells' grid.
+
+    Args:
+        terms: (places,), local hazard of each brain cell, in row-major order of ``cells``.
+        cells: (I, J, K), cells that hold brain.
+        grid: Geometry of the cells.
+
+    Returns:
+        Hazard per mL, float64, zero outside the brain's cells.
+    """
+    check_shape(terms, "terms", (int(cells.sum()),))
+    density = np.zeros(cells.shape)
+    density[cells] = terms / grid.voxel_mL
+    return Volume(voxels=density, geometry=grid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisitMap:
+    """A map on a visit's own voxel grid.
+
+    Args:
+        volume: Hazard per mL, float32.
+        outside_hazard: Hazard of the cells whose centre lies outside the visit's field of view.
+    """
+
+    volume: Volume
+    outside_hazard: float
+
+
+def to_visit_grid(density: Volume, visit: Geometry, visit_ras_to_frame_ras: FloatArray) -> VisitMap:
+    """Carry a map from the cells' grid to a visit's own voxels, keeping its integral.
+
+    Voxels larger than half a cell are filled with the mean over points inside them, so that thick slices miss nothing.
+
+    Args:
+        density: Hazard per mL on the cells' grid, not negative.
+        visit: The visit's voxel grid.
+        visit_ras_to_frame_ras: (4, 4) rigid, from the visit's RAS to the cells' RAS.
+    """
+    points = [
+        max(1, math.ceil(spacing / (0.5 * float(density.geometry.spacing_mm.min())))) for spacing in visit.spacing_mm
+    ]
+    visit_to_cells = density.geometry.ras_to_ijk @ visit_ras_to_frame_ras @ visit.ijk_to_ras
+    # Padded by a ring of empty cells, so that the outermost cells fade as those inside do.
+    padded = np.pad(density.voxels, 1)
+    total = np.zeros(visit.shape)
+    for place in np.ndindex(*points):
+        offset = (np.array(place) + 0.5) / points - 0.5
+        move = visit_to_cells[:3, :3] @ offset + visit_to_cells[:3, 3] + 1
+        total += ndimage.affine_transform(padded, visit_to_cells[:3, :3], move, visit.shape, order=1, mode="constant")
+    sampled = total / math.prod(points)
+    filled = np.argwhere(density.voxels > 0)
+    frame_to_visit = np.linalg.inv(visit_to_cells)
+    in_visit = filled @ frame_to_visit[:3, :3].T + frame_to_visit[:3, 3]
+    inside = ((in_visit >= -0.5) & (in_visit <= np.array(visit.shape) - 0.5)).all(axis=1)
+    hazards = density.voxels[tuple(filled.T)] * density.geometry.voxel_mL
+    wanted, found = float(hazards[inside].sum()), float(sampled.sum()) * visit.voxel_mL
+    scaled = sampled * (wanted / found) if found > 0 else sampled
+    outside = float(hazards[~inside].sum())
+    return VisitMap(volume=Volume(voxels=scaled.astype(np.float32), geometry=visit), outside_hazard=outside)

@@ -1,0 +1,141 @@
+"""A training run on disk: what was asked for, what was prepared, and every stage's weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.errors import InputError, UsageError
+from TemporalGliomaRisk.files import write_json_whole
+from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
+from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.pretrain import PretrainConfig
+from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+
+SETTINGS = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Which patients learn, which watch, which are kept for the end.
+
+    Args:
+        seed: Of the split.
+        fractions: Shares of train, validation and test.
+    """
+
+    seed: int = 1
+    fractions: tuple[float, ...] = (0.55, 0.15, 0.30)
+
+    def __post_init__(self) -> None:
+        if len(self.fractions) != 3 or min(self.fractions) < 0 or not math.isclose(sum(self.fractions), 1):
+            raise UsageError(f"A split needs three shares that add up to 1, got {self.fractions}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All settings of a run that its later stages share.
+
+    Args:
+        model: Sizes of the network.
+        preprocessing: How visits are prepared; ``never`` registers, since a cohort for training is registered.
+        pretraining: Settings of the first stage.
+        split: Of the patients.
+    """
+
+    model: EvidenceConfig = field(default_factory=EvidenceConfig)
+    preprocessing: PreprocessConfig = field(default_factory=lambda: PreprocessConfig(register="never"))
+    pretraining: PretrainConfig = field(default_factory=PretrainConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """A run's folder and its settings."""
+
+    folder: Path
+    config: RunConfig
+
+    @classmethod
+    def begin(cls, folder: Path, config: RunConfig) -> RunFolder:
+        """Start a run, or go on with one that was started with the same settings.
+
+        Raises:
+            InputError: If the folder holds a run of other settings.
+        """
+        path = folder / SETTINGS
+        if path.exists():
+            if json.loads(path.read_text(encoding="utf-8")) != configs.to_json(config):
+                raise InputError("The run folder holds a run with other settings; name a new folder, or ask for those.")
+        else:
+            write_json_whole(path, configs.to_json(config))
+        return cls(folder=folder, config=config)
+
+    @classmethod
+    def open(cls, folder: Path) -> RunFolder:
+        """A run that was begun before.
+
+        Raises:
+            InputError: If there is none.
+        """
+        path = folder / SETTINGS
+        if not path.is_file():
+            raise InputError("The run folder holds no run.json; run pretrain with it first.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(folder=folder, config=configs.from_json(RunConfig, content))
+
+    def split(self, patients: tuple[CohortPatient, ...]) -> dict[str, tuple[CohortPatient, ...]]:
+        """Patients into train, validation and test."""
+        first, second, third = self.config.split.fractions
+        return split_patients(patients, seed=self.config.split.seed, fractions=(first, second, third))
+
+    def prepared(
+        self, patients: Sequence[CohortPatient], *, jobs: int, advance: Callable[[int], object] = lambda done: None
+    ) -> list[StoredPatient]:
+        """Prepare what is not yet prepared, and give the patients with their voxels mapped from disk."""
+        folder = self.folder / "prepared"
+        prepare_cohort(patients, folder, self.config.preprocessing, jobs=jobs, advance=advance)
+        return [load_patient(folder, patient.patient_id) for patient in patients]
+
+    @property
+    def pretraining_folder(self) -> Path:
+        """Weights and log of the first stage."""
+        return self.folder / "pretrain"
+
+    @property
+    def features_folder(self) -> Path:
+        """Cached features of the frozen encoder."""
+        return self.folder / "features"
+
+    @property
+    def heads_folder(self) -> Path:
+        """Fine-tuned heads: ``member-1`` ... and ``single``."""
+        return self.folder / "heads"
+
+    def pretrained(self) -> PairModel:
+        """The pretrained pair model.
+
+        Raises:
+            InputError: If pretraining has not ended.
+        """
+        path = self.pretraining_folder / "final.safetensors"
+        if not path.exists():
+            raise InputError("The run holds no pretrained encoder; run pretrain to its end first.")
+        model = PairModel(self.config.model)
+        load_checkpoint(path, model)
+        return model.eval()
+
+    def log(self, stage: str, numbers: dict[str, Any]) -> None:
+        """Append a line to ``log.jsonl``."""
+        line = json.dumps({"time": round(time.time(), 1), "stage": stage, **numbers})
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
