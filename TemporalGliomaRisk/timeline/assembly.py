@@ -1,0 +1,174 @@
+"""From what a reader found (volumes, each with what is said about its day) to a timeline: days, order, labels."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from TemporalGliomaRisk.timeline.days import When, today
+from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse_if_any
+from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline, Visit, VolumeSource
+
+DATE_TOLERANCE_DAYS = 1
+"""Days and dates may tell gaps that differ by one: a day is counted from a time of day or not."""
+
+SourceMaker = Callable[[str], VolumeSource]
+"""Makes a source from its role in messages, ``FLAIR of visit 2``, known only once visits are in order."""
+
+FindingMaker = Callable[[int], Finding]
+"""Makes a finding from the visit's number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundVisit:
+    """One visit as a reader found it, not yet numbered.
+
+    Args:
+        when: What the input says about its day.
+        sources: A maker of a volume source, by pulse sequence.
+        label: The BIDS label with its prefix, None when the input is not BIDS.
+        name: What the input calls the visit, kept in ``Timeline.identity`` only.
+        findings: Findings that wait for the visit's number.
+    """
+
+    when: When
+    sources: Mapping[SequenceName, SourceMaker]
+    label: str | None = None
+    name: str = ""
+    findings: Sequence[FindingMaker] = ()
+
+
+def build_timeline(
+    visits: Sequence[FoundVisit],
+    *,
+    findings: Sequence[Finding],
+    patient_label: str | None = None,
+    patient_name: str = "",
+    identified: bool = False,
+) -> Timeline:
+    """Put visits in order of their days, number and label them.
+
+    Args:
+        visits: The visits found, in any order.
+        findings: What the reader noticed so far.
+        patient_label: BIDS label; None when the input is not BIDS, then ``sub-01``.
+        patient_name: What the input calls the patient.
+        identified: Make labels from names and dates where the input is not BIDS.
+
+    Raises:
+        TimelineRefused: If days are missing, contradictory or in the future, or two visits are on one day.
+    """
+    noticed = list(findings)
+    if not visits:
+        raise TimelineRefused([*noticed, finding("no_known_sequence")])
+    _notice_contradictions(visits, noticed)
+    refuse_if_any(noticed)
+    days = _days_since_first(visits, noticed)
+    order = sorted(range(len(visits)), key=lambda index: days[index])
+    visits, days = [visits[index] for index in order], [days[index] for index in order]
+    _notice_days(visits, days, noticed)
+    for number, visit in enumerate(visits, start=1):
+        noticed += [make(number) for make in visit.findings]
+    refuse_if_any(noticed)
+
+    patient_id = patient_label or (_label("sub", patient_name) if identified and patient_name else "sub-01")
+    identity = {patient_id: patient_name} if patient_name and patient_label is None else {}
+    offset = _treatment_offset(visits, days)
+    numbered = []
+    for number, (visit, day) in enumerate(zip(visits, days, strict=True), start=1):
+        session_id = visit.label or f"ses-{number:02d}"
+        if identified and visit.label is None and visit.name:
+            session_id = _label("ses", visit.name)
+        if visit.name and visit.label is None:
+            identity[session_id] = visit.name
+        numbered.append(
+            Visit(
+                session_id=session_id,
+                days_since_first=day,
+                days_since_treatment=None if offset is None else day + offset,
+                sources={name: make(f"{name} of visit {number}") for name, make in visit.sources.items()},
+                date=visit.when.date,
+            )
+        )
+    return Timeline(patient_id=patient_id, visits=tuple(numbered), findings=tuple(noticed), identity=identity)
+
+
+def _label(prefix: str, name: str) -> str:
+    """A BIDS label from a name: letters and digits only."""
+    return f"{prefix}-{re.sub('[^A-Za-z0-9]', '', name) or 'unnamed'}"
+
+
+def _days_since_first(visits: Sequence[FoundVisit], noticed: list[Finding]) -> list[int]:
+    """Days since the first visit, by the first way of telling the day that all visits share."""
+    whens = [visit.when for visit in visits]
+    if len(visits) == 1:
+        if not whens[0].known:
+            noticed.append(finding("days_unknown", visit=1))
+        return [0]
+    for values in (
+        [when.days_since_first for when in whens],
+        [when.days_since_treatment for when in whens],
+        [None if when.date is None else when.date.toordinal() for when in whens],
+    ):
+        if None not in values:
+            known = [value for value in values if value is not None]
+            return [value - min(known) for value in known]
+    missing = sum(not when.known for when in whens)
+    problem = (
+        f"{missing} of {len(visits)} visits have no date or day. Give every visit one."
+        if missing
+        else "Some visits have a date and others a number of days. Give every visit the same kind."
+    )
+    raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+
+
+def _treatment_offset(visits: Sequence[FoundVisit], days: Sequence[int]) -> int | None:
+    """Days from treatment to the first visit, None when no visit tells; one that tells is enough for all."""
+    for visit, day in zip(visits, days, strict=True):
+        if visit.when.days_since_treatment is not None:
+            return visit.when.days_since_treatment - day
+    return None
+
+
+def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding]) -> None:
+    """Every two ways of telling the day must tell the same gaps; a date may be off by a day (times of day)."""
+    ways = {
+        "days_since_first_scan": [visit.when.days_since_first for visit in visits],
+        "days_since_treatment": [visit.when.days_since_treatment for visit in visits],
+        "the date": [visit.when.date.toordinal() if visit.when.date else None for visit in visits],
+    }
+    for (first, ones), (second, others) in itertools.combinations(ways.items(), 2):
+        both = [
+            (one - other, index)
+            for index, (one, other) in enumerate(zip(ones, others, strict=True))
+            if one is not None and other is not None
+        ]
+        for offset, index in both[1:]:
+            apart = abs(offset - both[0][0])
+            if apart > (DATE_TOLERANCE_DAYS if second == "the date" else 0):
+                where = visits[index].label or "One visit"
+                noticed.append(finding("days_contradict", where=where, first=first, second=second, count=apart))
+
+
+def _notice_days(visits: Sequence[FoundVisit], days: Sequence[int], noticed: list[Finding]) -> None:
+    """Future, shifted, pre-treatment and shared days; visits are in order."""
+    for number, (visit, day) in enumerate(zip(visits, days, strict=True), start=1):
+        if number > 1 and day == days[number - 2]:
+            noticed.append(finding("two_visits_one_day", visit=number, first=number - 1, second=number))
+        date, treatment = visit.when.date, visit.when.days_since_treatment
+        if date is not None and date > today():
+            noticed.append(finding("date_in_future", visit=number))
+        if date is not None and date < datetime.date(1925, 1, 1):
+            noticed.append(finding("date_implausible", visit=number))
+        if treatment is not None and treatment < 0:
+            noticed.append(finding("before_treatment", visit=number, count=-treatment))
+    first_days = [visit.when.days_since_first for visit in visits]
+    if first_days[0] and None not in first_days:
+        noticed.append(finding("days_shifted", count=first_days[0]))
+    labels = [visit.label for visit in visits if visit.label]
+    if labels != sorted(labels):
+        noticed.append(finding("sessions_out_of_order"))

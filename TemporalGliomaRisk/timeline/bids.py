@@ -1,0 +1,162 @@
+"""BIDS folders: a patient's sessions, their anatomical volumes, and the sessions table that tells the days."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from TemporalGliomaRisk.timeline.assembly import FindingMaker, FoundVisit, SourceMaker, build_timeline
+from TemporalGliomaRisk.timeline.days import When
+from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.image_file import VolumeFile, volume_suffix
+from TemporalGliomaRisk.timeline.rules import finding, refuse
+from TemporalGliomaRisk.timeline.sessions_table import read_sessions_table
+from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
+
+_HARMLESS = (".json", ".tsv", ".txt", ".md", ".bidsignore")
+_SUFFIXES: dict[str, SequenceName] = {"FLAIR": "FLAIR", "T2w": "T2w", "T1w": "T1w"}
+
+
+def is_bids_patient(folder: Path) -> bool:
+    """Whether a folder is ``sub-P`` with sessions or an ``anat`` folder in it."""
+    return folder.name.startswith("sub-") and any(
+        child.is_dir() and (child.name == "anat" or child.name.startswith("ses-")) for child in folder.iterdir()
+    )
+
+
+def bids_patients(folder: Path) -> list[Path]:
+    """The patient folders of a BIDS dataset, in order of their labels; derivatives are not looked into."""
+    return sorted(child for child in folder.iterdir() if child.is_dir() and child.name.startswith("sub-"))
+
+
+def patient_of_dataset(folder: Path, patient: str | None) -> Path:
+    """The one patient folder of a dataset, or the one that ``patient`` names, with or without ``sub-``.
+
+    Raises:
+        TimelineRefused: If there are several and none is named, or the named one is not there.
+    """
+    folders = bids_patients(folder)
+    names = [child.name for child in folders]
+    labels = f" ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+    if patient is not None:
+        wanted = patient if patient.startswith("sub-") else f"sub-{patient}"
+        if wanted not in names:
+            raise refuse("patient_not_found", labels=labels)
+        return folder / wanted
+    if len(folders) > 1:
+        raise refuse("several_patients", count=len(folders), labels=labels)
+    return folders[0]
+
+
+def read_bids_patient(folder: Path) -> Timeline:
+    """Read the timeline of a BIDS patient folder. Volumes are not read yet.
+
+    A folder without sessions is one visit, ``ses-01``, of unknown day.
+
+    Raises:
+        TimelineRefused: If there is no volume, or the days are missing or contradictory.
+    """
+    noticed: list[Finding] = []
+    sessions = sorted(child for child in folder.iterdir() if child.is_dir() and child.name.startswith("ses-"))
+    places = {session.name: session for session in sessions} or {"ses-01": folder}
+    contents = {label: _read_anat(place / "anat") for label, place in places.items()}
+    _notice_files(folder, places, contents, noticed)
+    kept = [label for label, content in contents.items() if content.sources]
+    if not kept:
+        raise refuse("no_known_sequence")
+    if len(kept) < len(contents):
+        noticed.append(finding("visit_without_volume", count=len(contents) - len(kept)))
+    days = read_sessions_table(folder, kept, all_labels=list(contents), has_sessions=bool(sessions), noticed=noticed)
+    visits = [
+        FoundVisit(
+            when=days.get(label, When()),
+            sources=contents[label].sources,
+            label=label,
+            findings=contents[label].findings,
+        )
+        for label in kept
+    ]
+    return build_timeline(visits, findings=noticed, patient_label=folder.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """What an ``anat`` folder holds."""
+
+    sources: dict[SequenceName, SourceMaker]
+    findings: list[FindingMaker]
+    derived: int
+    unknown: int
+
+
+def _read_anat(anat: Path) -> _Content:
+    """Volumes of one visit by sequence. The plainest name wins, among equals the last run."""
+    by_sequence: dict[SequenceName, list[Path]] = {}
+    derived = unknown = 0
+    for path in sorted(anat.iterdir()) if anat.is_dir() else []:
+        if volume_suffix(path) is None:
+            unknown += path.suffix not in _HARMLESS
+            continue
+        sequence = bids_sequence(path.name)
+        if sequence is None:
+            derived += 1
+        else:
+            by_sequence.setdefault(sequence, []).append(path)
+    sources: dict[SequenceName, SourceMaker] = {}
+    findings: list[FindingMaker] = []
+    for sequence, paths in by_sequence.items():
+        chosen = min(paths, key=_plainness)
+        sources[sequence] = partial(_file_source, chosen)
+        if len(paths) > 1:
+            findings.append(partial(_competing, sequence, len(paths)))
+    return _Content(sources=sources, findings=findings, derived=derived, unknown=unknown)
+
+
+def bids_sequence(name: str) -> SequenceName | None:
+    """The pulse sequence of an anatomical file's BIDS name; None for masks, maps and other kinds of image.
+
+    Any ``ce-`` entity makes a T1w a ``ce-gd_T1w``; ``desc-`` and ``label-`` mark derived files.
+    """
+    stem = name[: -len(volume_suffix(Path(name)) or "")]
+    *entities, suffix = stem.split("_")
+    if any(entity.startswith(("desc-", "label-", "res-", "part-phase")) for entity in entities):
+        return None
+    sequence = _SUFFIXES.get(suffix)
+    if any(entity.startswith("ce-") for entity in entities):
+        return "ce-gd_T1w" if sequence == "T1w" else None
+    return sequence
+
+
+def _plainness(path: Path) -> tuple[int, int, str]:
+    """Fewest entities first, then the highest ``run-``, then by name."""
+    run = re.search(r"_run-(\d+)", path.name)
+    return path.name.count("_"), -int(run[1]) if run else 0, path.name
+
+
+def _file_source(path: Path, role: str) -> VolumeFile:
+    return VolumeFile(path=path, role=role)
+
+
+def _competing(sequence: SequenceName, count: int, number: int) -> Finding:
+    return finding("competing_files", visit=number, sequence=sequence, count=count)
+
+
+def _notice_files(folder: Path, places: dict[str, Path], contents: dict[str, _Content], noticed: list[Finding]) -> None:
+    """Count what was ignored: derived volumes, and whatever else lies in the patient's and the sessions' folders."""
+    derived = sum(content.derived for content in contents.values())
+    unknown = sum(content.unknown for content in contents.values())
+    for place in {folder, *places.values()}:
+        for child in place.iterdir():
+            if child.is_dir():
+                expected = child.name == "anat" or child.name.startswith("ses-")
+                derived += 0 if expected else sum(item.is_file() for item in child.rglob("*"))
+            elif volume_suffix(child) is not None:
+                derived += 1
+            elif child.suffix not in _HARMLESS:
+                unknown += 1
+    if derived:
+        noticed.append(finding("derived_files", count=derived))
+    if unknown:
+        noticed.append(finding("unknown_files", count=unknown))

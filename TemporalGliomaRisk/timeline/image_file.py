@@ -1,0 +1,124 @@
+"""A volume in one file (NIfTI, NRRD, MetaImage), read through SimpleITK when it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from TemporalGliomaRisk.errors import GeometryError, InputError, VolumeError
+from TemporalGliomaRisk.timeline.nifti_header import (
+    NiftiError,
+    NiftiHeader,
+    TruncatedNiftiError,
+    check_nifti_is_whole,
+    is_nifti,
+    read_nifti_header,
+)
+from TemporalGliomaRisk.timeline.rules import RULES
+from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
+from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+"""One file, one volume: formats whose header and voxels cannot part."""
+
+
+def volume_suffix(path: Path) -> str | None:
+    """Which of :data:`VOLUME_SUFFIXES` a file's name ends with, None if none."""
+    return next((suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeFile:
+    """A volume source over one file.
+
+    Args:
+        path: The file; never part of a message.
+        role: What messages call it, ``FLAIR of visit 2``.
+    """
+
+    path: Path = field(repr=False)
+    role: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
+
+    def read(self) -> Volume:
+        """Read the volume.
+
+        Raises:
+            VolumeError: If the file is not there, cut short, damaged, or not a three-dimensional real image.
+            GeometryError: If its place in space is singular, sheared or not finite.
+        """
+        self.check_header()
+        try:
+            image = sitk.ReadImage(str(self.path))
+        except RuntimeError as error:
+            raise _error("unreadable", self.role, problem="its format is unknown or damaged") from error
+        return volume_of_image(image, self.role)
+
+    def check_header(self) -> NiftiHeader | None:
+        """Check what can be told before voxels are read; the header of a NIfTI file, None for other formats.
+
+        Raises:
+            VolumeError, GeometryError: As :meth:`read`.
+        """
+        if not self.path.is_file():
+            raise _error("file_missing", self.role)
+        if not is_nifti(self.path):
+            return None
+        try:
+            header = read_nifti_header(self.path)
+            if len(header.shape) != 3 or min(header.shape) < 2:
+                count = sum(length > 1 for length in header.shape)
+                raise _error("not_three_dimensional", self.role, count=count)
+            check_nifti_is_whole(self.path, header)
+            self._check_forms(header)
+        except TruncatedNiftiError as error:
+            raise _error("truncated", self.role, problem=str(error)) from error
+        except (NiftiError, OSError) as error:
+            problem = str(error) if isinstance(error, NiftiError) else "the system refuses to open it"
+            raise _error("unreadable", self.role, problem=problem) from error
+        return header
+
+    def _check_forms(self, header: NiftiHeader) -> None:
+        """One usable form is enough: SimpleITK takes the other, and the header checks speak of the difference."""
+        problems = []
+        for form in (header.sform, header.qform):
+            if form is None:
+                continue
+            try:
+                Geometry(shape=(1, 1, 1), ijk_to_ras=form)
+                return
+            except GeometryError as error:
+                problems.append(str(error))
+        if problems:
+            raise _error("geometry_unusable", self.role, problem=problems[0])
+
+
+def volume_of_image(image: sitk.Image, role: str) -> Volume:
+    """A SimpleITK image as a volume, trailing axes of one voxel dropped.
+
+    Raises:
+        VolumeError: If it is not three-dimensional with one real number a voxel.
+        GeometryError: If its place in space cannot be used.
+    """
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        image = sitk.Extract(image, [*image.GetSize()[:-1], 0], [0] * image.GetDimension())
+    if image.GetDimension() != 3 or min(image.GetSize()) < 2:
+        raise _error("not_three_dimensional", role, count=sum(length > 1 for length in image.GetSize()))
+    if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
+        raise _error("unreadable", role, problem="its voxels are colour or complex, wanted one real number each")
+    try:
+        return volume_from_sitk(image)
+    except GeometryError as error:
+        raise GeometryError(f"{role}: {error}") from error
+
+
+def _error(code: str, role: str, **values: object) -> InputError:
+    """The error for a broken rule, in the rule's own sentence."""
+    kind = GeometryError if code == "geometry_unusable" else VolumeError
+    return kind(RULES[code].sentence.format(where=role, **values))

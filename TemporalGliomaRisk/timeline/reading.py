@@ -1,0 +1,81 @@
+"""Read a patient's timeline from disk, whatever form it has: BIDS, dated files, a table, DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
+from TemporalGliomaRisk.timeline.dated_files import holds_volume_files, read_dated_files
+from TemporalGliomaRisk.timeline.rules import refuse
+from TemporalGliomaRisk.timeline.table import read_table
+from TemporalGliomaRisk.timeline.visit import Timeline
+
+__all__ = ["bids_patients", "read_cohort", "read_timeline"]
+
+FORMS = (
+    "a BIDS patient folder (sub-P) or dataset, a folder of PATIENT_YYYYMMDD_SEQUENCE.nii.gz files, "
+    "a .csv or .tsv table, or a folder of DICOM"
+)
+
+
+def read_timeline(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
+    """Read one patient's timeline; the form is recognised by itself. Volumes are read only when asked for.
+
+    Args:
+        path: A BIDS patient folder or dataset, a folder of dated files, a table, or a folder of DICOM.
+        patient: Which patient, where the input holds several: a BIDS label, or the name the input uses.
+        identified: Label patient and visits by the input's names and dates (BIDS labels always stay).
+
+    Returns:
+        The timeline, with what the reader noticed in ``findings``. Names and dates of input that is not BIDS are in
+        ``identity`` and ``Visit.date`` only, unless ``identified``.
+
+    Raises:
+        TimelineRefused: A :class:`~TemporalGliomaRisk.errors.TimelineError` with all findings, if there is no timeline.
+    """
+    path = Path(path)
+    try:
+        return _read(path, patient, identified)
+    except PermissionError as error:
+        raise refuse("nothing_to_read", problem="The input may not be read by this user. Check its rights.") from error
+
+
+def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
+    if not path.exists():
+        raise refuse("nothing_to_read", problem=f"There is nothing at the path given; wanted {FORMS}.")
+    if path.is_file():
+        if path.suffix.lower() in (".csv", ".tsv"):
+            return read_table(path, patient=patient, identified=identified)
+        problem = f"The input is a single file; wanted {FORMS}. For one volume write a table with one row."
+        raise refuse("nothing_to_read", problem=problem)
+    if is_bids_patient(path):
+        if patient is not None and patient not in (path.name, path.name.removeprefix("sub-")):
+            raise refuse("patient_not_found", labels="")
+        return read_bids_patient(path)
+    if path.name.startswith("ses-") and (path / "anat").is_dir():
+        problem = "The input is one BIDS session; name the patient's folder above it, so that all visits are read."
+        raise refuse("nothing_to_read", problem=problem)
+    if any(is_bids_patient(child) for child in bids_patients(path)):
+        return read_bids_patient(patient_of_dataset(path, patient))
+    if holds_volume_files(path):
+        return read_dated_files(path, patient=patient, identified=identified)
+    from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder  # noqa: PLC0415  pydicom only where needed
+
+    timeline = read_dicom_folder(path, patient=patient, identified=identified)
+    if timeline is None:
+        raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")
+    return timeline
+
+
+def read_cohort(folder: Path) -> Iterator[Timeline]:
+    """Timelines of all patients of a BIDS dataset, one at a time.
+
+    Raises:
+        TimelineRefused: If the folder holds no BIDS patient, or one patient's timeline is refused.
+    """
+    folders = [child for child in bids_patients(folder) if is_bids_patient(child)]
+    if not folders:
+        raise refuse("nothing_to_read", problem="The folder is no BIDS dataset: wanted folders sub-P with ses-V/anat.")
+    for child in folders:
+        yield read_bids_patient(child)

@@ -1,0 +1,111 @@
+"""The BIDS sessions table: which day each session was on, checked against itself."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+
+from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days
+from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse, refuse_if_any
+from TemporalGliomaRisk.timeline.text_table import read_text_table
+
+DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "acq_time")
+
+
+def find_sessions_table(folder: Path) -> Path | None:
+    """Where a patient's sessions table is: in the patient's folder, or for derivatives in the raw dataset's.
+
+    Derivatives seldom repeat the table; the dataset they belong to is the folder that holds ``derivatives``.
+    """
+    name = f"{folder.name}_sessions.tsv"
+    here = folder / name
+    if here.is_file():
+        return here
+    for parent in folder.absolute().parents:
+        if parent.name == "derivatives":
+            there = parent.parent / folder.name / name
+            return there if there.is_file() else None
+    return None
+
+
+def read_sessions_table(
+    folder: Path, kept: list[str], *, all_labels: list[str], has_sessions: bool, noticed: list[Finding]
+) -> dict[str, When]:
+    """What the table says about the day of every kept session.
+
+    Args:
+        folder: The patient's folder.
+        kept: Labels of the sessions with a volume.
+        all_labels: Labels of all session folders.
+        has_sessions: Whether the folder has session folders at all.
+        noticed: Findings so far; more are added.
+
+    Raises:
+        TimelineRefused: If the table is missing (with several visits), unreadable or contradicts itself.
+    """
+    path = find_sessions_table(folder)
+    if path is None:
+        if len(kept) == 1:
+            return {}
+        problem = (
+            f"{len(kept)} visits but no sessions table: wanted {folder.name}_sessions.tsv in the patient's folder, "
+            f"with session_id and one of {', '.join(DAY_COLUMNS)}. Add it."
+        )
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    if path.parent != folder:
+        noticed.append(finding("sessions_table_elsewhere"))
+    table = read_text_table(path, what="The sessions table", delimiter="\t")
+    if "session_id" not in table.columns or not set(DAY_COLUMNS) & set(table.columns):
+        problem = f"The sessions table needs session_id and one of {', '.join(DAY_COLUMNS)}; add the missing column."
+        raise refuse("dates_missing", problem=problem)
+    rows = _rows_by_session(table.rows, noticed)
+    extra = [label for label in rows if label not in all_labels and (has_sessions or len(rows) > 1)]
+    if extra:
+        noticed.append(finding("session_without_files", count=len(extra)))
+    if not has_sessions and len(rows) == 1:  # one session, no session folder: its only row is that visit's
+        rows = {kept[0]: next(iter(rows.values()))}
+    days = {label: _when(label, rows[label], noticed) for label in kept if label in rows}
+    refuse_if_any(noticed)
+    missing = [label for label in kept if not days.get(label, When()).known]
+    if missing and len(kept) > 1:
+        problem = f"The sessions table gives no day for {', '.join(missing)}. Add a row, or a value in one column."
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    return days
+
+
+def _rows_by_session(rows: list[dict[str, str]], noticed: list[Finding]) -> dict[str, dict[str, str]]:
+    """Rows by label, ``01`` taken as ``ses-01``; a label given twice is refused."""
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        label = row["session_id"]
+        label = label if label.startswith("ses-") else f"ses-{label}"
+        if label in found:
+            problem = f"The sessions table has {label} twice. Keep one row."
+            raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+        found[label] = row
+    return found
+
+
+def _when(label: str, row: Mapping[str, str], noticed: list[Finding]) -> When:
+    """One row's day; a cell that cannot be read becomes a refusal."""
+    days: dict[str, int] = {}
+    date: datetime.date | None = None
+    for column in DAY_COLUMNS:
+        text = row.get(column)
+        if text is None or is_unknown(text):
+            continue
+        try:
+            if column == "acq_time":
+                date = parse_date(text)
+            else:
+                days[column] = parse_days(text)
+        except ValueError:
+            wanted = DATES_WANTED if column == "acq_time" else DAYS_WANTED
+            noticed.append(finding("date_unreadable", where=label, what=column, wanted=wanted))
+    return When(
+        date=date,
+        days_since_treatment=days.get("days_since_treatment"),
+        days_since_first=days.get("days_since_first_scan"),
+    )

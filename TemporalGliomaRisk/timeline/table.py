@@ -1,0 +1,124 @@
+"""A table that names every volume: ``path``, ``sequence`` and ``days_since_treatment`` or ``date``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_timeline
+from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days, today
+from TemporalGliomaRisk.timeline.image_file import VOLUME_SUFFIXES, VolumeFile, volume_suffix
+from TemporalGliomaRisk.timeline.rules import finding, refuse
+from TemporalGliomaRisk.timeline.sequence_names import sequence_from_name
+from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
+from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline
+
+DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
+KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS, "patient")
+
+
+def read_table(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
+    """Read the timeline that a ``.csv`` or ``.tsv`` table names. Volumes are not read yet.
+
+    Paths are relative to the table's folder, or absolute. Rows of one day make one visit. A column ``patient`` is
+    optional. All mistakes are told together, by their line in the file.
+
+    Raises:
+        TimelineRefused: If a column is missing or any row has a mistake.
+    """
+    table = read_text_table(path, what="The table")
+    _check_columns(table)
+    rows = _rows_of_patient(table, patient)
+    mistakes: list[str] = []
+    visits: dict[When, dict[SequenceName, SourceMaker]] = {}
+    seen: dict[tuple[When, SequenceName], int] = {}
+    for line, row in rows:
+        problems, when = _day(row)
+        sequence = sequence_from_name(row["sequence"])
+        if sequence is None:
+            problems.append(f"sequence is none of {', '.join(SEQUENCES)} or their synonyms")
+        volume = Path(row["path"].replace("\\", "/")) if row["path"] else None
+        problems += _path_problems(path.parent, volume)
+        if not problems and sequence is not None and volume is not None:
+            earlier = seen.setdefault((when, sequence), line)
+            if earlier != line:
+                problems.append(f"{sequence} on this day is in line {earlier} already")
+            visits.setdefault(when, {})[sequence] = partial(_file_source, path.parent / volume)
+        mistakes += [f"Line {line}: {problem}." for problem in problems]
+    if mistakes:
+        raise refuse("table_mistakes", problem=f"The table has {len(mistakes)} mistakes. {' '.join(mistakes)}")
+    unused = [name for name in table.columns if name and name not in KNOWN_COLUMNS]
+    findings = [finding("columns_ignored", count=len(unused))] if unused else []
+    found = [
+        FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "")
+        for when, sources in visits.items()
+    ]
+    name = rows[0][1].get("patient", "")
+    return build_timeline(found, findings=findings, patient_name=name, identified=identified)
+
+
+def _check_columns(table: TextTable) -> None:
+    """Refuse a table without its columns or rows."""
+    missing = [name for name in ("path", "sequence") if name not in table.columns]
+    if not set(DAY_COLUMNS) & set(table.columns):
+        missing.append("days_since_treatment or date")
+    if missing:
+        raise refuse("table_mistakes", problem=f"The table lacks the column {' and '.join(missing)}. Add it.")
+    if not table.rows:
+        raise refuse("table_mistakes", problem="The table has no rows. Add one for every volume.")
+
+
+def _rows_of_patient(table: TextTable, patient: str | None) -> list[tuple[int, dict[str, str]]]:
+    """Rows of the one patient, with their lines."""
+    rows = list(zip(table.numbers, table.rows, strict=True))
+    patients = {row.get("patient", "") for _, row in rows}
+    if patient is None:
+        if len(patients) > 1:
+            raise refuse("several_patients", count=len(patients), labels=", by its column patient")
+        return rows
+    kept = [(line, row) for line, row in rows if row.get("patient", "") == patient]
+    if not kept:
+        raise refuse("patient_not_found", labels="")
+    return kept
+
+
+def _day(row: Mapping[str, str]) -> tuple[list[str], When]:
+    """What is wrong with a row's day, and the day."""
+    problems: list[str] = []
+    days: dict[str, int] = {}
+    date = None
+    for column in DAY_COLUMNS:
+        text = row.get(column)
+        if text is None or is_unknown(text):
+            continue
+        try:
+            if column == "date":
+                date = parse_date(text)
+            else:
+                days[column] = parse_days(text)
+        except ValueError:
+            problems.append(f"{column} cannot be read, wanted {DATES_WANTED if column == 'date' else DAYS_WANTED}")
+    if date is not None and date > today():
+        problems.append("date is after today")
+    when = When(
+        date=date,
+        days_since_treatment=days.get("days_since_treatment"),
+        days_since_first=days.get("days_since_first_scan"),
+    )
+    if not when.known and not problems:
+        problems.append("no day is given")
+    return problems, when
+
+
+def _path_problems(folder: Path, volume: Path | None) -> list[str]:
+    """What is wrong with a row's path; the path itself is not told, it may hold a name."""
+    if volume is None:
+        return ["path is empty"]
+    if volume_suffix(volume) is None:
+        return [f"path does not end in one of {', '.join(VOLUME_SUFFIXES)}"]
+    return [] if (folder / volume).is_file() else ["no file is at this path"]
+
+
+def _file_source(path: Path, role: str) -> VolumeFile:
+    return VolumeFile(path=path, role=role)

@@ -1,0 +1,73 @@
+"""Tables as spreadsheets write them: byte-order marks, semicolons or tabs, Windows line ends, quoted cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from TemporalGliomaRisk.timeline.rules import refuse
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """A table of stripped text cells.
+
+    Args:
+        columns: Names in small letters, blanks within as ``_``.
+        rows: A dictionary a row; a short row lacks no key, its cells are empty.
+        numbers: Line number of every row in the file, from 1, as an editor or a spreadsheet shows it.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[dict[str, str]]
+    numbers: list[int]
+
+
+def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> TextTable:
+    """Read a table; the delimiter is told from its first line where not given.
+
+    Args:
+        path: The file.
+        what: What messages call it, ``The table``.
+        delimiter: The delimiter wanted, None to tell it.
+
+    Raises:
+        TimelineRefused: If it cannot be read, is empty, or names a column twice.
+    """
+    try:
+        text = _decode(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise refuse("table_mistakes", problem=f"{what} cannot be read as text. Save it as UTF-8.") from error
+    lines = text.splitlines()
+    if not lines or "\0" in text:
+        raise refuse("table_mistakes", problem=f"{what} is empty or no text. Save it as CSV or TSV in UTF-8.")
+    if delimiter is None or delimiter not in lines[0]:
+        delimiter = max("\t;,", key=lines[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    columns = tuple(name.strip().lower().replace(" ", "_") for name in next(reader, []))
+    if len(set(filter(None, columns))) < len(list(filter(None, columns))):
+        raise refuse("table_mistakes", problem=f"{what} names a column twice. Keep one of them.")
+    rows, numbers = [], []
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                stripped += [""] * (len(columns) - len(stripped))
+                rows.append(dict(zip(columns, stripped, strict=False)))
+                numbers.append(reader.line_num)
+    except csv.Error as error:
+        problem = f"{what} cannot be read after line {reader.line_num}. Check its quotes."
+        raise refuse("table_mistakes", problem=problem) from error
+    return TextTable(columns=columns, rows=rows, numbers=numbers)
+
+
+def _decode(content: bytes) -> str:
+    """UTF-16 by its mark, else UTF-8, else the Windows code page that spreadsheets fall back to."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252")
