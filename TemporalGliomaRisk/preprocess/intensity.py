@@ -13,6 +13,7 @@ Source:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,12 +80,12 @@ class Blocks:
     used: BoolArray
 
 
-def block_means(voxels: FloatArray, mask: BoolArray, block: int, order: int) -> Blocks:
-    """Means over brain voxels with signal, a block of ``block`` voxels an axis, where at least 70 % of it is brain."""
+def block_means(voxels: FloatArray, mask: BoolArray, block: tuple[int, int, int], order: int) -> Blocks:
+    """Means over brain voxels with signal, in blocks of so many voxels an axis, where 70 % of a block is brain."""
     valid = mask & (voxels > 0)
-    weight = block_sum(valid.astype(np.float32), (block,) * 3)
-    total = block_sum(np.where(valid, voxels, np.float32(0)), (block,) * 3)
-    used = weight >= FULL_BLOCK * block**3
+    weight = block_sum(valid.astype(np.float32), block)
+    total = block_sum(np.where(valid, voxels, np.float32(0)), block)
+    used = weight >= FULL_BLOCK * math.prod(block)
     means = (total[used] / weight[used]).astype(np.float64)
     if means.size:
         bright = means > DARKEST * np.median(means)
@@ -93,10 +94,10 @@ def block_means(voxels: FloatArray, mask: BoolArray, block: int, order: int) -> 
     return Blocks(means=means, basis=_basis(used, mask.shape, block, order), used=used)
 
 
-def _basis(used: BoolArray, shape: tuple[int, ...], block: int, order: int) -> FloatArray:
+def _basis(used: BoolArray, shape: tuple[int, ...], block: tuple[int, int, int], order: int) -> FloatArray:
     places = []
-    for index, length in zip(np.nonzero(used), shape, strict=True):
-        places.append((index * block + block / 2.0) * (2.0 / length) - 1.0)
+    for index, length, size in zip(np.nonzero(used), shape, block, strict=True):
+        places.append((index * size + size / 2.0) * (2.0 / length) - 1.0)
     x, y, z = places
     return np.stack([x**a * y**b * z**c for a, b, c in exponents(order)], axis=1)
 
@@ -177,7 +178,7 @@ def fit_harmonisation(
     reference: FloatArray,
     mask: BoolArray,
     *,
-    block: int,
+    block: tuple[int, int, int],
     order: int,
     gamma_limits: tuple[float, ...],
 ) -> Harmonisation | None:

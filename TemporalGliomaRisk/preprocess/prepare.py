@@ -162,8 +162,7 @@ def _own_scale(array: GridArray, brain: BoolArray, config: PreprocessConfig) -> 
     voxels = array.voxels
     valid = brain & array.covered
     if config.correct_bias:
-        block = max(1, round(config.block_mm / config.grid_mm))
-        field = fit_bias(block_means(voxels, valid, block, config.bias_order), config.bias_order)
+        field = fit_bias(block_means(voxels, valid, _block(config), config.bias_order), config.bias_order)
         log_field = np.clip(field.on_grid(_shape(voxels)), -LARGEST_LOG_BIAS, LARGEST_LOG_BIAS)
         voxels = voxels * np.exp(-log_field)
     return voxels, robust_scale(voxels, valid if valid.any() else brain)
@@ -184,7 +183,7 @@ def _harmonised(
             voxels,
             frame.references[name],
             valid,
-            block=max(1, round(config.block_mm / config.grid_mm)),
+            block=_block(config),
             order=config.bias_order,
             gamma_limits=config.gamma_limits,
         )
@@ -236,3 +235,8 @@ def _as_bytes(mask: Volume) -> Volume:
 
 def _shape(array: FloatArray) -> tuple[int, int, int]:
     return array.shape[0], array.shape[1], array.shape[2]
+
+
+def _block(config: PreprocessConfig) -> tuple[int, int, int]:
+    voxels = max(1, round(config.block_mm / config.grid_mm))
+    return voxels, voxels, voxels
