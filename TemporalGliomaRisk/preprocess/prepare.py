@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,6 +21,7 @@ from TemporalGliomaRisk.preprocess.intensity import (
 )
 from TemporalGliomaRisk.preprocess.keys import combined_key, volume_key
 from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, on_grid
+from TemporalGliomaRisk.preprocess.placement import place_first_visit, place_later_visit, trusted
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
@@ -57,11 +59,15 @@ def prepare_first_visit(
     mask, findings = _find_brain(volumes, reference, config, brain_mask)
     grid = grid_around(mask.voxels.astype(bool), mask.geometry, config.grid_mm, config.margin_mm)
     brain = resample(_as_bytes(mask), grid) > 0.5
-    arrays = {name: on_grid(loaded, grid, np.eye(4), brain) for name, loaded in volumes.items()}
+    placement = (
+        trusted(volumes) if config.register == "never" else place_first_visit(volumes, reference, grid, brain, config)
+    )
+    progress(ProgressEvent(stage="prepare", fraction=0.6, message="aligned"))
+    arrays = {name: on_grid(loaded, grid, placement.frame_to_volume[name], brain) for name, loaded in volumes.items()}
     references, scales = {}, {}
     for name, array in arrays.items():
         references[name], scales[name] = _own_scale(array, brain, config)
-        progress(ProgressEvent(stage="prepare", fraction=0.6, message=f"{name} scaled"))
+        progress(ProgressEvent(stage="prepare", fraction=0.9, message=f"{name} scaled"))
     parts = [loaded.key for loaded in volumes.values()]
     if brain_mask is not None:
         parts.append(volume_key(canonical(brain_mask)))
@@ -81,8 +87,8 @@ def prepare_first_visit(
         visit_ras_to_frame_ras=np.eye(4),
         reference_sequence=reference,
         reference_geometry=volumes[reference].geometry,
-        alignments=(),
-        findings=(*findings, *_coverage_findings(arrays, brain)),
+        alignments=placement.alignments,
+        findings=_numbered((*findings, *placement.findings, *_coverage_findings(arrays, brain)), 1),
         key=combined_key([*parts, frame.first_volumes_key], to_json(config)),
     )
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
@@ -90,7 +96,12 @@ def prepare_first_visit(
 
 
 def prepare_visit(
-    visit: Visit, frame: Frame, config: PreprocessConfig, *, progress: ProgressListener = ignore_progress
+    visit: Visit,
+    frame: Frame,
+    config: PreprocessConfig,
+    *,
+    number: int | None = None,
+    progress: ProgressListener = ignore_progress,
 ) -> PreparedVisit:
     """Prepare a later visit from itself and the first visit's frame, nothing else.
 
@@ -98,34 +109,42 @@ def prepare_visit(
         visit: Any later visit.
         frame: From :func:`prepare_first_visit`, with the same settings.
         config: Settings.
+        number: The visit's number, from 1, for messages and findings.
         progress: Told after every step.
 
     Raises:
         RegistrationError: If the visit could not be brought onto the first well enough.
         VolumeError, GeometryError: If a volume cannot be used.
     """
-    if config.register != "never":
-        raise UsageError("Only register='never' is available yet: give volumes that are aligned already.")
-    volumes = {name: load(visit, name, None) for name in visit.sequences}
+    volumes = {name: load(visit, name, number) for name in visit.sequences}
     reference = reference_sequence({name: loaded.geometry for name, loaded in volumes.items()})
     progress(ProgressEvent(stage="prepare", fraction=0.2, message="read"))
-    arrays = {name: on_grid(loaded, frame.grid, np.eye(4), frame.brain_mask) for name, loaded in volumes.items()}
+    placement = (
+        trusted(volumes)
+        if config.register == "never"
+        else place_later_visit(volumes, reference, frame, config, f" of visit {number}" if number else "")
+    )
+    progress(ProgressEvent(stage="prepare", fraction=0.6, message="aligned"))
+    arrays = {
+        name: on_grid(loaded, frame.grid, placement.frame_to_volume[name], frame.brain_mask)
+        for name, loaded in volumes.items()
+    }
     intensities: dict[SequenceName, FloatArray] = {}
     findings: list[Finding] = []
     for name, array in arrays.items():
         intensities[name], noticed = _harmonised(name, array, frame, config)
         findings += noticed
-        progress(ProgressEvent(stage="prepare", fraction=0.7, message=f"{name} harmonised"))
+        progress(ProgressEvent(stage="prepare", fraction=0.9, message=f"{name} harmonised"))
     parts = [*(loaded.key for loaded in volumes.values()), frame.first_volumes_key]
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return PreparedVisit(
         intensities=_stacked(intensities, frame.grid),
         present=_present(volumes),
-        visit_ras_to_frame_ras=np.eye(4),
+        visit_ras_to_frame_ras=np.linalg.inv(placement.frame_to_volume[reference]),
         reference_sequence=reference,
         reference_geometry=volumes[reference].geometry,
-        alignments=(),
-        findings=(*findings, *_coverage_findings(arrays, frame.brain_mask)),
+        alignments=placement.alignments,
+        findings=_numbered((*findings, *placement.findings, *_coverage_findings(arrays, frame.brain_mask)), number),
         key=combined_key(parts, to_json(config)),
     )
 
@@ -240,3 +259,7 @@ def _shape(array: FloatArray) -> tuple[int, int, int]:
 def _block(config: PreprocessConfig) -> tuple[int, int, int]:
     voxels = max(1, round(config.block_mm / config.grid_mm))
     return voxels, voxels, voxels
+
+
+def _numbered(findings: tuple[Finding, ...], number: int | None) -> tuple[Finding, ...]:
+    return tuple(dataclasses.replace(finding, visit=number) for finding in findings)
