@@ -1,18 +1,17 @@
 """The map that is the risk: local hazard terms laid on a grid, and carried to a visit's own voxels without loss.
 
-A map is a density, hazard per mL. Its integral over the brain plus the background hazard is ``-log(1 - risk)``; carrying it
-to another grid keeps the integral, less what lies outside that grid's field of view, which is reported.
+A map is a density, hazard per mL. Its integral over the brain plus the background hazard is ``-log(1 - risk)``;
+carrying it to another grid keeps the integral, less what lies outside that grid's field of view, which is reported.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from TemporalGliomaRisk.preprocess.grid import resample
 from TemporalGliomaRisk.shapes import check_shape
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 
@@ -58,31 +57,29 @@ class VisitMap:
 def to_visit_grid(density: Volume, visit: Geometry, visit_ras_to_frame_ras: FloatArray) -> VisitMap:
     """Carry a map from the cells' grid to a visit's own voxels, keeping its integral.
 
-    Voxels larger than half a cell are filled with the mean over points inside them, so that thick slices miss nothing.
+    Voxels larger than a cell are filled with the mean over points inside them, so that thick slices miss nothing.
 
     Args:
         density: Hazard per mL on the cells' grid, not negative.
         visit: The visit's voxel grid.
         visit_ras_to_frame_ras: (4, 4) rigid, from the visit's RAS to the cells' RAS.
     """
-    points = [
-        max(1, math.ceil(spacing / (0.5 * float(density.geometry.spacing_mm.min())))) for spacing in visit.spacing_mm
-    ]
-    visit_to_cells = density.geometry.ras_to_ijk @ visit_ras_to_frame_ras @ visit.ijk_to_ras
-    # Padded by a ring of empty cells, so that the outermost cells fade as those inside do.
-    padded = np.pad(density.voxels, 1)
-    total = np.zeros(visit.shape)
-    for place in np.ndindex(*points):
-        offset = (np.array(place) + 0.5) / points - 0.5
-        move = visit_to_cells[:3, :3] @ offset + visit_to_cells[:3, 3] + 1
-        total += ndimage.affine_transform(padded, visit_to_cells[:3, :3], move, visit.shape, order=1, mode="constant")
-    sampled = total / math.prod(points)
+    # A ring of empty cells around it, so that the outermost cells fade as those inside do.
+    sampled = resample(_with_empty_ring(density), visit, visit_ras_to_frame_ras)
     filled = np.argwhere(density.voxels > 0)
-    frame_to_visit = np.linalg.inv(visit_to_cells)
-    in_visit = filled @ frame_to_visit[:3, :3].T + frame_to_visit[:3, 3]
+    cells_to_visit = visit.ras_to_ijk @ np.linalg.inv(visit_ras_to_frame_ras) @ density.geometry.ijk_to_ras
+    in_visit = filled @ cells_to_visit[:3, :3].T + cells_to_visit[:3, 3]
     inside = ((in_visit >= -0.5) & (in_visit <= np.array(visit.shape) - 0.5)).all(axis=1)
     hazards = density.voxels[tuple(filled.T)] * density.geometry.voxel_mL
-    wanted, found = float(hazards[inside].sum()), float(sampled.sum()) * visit.voxel_mL
-    scaled = sampled * (wanted / found) if found > 0 else sampled
-    outside = float(hazards[~inside].sum())
-    return VisitMap(volume=Volume(voxels=scaled.astype(np.float32), geometry=visit), outside_hazard=outside)
+    wanted, found = float(hazards[inside].sum()), float(sampled.sum(dtype=np.float64)) * visit.voxel_mL
+    if found > 0:
+        sampled = sampled * np.float32(wanted / found)
+    return VisitMap(volume=Volume(voxels=sampled, geometry=visit), outside_hazard=float(hazards[~inside].sum()))
+
+
+def _with_empty_ring(density: Volume) -> Volume:
+    wider = np.eye(4)
+    wider[:3, 3] = -1
+    i, j, k = (length + 2 for length in density.geometry.shape)
+    geometry = Geometry(shape=(i, j, k), ijk_to_ras=density.geometry.ijk_to_ras @ wider)
+    return Volume(voxels=np.pad(density.voxels.astype(np.float32), 1), geometry=geometry)

@@ -24,7 +24,7 @@ class Peak:
     """
 
     ras_mm: FloatArray
-    hazard_per_mL: float
+    hazard_per_mL: float  # noqa: N815 (mL is the unit's own spelling)
     hazard: float
     share: float
 
