@@ -1,0 +1,181 @@
+"""A cohort on disk: BIDS for the programs that read it, and a truth folder beside for those that judge them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from TemporalGliomaRisk.config import to_json
+from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.files import write_json_whole, write_text_whole
+from TemporalGliomaRisk.simulate.config import SIMULATOR_VERSION, SimulationConfig
+from TemporalGliomaRisk.simulate.patient import SimulatedPatient, SimulatedVisit, simulate_patient
+from TemporalGliomaRisk.timeline.sitk_images import write_nifti
+from TemporalGliomaRisk.timeline.volume import BoolArray, Volume
+
+PARTICIPANT_COLUMNS = (
+    "participant_id",
+    "age_years",
+    "extent_of_resection",
+    "region",
+    "event_observed",
+    "follow_up_days",
+    "event_day_at_visit",
+)
+
+
+def simulate_cohort(
+    config: SimulationConfig,
+    *,
+    patients: int,
+    seed: int,
+    output: Path,
+    jobs: int = 1,
+    on_patient: Callable[[], object] = lambda: None,
+) -> None:
+    """Simulate patients 1 to ``patients`` into a folder; those that are whole already are left as they are.
+
+    Args:
+        config: What kind of cohort.
+        patients: How many.
+        seed: Patient n of a seed has the same bytes whatever the number of patients and jobs.
+        output: BIDS root; ``truth/`` lies in it.
+        jobs: Processes.
+        on_patient: Called after every patient.
+
+    Raises:
+        UsageError: If a number is below 1, or the folder holds a cohort of another seed, version or configuration.
+    """
+    if patients < 1 or jobs < 1 or seed < 0:
+        raise UsageError(f"patients and jobs must be at least 1 and the seed 0, got {patients}, {jobs} and {seed}.")
+    _claim_folder(config, seed, output)
+    rows: dict[int, dict[str, Any]] = {}
+    for number, row in _rows(config, patients, seed, output, jobs):
+        rows[number] = row
+        on_patient()
+    lines = ["\t".join(PARTICIPANT_COLUMNS)]
+    lines += ["\t".join(str(rows[number][name]) for name in PARTICIPANT_COLUMNS) for number in sorted(rows)]
+    write_text_whole(output / "participants.tsv", "\n".join(lines) + "\n")
+
+
+def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
+    made_by = {"simulator_version": SIMULATOR_VERSION, "seed": seed, "config": to_json(config)}
+    record = output / "truth" / "simulation.json"
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")) != made_by:
+        raise UsageError(
+            "The output folder holds a cohort of another seed, version or configuration. Choose another folder."
+        )
+    write_json_whole(record, made_by)
+    write_text_whole(output / ".bidsignore", "truth/\n")
+    write_json_whole(
+        output / "dataset_description.json",
+        {
+            "Name": "Simulated post-treatment paediatric glioma timelines",
+            "BIDSVersion": "1.9.0",
+            "DatasetType": "raw",
+            "License": "Apache-2.0",
+            "GeneratedBy": [{"Name": "TemporalGliomaRisk simulate", "Version": str(SIMULATOR_VERSION)}],
+        },
+    )
+
+
+def _rows(
+    config: SimulationConfig, patients: int, seed: int, output: Path, jobs: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    tasks = [(config, seed, number, output) for number in range(1, patients + 1)]
+    if jobs == 1:
+        yield from map(write_patient, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_one_thread) as pool:
+        yield from pool.map(write_patient, tasks)
+
+
+def _one_thread() -> None:
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def write_patient(task: tuple[SimulationConfig, int, int, Path]) -> tuple[int, dict[str, Any]]:
+    """Simulate and write one patient unless that was done; the truth file, written last, says it was.
+
+    Returns:
+        The patient's number and its row of participants.tsv.
+    """
+    config, seed, number, output = task
+    truth_file = output / "truth" / f"sub-{number:05d}" / "truth.json"
+    if truth_file.exists():
+        row: dict[str, Any] = json.loads(truth_file.read_text(encoding="utf-8"))["participant"]
+        return number, row
+    patient = simulate_patient(config, seed, number)
+    for visit in patient.visits:
+        _write_visit(patient, visit, output)
+    sessions = [f"{visit.session_id}\t{visit.days_since_treatment}" for visit in patient.visits]
+    write_text_whole(
+        output / patient.patient_id / f"{patient.patient_id}_sessions.tsv",
+        "\n".join(["session_id\tdays_since_treatment", *sessions]) + "\n",
+    )
+    _write_mask(patient.brain_mask, patient, truth_file.parent / f"{patient.patient_id}_desc-brain_mask.nii.gz")
+    row = _participant_row(patient)
+    write_json_whole(truth_file, {"participant": row, **truth_record(patient, config, seed, number)})
+    return number, row
+
+
+def _write_visit(patient: SimulatedPatient, visit: SimulatedVisit, output: Path) -> None:
+    name = f"{patient.patient_id}_{visit.session_id}"
+    for sequence, volume in visit.volumes.items():
+        suffix = "ce-gd_T1w" if sequence == "ce-gd_T1w" else sequence
+        write_nifti(volume, output / patient.patient_id / visit.session_id / "anat" / f"{name}_{suffix}.nii.gz")
+    folder = output / "truth" / patient.patient_id / visit.session_id
+    _write_mask(visit.lesion, patient, folder / f"{name}_desc-lesion_mask.nii.gz")
+
+
+def _write_mask(mask: BoolArray, patient: SimulatedPatient, path: Path) -> None:
+    write_nifti(Volume(voxels=mask, geometry=patient.geometry), path)
+
+
+def _participant_row(patient: SimulatedPatient) -> dict[str, Any]:
+    return {
+        "participant_id": patient.patient_id,
+        "age_years": round(patient.parameters["age_years"], 1),
+        "extent_of_resection": patient.extent_of_resection,
+        "region": patient.parameters["region"],
+        "event_observed": str(patient.event_observed).lower(),
+        "follow_up_days": patient.follow_up_days,
+        "event_day_at_visit": patient.event_day_at_visit if patient.event_observed else "n/a",
+    }
+
+
+def truth_record(patient: SimulatedPatient, config: SimulationConfig, seed: int, number: int) -> dict[str, Any]:
+    """The truth of a patient as JSON; days count from the first visit unless the name says otherwise."""
+    return {
+        "simulator_version": SIMULATOR_VERSION,
+        "seed": seed,
+        "patient_number": number,
+        "config": to_json(config),
+        "fate": patient.fate,
+        "event_day": patient.event_day,
+        "event_observed": patient.event_observed,
+        "event_day_at_visit": patient.event_day_at_visit,
+        "follow_up_days": patient.follow_up_days,
+        "extent_of_resection": patient.extent_of_resection,
+        "distractors": list(patient.distractors),
+        "parameters": dict(patient.parameters),
+        "visits": [
+            {
+                "session_id": visit.session_id,
+                "days_since_first": visit.days_since_first,
+                "days_since_treatment": visit.days_since_treatment,
+                "sequences": list(visit.volumes),
+                "lesion_diameter_mm": round(visit.lesion_diameter_mm, 4),
+                "lesion_diameters_mm": {kind: round(mm, 4) for kind, mm in visit.lesion_diameters_mm.items()},
+                "lesion_mL": round(float(visit.lesion.sum()) * patient.geometry.voxel_mL, 4),
+            }
+            for visit in patient.visits
+        ],
+    }
