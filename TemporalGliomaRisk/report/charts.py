@@ -1,0 +1,196 @@
+"""Where everything lies in the risk strip and the risk curve; the template draws it as SVG, so it can be themed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from TemporalGliomaRisk.report import numbers
+from TemporalGliomaRisk.report.colours import ink_on, risk_colour
+from TemporalGliomaRisk.report.record import RiskRecord
+
+WIDTH = 1160.0
+_MARGIN = 60.0
+_GREATEST_TILE = 150.0
+_AXIS_STEPS_DAYS = (30, 90, 180, 365, 730, 1825, 3650)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A labelled place on an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One visit of the strip: ``left`` of its tile, ``middle`` of it, and ``at`` on the time axis."""
+
+    number: int
+    left: float
+    middle: float
+    at: float
+    risk: str
+    colour: str
+    ink: str
+    day: str
+    gap: str
+    gap_at: float
+    picture: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """The risk strip: tiles at even distances, each tied to its place on an axis of time that is to scale."""
+
+    tiles: tuple[Tile, ...]
+    side: float
+    picture_height: float
+    axis_y: float
+    height: float
+    ticks: tuple[Tick, ...]
+    axis_left: float
+    axis_right: float
+
+
+def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: float = 1.2) -> Strip:
+    """Lay out the strip.
+
+    Args:
+        record: The risks.
+        thumbnails: A ``data:`` URI a visit, or None.
+        proportion: Height over width of the thumbnails.
+    """
+    visits = record.visits
+    pitch = (WIDTH - 2 * 10) / len(visits)
+    side = min(_GREATEST_TILE, pitch - max(8.0, 0.12 * pitch))
+    pitch = min(pitch, side * 1.35)
+    start = (WIDTH - pitch * len(visits)) / 2
+    ends, ticks = _time_axis(visits[-1].days_since_first)
+    picture_height = side * proportion if any(thumbnails) else 0.0
+    tiles = []
+    for index, (visit, gap) in enumerate(zip(visits, record.gaps_days, strict=True)):
+        colour, middle = risk_colour(visit.risk), start + pitch * (index + 0.5)
+        tiles.append(
+            Tile(
+                number=index + 1,
+                left=middle - side / 2,
+                middle=middle,
+                at=_along(visit.days_since_first, ends),
+                risk=numbers.percent(visit.risk),
+                colour=colour,
+                ink=ink_on(colour),
+                day=f"day {visit.days_since_first}",
+                gap="" if gap is None else f"+{gap}{numbers.NARROW}d",
+                gap_at=middle - pitch / 2,
+                picture=thumbnails[index],
+            )
+        )
+    axis_y = 24 + picture_height + 40 + 92
+    return Strip(
+        tiles=tuple(tiles),
+        side=side,
+        picture_height=picture_height,
+        axis_y=axis_y,
+        height=axis_y + 44,
+        ticks=ticks,
+        axis_left=_MARGIN,
+        axis_right=WIDTH - _MARGIN,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """One visit of the curve: risk at (``x``, ``y``), the members' extremes, and the single-visit risk."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    single: float | None
+    label: str | None
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """The risk curve over days since the first visit."""
+
+    marks: tuple[Mark, ...]
+    line: str
+    band: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    left: float
+    right: float
+    top: float
+    bottom: float
+    height: float
+
+
+def risk_curve(record: RiskRecord) -> Curve:
+    """Lay out the curve; its axis of risk starts at 0 and ends at 10, 25, 50 or 100 %."""
+    top, bottom = 22.0, 262.0
+    ends, x_ticks = _time_axis(record.visits[-1].days_since_first)
+    greatest = max(max(visit.risk, visit.risk_high or 0, visit.single_visit_risk or 0) for visit in record.visits)
+    ceiling = next(end for end in (0.1, 0.25, 0.5, 1.0) if greatest <= end * 0.96 or end == 1.0)
+
+    def height_of(risk: float | None) -> float | None:
+        return None if risk is None else bottom - (bottom - top) * risk / ceiling
+
+    marks: list[Mark] = []
+    labelled = -math.inf
+    for number, visit in enumerate(record.visits, start=1):
+        x, y = _along(visit.days_since_first, ends), height_of(visit.risk) or bottom
+        has_room = x - labelled > 44
+        labelled = x if has_room else labelled
+        range_words = numbers.percent_range(visit.risk_low, visit.risk_high)
+        marks.append(
+            Mark(
+                x=x,
+                y=y,
+                low=height_of(visit.risk_low),
+                high=height_of(visit.risk_high),
+                single=height_of(visit.single_visit_risk),
+                label=numbers.percent(visit.risk) if has_room else None,
+                description=f"Visit {number}, day {visit.days_since_first}: {numbers.percent(visit.risk)}, members "
+                f"{range_words}, from this visit alone {numbers.percent(visit.single_visit_risk)}",
+            )
+        )
+    uppers = [(mark.x, mark.high if mark.high is not None else mark.y) for mark in marks]
+    lowers = [(mark.x, mark.low if mark.low is not None else mark.y) for mark in reversed(marks)]
+    parts = 4 if ceiling != 0.25 else 5
+    steps = [ceiling * part / parts for part in range(parts + 1)]
+    return Curve(
+        marks=tuple(marks),
+        line=_points([(mark.x, mark.y) for mark in marks]),
+        band=_points(uppers + lowers) if len(marks) > 1 else "",
+        x_ticks=x_ticks,
+        y_ticks=tuple(Tick(at=height_of(step) or bottom, label=f"{100 * step:g}{numbers.NARROW}%") for step in steps),
+        left=_MARGIN,
+        right=WIDTH - _MARGIN,
+        top=top,
+        bottom=bottom,
+        height=bottom + 52,
+    )
+
+
+def _points(places: list[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def _along(day: int, ends: tuple[float, float]) -> float:
+    return _MARGIN + (WIDTH - 2 * _MARGIN) * (day - ends[0]) / (ends[1] - ends[0])
+
+
+def _time_axis(last_day: int) -> tuple[tuple[float, float], tuple[Tick, ...]]:
+    """First and last day of the axis, and ticks at round numbers of days or years, at most about ten."""
+    span = max(last_day, 90)
+    ends = (-0.03 * span, 1.03 * span)
+    step = next((step for step in _AXIS_STEPS_DAYS if span / step <= 10), _AXIS_STEPS_DAYS[-1])
+    ticks = []
+    for day in range(0, span + 1, step):
+        is_year = step % 365 == 0 and day > 0
+        ticks.append(Tick(at=_along(day, ends), label=f"{day}{f' ({day // 365} y)' if is_year else ''}"))
+    return ends, tuple(ticks)
