@@ -1,0 +1,178 @@
+"""A folder of DICOM: grouped by patient, study date and series, each series told to be one pulse sequence."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from TemporalGliomaRisk.timeline.assembly import FindingMaker, FoundVisit, SourceMaker, build_timeline
+from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, is_unknown, parse_date
+from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader, plain_name, read_dicom_headers
+from TemporalGliomaRisk.timeline.dicom_series import DicomSeries, SliceOrder, order_slices
+from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.rules import REFUSAL as REFUSAL_SEVERITY
+from TemporalGliomaRisk.timeline.rules import RULES, TimelineRefused, finding, refuse
+from TemporalGliomaRisk.timeline.sequence_names import (
+    sequence_from_description,
+    sequence_from_timing,
+    with_contrast,
+)
+from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
+
+FEWEST_SLICES = 5
+"""A series of fewer slices is a localizer or a single picture."""
+
+
+def read_dicom_folder(folder: Path, *, patient: str | None = None, identified: bool = False) -> Timeline | None:
+    """Read the timeline of a folder of DICOM, sub-folders included; only headers are read now.
+
+    Args:
+        folder: The folder.
+        patient: PatientID of the patient wanted, where there are several.
+        identified: Label by PatientID and dates.
+
+    Returns:
+        The timeline, or None if no file is a DICOM image.
+
+    Raises:
+        TimelineRefused: If there are several patients, no date, no series that can be told, or broken slice stacks.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    headers, others = read_dicom_headers(files)
+    if not headers:
+        return None
+    noticed: list[Finding] = [finding("unknown_files", count=others)] if others else []
+    headers = _one_patient(headers, patient, noticed)
+    series = [_series(list(group)) for _, group in _grouped(headers, "series_uid")]
+    pictures = [one for one in series if one.is_picture]
+    if pictures:
+        noticed.append(finding("series_skipped", count=len(pictures)))
+    series = [one for one in series if not one.is_picture]
+    visits = [_visit(date, members) for date, members in _by_date(series, noticed).items()]
+    known = [visit for visit in visits if visit.sources]
+    if len(known) < len(visits):
+        noticed.append(finding("visit_without_volume", count=len(visits) - len(known)))
+    name = headers[0].patient_id or headers[0].patient_name
+    return build_timeline(known, findings=noticed, patient_name=name, identified=identified)
+
+
+def _grouped(headers: Sequence[DicomHeader], name: str) -> list[tuple[str, list[DicomHeader]]]:
+    def key(header: DicomHeader) -> str:
+        return str(getattr(header, name))
+
+    return [(value, list(group)) for value, group in itertools.groupby(sorted(headers, key=key), key=key)]
+
+
+def _one_patient(headers: list[DicomHeader], patient: str | None, noticed: list[Finding]) -> list[DicomHeader]:
+    """Files of the one patient. Identifiers are compared, never shown; without one, names are."""
+
+    def key(header: DicomHeader) -> str:
+        return header.patient_id or plain_name(header.patient_name)
+
+    if patient is not None:
+        kept = [header for header in headers if patient in (header.patient_id, header.patient_name)]
+        if not kept:
+            raise refuse("patient_not_found", labels="")
+        headers = kept
+    count = len({key(header) for header in headers})
+    if count > 1:
+        raise refuse("several_patients", count=count, labels=", by their PatientID")
+    for what, values in (
+        ("names", [plain_name(header.patient_name) for header in headers]),
+        ("birth dates", [header.birth_date for header in headers]),
+    ):
+        known = {value for value in values if value}
+        if len(known) > 1:
+            usual = max(known, key=values.count)
+            differing = sum(value not in ("", usual) for value in values)
+            noticed.append(finding("patient_unsure", count=differing, what=what))
+    return headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Series:
+    """One series, told as far as its headers tell."""
+
+    header: DicomHeader
+    order: SliceOrder
+    sequence: SequenceName | None
+    by_timing: bool
+    is_picture: bool
+
+
+def _series(headers: list[DicomHeader]) -> _Series:
+    first = headers[0]
+    order = order_slices(headers)
+    sequence = sequence_from_description(first.description, first.contrast_agent)
+    by_timing = False
+    if sequence is None and is_unknown(first.description.replace("|", "").strip()):
+        sequence = sequence_from_timing(first.echo_ms, first.repetition_ms, first.inversion_ms)
+        by_timing = sequence is not None
+        if sequence == "T1w":
+            sequence = with_contrast("", first.contrast_agent)
+    picture = any(header.is_picture for header in headers) or order.slices < FEWEST_SLICES
+    return _Series(header=first, order=order, sequence=sequence, by_timing=by_timing, is_picture=picture)
+
+
+def _by_date(series: Sequence[_Series], noticed: list[Finding]) -> dict[datetime.date | None, list[_Series]]:
+    """Series by study date; one study without a date is a single visit of unknown day, several are refused."""
+    found: dict[datetime.date | None, list[_Series]] = {}
+    for one in series:
+        text = one.header.date_text
+        try:
+            date = None if is_unknown(text) else parse_date(text.replace(".", ""))
+        except ValueError as error:
+            where = "A DICOM study"
+            unreadable = finding("date_unreadable", where=where, what="the study's date", wanted=DATES_WANTED)
+            raise TimelineRefused([*noticed, unreadable]) from error
+        found.setdefault(date, []).append(one)
+    undated = {one.header.study_uid for one in found.get(None, [])}
+    if undated and (len(undated) > 1 or len(found) > 1):
+        problem = f"{len(undated)} DICOM studies have no date. Use a table that gives the days."
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    return found
+
+
+def _visit(date: datetime.date | None, series: Sequence[_Series]) -> FoundVisit:
+    """One day's series as a visit. Of several series of one sequence the one with the most slices, then the last."""
+    makers: list[FindingMaker] = []
+    studies = len({one.header.study_uid for one in series})
+    if studies > 1:
+        makers.append(lambda number: finding("several_studies", visit=number, count=studies))
+    unclassed = sum(one.sequence is None for one in series)
+    if unclassed:
+        makers.append(lambda number: finding("series_unclassed", visit=number, count=unclassed))
+    by_sequence: dict[SequenceName, list[_Series]] = {}
+    for one in series:
+        if one.sequence is not None:
+            by_sequence.setdefault(one.sequence, []).append(one)
+    sources: dict[SequenceName, SourceMaker] = {}
+    for sequence, rivals in by_sequence.items():
+        chosen = max(rivals, key=_worth)
+        if len(rivals) > 1:
+            makers.append(partial(_finding, "competing_series", sequence, {"count": len(rivals)}))
+        if chosen.by_timing:
+            makers.append(partial(_finding, "sequence_from_timing", sequence, {}))
+        makers += [partial(_finding, code, sequence, values) for code, values in chosen.order.problems]
+        sources[sequence] = partial(_source, chosen.order.paths)
+    return FoundVisit(
+        when=When(date=date), sources=sources, name=date.isoformat() if date else "", findings=tuple(makers)
+    )
+
+
+def _worth(one: _Series) -> tuple[bool, int, int, str]:
+    """Usable first, then more slices, then later in the study."""
+    usable = all(RULES[code].severity is not REFUSAL_SEVERITY for code, _ in one.order.problems)
+    return usable, one.order.slices, one.header.series_number, one.header.series_uid
+
+
+def _finding(code: str, sequence: SequenceName, values: dict[str, object], number: int) -> Finding:
+    return finding(code, visit=number, sequence=sequence, **values)
+
+
+def _source(paths: tuple[Path, ...], role: str) -> DicomSeries:
+    return DicomSeries(paths=paths, role=role)

@@ -1,0 +1,162 @@
+"""DICOM headers: what of each file is needed to tell patients, days, series and slices apart. No pixels are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from TemporalGliomaRisk.timeline.days import is_unknown
+from TemporalGliomaRisk.timeline.volume import FloatArray
+
+_TAGS = [
+    "PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AcquisitionDate", "SeriesDate",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "Modality",
+    "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
+    "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime",
+    "RepetitionTime", "InversionTime", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomHeader:
+    """One image file's header, places in LPS mm as DICOM has them (for checks only; volumes get theirs by SimpleITK).
+
+    Nothing of it is shown: names, identifiers and descriptions stay inside the reader.
+    """
+
+    path: Path = field(repr=False)
+    patient_id: str = field(repr=False)
+    patient_name: str = field(repr=False)
+    birth_date: str = field(repr=False)
+    study_uid: str = field(repr=False)
+    date_text: str = field(repr=False)
+    series_uid: str = field(repr=False)
+    sop_uid: str = field(repr=False)
+    description: str = field(repr=False)
+    contrast_agent: str = field(repr=False)
+    series_number: int
+    instance_number: int | None
+    is_picture: bool
+    frames: int
+    size: tuple[int, int]
+    pixel_spacing_mm: tuple[float, ...]
+    orientation: FloatArray | None
+    positions_lps: FloatArray | None
+    echo_ms: float | None
+    repetition_ms: float | None
+    inversion_ms: float | None
+
+
+def read_dicom_headers(files: Iterable[Path]) -> tuple[list[DicomHeader], int]:
+    """Headers of the files that are DICOM images, and how many files are not."""
+    headers: list[DicomHeader] = []
+    others = 0
+    for path in files:
+        try:
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            header = _header(path, dataset)
+        except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+            header = None
+        if header is None:
+            others += 1
+        else:
+            headers.append(header)
+    return headers, others
+
+
+def _header(path: Path, dataset: pydicom.Dataset) -> DicomHeader | None:
+    """The header's parts; None for DICOM objects without rows and columns (DICOMDIR, reports)."""
+    if not dataset.get("Rows") or not dataset.get("Columns") or not dataset.get("SeriesInstanceUID"):
+        return None
+    orientation, positions, spacing = _place(dataset)
+    image_type = [str(word).upper() for word in dataset.get("ImageType") or []]
+    dates = [_text(dataset, name) for name in ("StudyDate", "AcquisitionDate", "SeriesDate")]
+    return DicomHeader(
+        path=path,
+        patient_id=_text(dataset, "PatientID"),
+        patient_name=_text(dataset, "PatientName"),
+        birth_date=_text(dataset, "PatientBirthDate"),
+        study_uid=_text(dataset, "StudyInstanceUID"),
+        date_text=next((date for date in dates if not is_unknown(date)), ""),
+        series_uid=_text(dataset, "SeriesInstanceUID"),
+        sop_uid=_text(dataset, "SOPInstanceUID"),
+        description=f"{_text(dataset, 'SeriesDescription')} | {_text(dataset, 'ProtocolName')}",
+        contrast_agent=_text(dataset, "ContrastBolusAgent"),
+        series_number=int(_number(dataset, "SeriesNumber") or 0),
+        instance_number=None if dataset.get("InstanceNumber") is None else int(dataset.InstanceNumber),
+        is_picture=(
+            int(dataset.get("SamplesPerPixel") or 1) > 1
+            or "LOCALIZER" in image_type
+            or str(dataset.get("SOPClassUID", "")).startswith(SECONDARY_CAPTURE)
+            or _text(dataset, "Modality") not in ("MR", "")
+        ),
+        frames=int(_number(dataset, "NumberOfFrames") or 1),
+        size=(int(dataset.Rows), int(dataset.Columns)),
+        pixel_spacing_mm=spacing,
+        orientation=orientation,
+        positions_lps=positions,
+        echo_ms=_number(dataset, "EchoTime"),
+        repetition_ms=_number(dataset, "RepetitionTime"),
+        inversion_ms=_number(dataset, "InversionTime"),
+    )
+
+
+def _place(dataset: pydicom.Dataset) -> tuple[FloatArray | None, FloatArray | None, tuple[float, ...]]:
+    """Orientation (2, 3) and positions (frames, 3) in LPS mm, and pixel spacing; None where the header lacks them."""
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups:
+        shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+        orientations = [
+            _group(frame, shared, "PlaneOrientationSequence", "ImageOrientationPatient") for frame in groups
+        ]
+        positions = [_group(frame, shared, "PlanePositionSequence", "ImagePositionPatient") for frame in groups]
+        spacing = _group(groups[0], shared, "PixelMeasuresSequence", "PixelSpacing")
+        if any(one is None for one in [*orientations, *positions]):
+            return None, None, tuple(spacing or ())
+        same = np.ptp(np.array(orientations, dtype=float), axis=0).max() < 1e-3
+        place = np.array(positions, dtype=float)
+        return (
+            (np.reshape(np.array(orientations[0], dtype=float), (2, 3)) if same else None),
+            place,
+            tuple(spacing or ()),
+        )
+    orientation = dataset.get("ImageOrientationPatient")
+    position = dataset.get("ImagePositionPatient")
+    spacing = dataset.get("PixelSpacing")
+    return (
+        np.reshape(np.array(orientation, dtype=float), (2, 3)) if orientation else None,
+        np.reshape(np.array(position, dtype=float), (1, 3)) if position else None,
+        tuple(float(value) for value in spacing or ()),
+    )
+
+
+def _group(frame: pydicom.Dataset, shared: pydicom.Dataset, group: str, name: str) -> list[float] | None:
+    """A value of a functional group, per frame or shared."""
+    for dataset in (frame, shared):
+        items = dataset.get(group)
+        if items and items[0].get(name) is not None:
+            return [float(value) for value in items[0].get(name)]
+    return None
+
+
+def _text(dataset: pydicom.Dataset, name: str) -> str:
+    value: Any = dataset.get(name)
+    return "" if value is None else str(value).strip()
+
+
+def _number(dataset: pydicom.Dataset, name: str) -> float | None:
+    value: Any = dataset.get(name)
+    return None if value in (None, "") else float(value)
+
+
+def plain_name(name: str) -> str:
+    """A person's name for comparing: letters only, in capitals, so that ``Doe^Jane`` and ``DOE JANE`` are one."""
+    return re.sub(r"[\W_]+", "", name).upper()

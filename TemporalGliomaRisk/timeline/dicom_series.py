@@ -1,0 +1,146 @@
+"""One DICOM series as a volume: slices in order of their places, checked to be even before pixels are read."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from TemporalGliomaRisk.errors import VolumeError
+from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader
+from TemporalGliomaRisk.timeline.image_file import volume_of_image
+from TemporalGliomaRisk.timeline.rules import RULES
+from TemporalGliomaRisk.timeline.volume import Volume
+
+UNEVEN_FRACTION = 0.1
+"""Slice distances may differ from their median by this fraction (or 0.05 mm) before the series is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomSeries:
+    """A volume source over one DICOM series.
+
+    Args:
+        paths: The files, in order of their slices' places.
+        role: What messages call it, ``FLAIR of visit 2``.
+    """
+
+    paths: tuple[Path, ...] = field(repr=False)
+    role: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in order of their slices' places."""
+        return self.paths
+
+    def read(self) -> Volume:
+        """Read the volume through GDCM, rescale slope and intercept of every slice applied, as float32.
+
+        Raises:
+            VolumeError: If a file is not there, cut short or damaged.
+            GeometryError: If the place in space cannot be used.
+        """
+        if not all(path.is_file() for path in self.paths):
+            raise VolumeError(RULES["file_missing"].sentence.format(where=self.role))
+        names = [str(path) for path in self.paths]
+        try:
+            if len(names) == 1:
+                image = sitk.ReadImage(names[0], sitk.sitkFloat32, "GDCMImageIO")
+            else:
+                reader = sitk.ImageSeriesReader()
+                reader.SetImageIO("GDCMImageIO")
+                reader.SetOutputPixelType(sitk.sitkFloat32)
+                reader.SetFileNames(names)
+                image = reader.Execute()
+        except RuntimeError as error:
+            problem = "pixels are missing or in an encoding that GDCM does not read"
+            raise VolumeError(RULES["truncated"].sentence.format(where=self.role, problem=problem)) from error
+        return volume_of_image(image, self.role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceOrder:
+    """What the headers of one series tell about its slices.
+
+    Args:
+        paths: Files in order of place; of copies of one image only the first.
+        slices: How many slices.
+        problems: Broken rules, code and values, in the order of :data:`RULES`.
+    """
+
+    paths: tuple[Path, ...]
+    slices: int
+    problems: tuple[tuple[str, dict[str, object]], ...]
+
+
+def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
+    """Put one series' slices in order of their place along the normal, and check that they make a volume.
+
+    Args:
+        headers: Headers of all files of one series.
+    """
+    unique = list({header.sop_uid or str(header.path): header for header in headers}.values())
+    problems: list[tuple[str, dict[str, object]]] = []
+    if len(unique) < len(headers):
+        problems.append(("duplicate_files", {"count": len(headers) - len(unique)}))
+    instances = collections.Counter(header.instance_number for header in unique if header.instance_number is not None)
+    doubled = sum(count - 1 for count in instances.values())
+    if doubled:
+        problems.append(("instance_numbers", {"count": doubled}))
+    problem = _mixed(unique)
+    if problem is not None:
+        paths = tuple(header.path for header in unique)
+        return SliceOrder(paths=paths, slices=len(unique), problems=(*problems, ("slices_mixed", {"what": problem})))
+    first = unique[0]
+    orientation = np.zeros((2, 3)) if first.orientation is None else first.orientation
+    normal = np.cross(orientation[0], orientation[1])
+    positions = np.concatenate([header.positions_lps for header in unique if header.positions_lps is not None])
+    heights = positions @ normal
+    order = np.argsort(heights, kind="stable")
+    if len(unique) > 1:
+        unique = [unique[index] for index in order]
+    elif not np.all(np.diff(heights) > 0) and not np.all(np.diff(heights) < 0):
+        problems.append(("slices_mixed", {"what": "the order of their frames"}))
+    problems += _uneven(positions[order], heights[order], normal)
+    return SliceOrder(paths=tuple(header.path for header in unique), slices=len(positions), problems=tuple(problems))
+
+
+def _mixed(headers: Sequence[DicomHeader]) -> str | None:
+    """In what the slices of a series differ that must be one, None if in nothing."""
+    first = headers[0]
+    if any(header.orientation is None or header.positions_lps is None for header in headers):
+        return "orientation or position, or lack them"
+    if len(headers) > 1 and any(header.frames > 1 for header in headers):
+        return "their number of frames"
+    if any(header.size != first.size for header in headers):
+        return "rows and columns"
+    spacings = np.array([header.pixel_spacing_mm or (0.0, 0.0) for header in headers])
+    if np.ptp(spacings, axis=0).max() > 1e-3 * max(spacings.max(), 1e-6):
+        return "pixel spacing"
+    orientations = np.array([header.orientation for header in headers])
+    return "orientation" if np.ptp(orientations, axis=0).max() > 1e-3 else None
+
+
+def _uneven(positions: np.ndarray, heights: np.ndarray, normal: np.ndarray) -> list[tuple[str, dict[str, object]]]:
+    """Slices doubled, missing, uneven, or stacked askew; positions are in order."""
+    if len(heights) < 2:
+        return []
+    steps = np.diff(heights)
+    doubled = int((steps < 1e-3).sum())
+    if doubled:
+        return [("slices_doubled", {"count": doubled})]
+    usual = float(np.median(steps))
+    askew = np.diff(positions, axis=0) - steps[:, None] * normal
+    if np.linalg.norm(askew, axis=1).max() > 0.02 * usual + 0.02:
+        return [("slices_mixed", {"what": "sideways position (a tilted stack)"})]
+    tolerance = max(UNEVEN_FRACTION * usual, 0.05)
+    missing = int(sum(round(step / usual) - 1 for step in steps if step > 1.5 * usual))
+    if missing:
+        return [("slices_missing", {"count": missing})]
+    if np.abs(steps - usual).max() > tolerance:
+        return [("slices_uneven", {"low": f"{steps.min():.2f}", "high": f"{steps.max():.2f}"})]
+    return []
