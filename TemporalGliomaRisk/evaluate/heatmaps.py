@@ -1,0 +1,107 @@
+"""Does the heatmap point where the lesion truly grows?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
+
+from TemporalGliomaRisk.errors import ShapeError
+from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray
+from TemporalGliomaRisk.shapes import check_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatmapScore:
+    """How well one heatmap points at true growth.
+
+    Args:
+        hit: 1 if the peak lies within the tolerance of true growth, 0 if not; with several equal peaks, the share.
+        chance: Share of the brain within the tolerance: what a random place scores.
+        centre_hit: The same as ``hit`` for the given centre (of the cavity); None when none was given.
+        peak_distance_mm: From the peak to the nearest voxel of growth (mean over equal peaks).
+        best_dice: Overlap at the best threshold on this very map: an upper bound, not a result to expect.
+        dice: Overlap at the stated threshold; None when none was stated.
+        share_inside: Share of the map's sum over the brain that lies in true growth; None if the sum is 0.
+        share_expected: Share of the brain that is true growth: what a flat map gives.
+    """
+
+    hit: float
+    chance: float
+    centre_hit: float | None
+    peak_distance_mm: float
+    best_dice: float
+    dice: float | None
+    share_inside: float | None
+    share_expected: float
+
+
+def score_heatmap(
+    heatmap: npt.NDArray[np.floating],
+    growth: BoolArray,
+    brain: BoolArray,
+    *,
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float,
+    centre_ijk: tuple[float, float, float] | None = None,
+    threshold: float | None = None,
+) -> HeatmapScore:
+    """Pointing game, overlap and share of hazard of one heatmap.
+
+    Args:
+        heatmap: (I, J, K), hazard per mL, at least 0.
+        growth: (I, J, K), where the lesion truly grows.
+        brain: (I, J, K), where the heatmap counts.
+        spacing_mm: Voxel edges along i, j, k; axes are orthogonal, so distances need no orientation.
+        tolerance_mm: Half a feature cell of the model.
+        centre_ijk: The centre of the cavity, the place a lazy map would point at.
+        threshold: Hazard per mL from which the map marks a voxel, chosen on other patients.
+
+    Raises:
+        ShapeError: If shapes differ, the map is not finite or negative in the brain, or no growth lies in the brain.
+    """
+    lengths = check_shape(heatmap, "heatmap", ("I", "J", "K"))
+    for name, mask in (("growth", growth), ("brain", brain)):
+        check_shape(mask, name, tuple(lengths.values()))
+    grown = np.asarray(growth, dtype=np.bool_)[brain]
+    values = np.asarray(heatmap, dtype=np.float64)[brain]
+    if not grown.any():
+        raise ShapeError("growth must have at least one voxel inside the brain; score only visits with true growth.")
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ShapeError("heatmap must be finite and at least 0 everywhere in the brain.")
+    distance: FloatArray = distance_transform_edt(~(growth & brain), sampling=spacing_mm)
+    away = distance[brain]
+    at_peak = away[values == values.max()]
+    total = float(values.sum())
+    return HeatmapScore(
+        hit=float((at_peak <= tolerance_mm).mean()),
+        chance=float((away <= tolerance_mm).mean()),
+        centre_hit=None if centre_ijk is None else _centre_hit(distance, centre_ijk, tolerance_mm),
+        peak_distance_mm=float(at_peak.mean()),
+        best_dice=_best_dice(values, grown),
+        dice=None if threshold is None else _dice(values >= threshold, grown),
+        share_inside=float(values[grown].sum()) / total if total > 0 else None,
+        share_expected=float(grown.mean()),
+    )
+
+
+def _centre_hit(distance: FloatArray, centre_ijk: tuple[float, float, float], tolerance_mm: float) -> float:
+    voxel = tuple(round(place) for place in centre_ijk)
+    if any(not 0 <= place < length for place, length in zip(voxel, distance.shape, strict=True)):
+        raise ShapeError(f"centre_ijk must lie inside the grid {distance.shape}, got {voxel}.")
+    return float(distance[voxel] <= tolerance_mm)
+
+
+def _dice(marked: BoolArray, grown: BoolArray) -> float:
+    return float(2 * (marked & grown).sum() / (marked.sum() + grown.sum()))
+
+
+def _best_dice(values: FloatArray, grown: BoolArray) -> float:
+    """The largest Dice over all thresholds; voxels of one value are marked together."""
+    order = np.argsort(-values, kind="stable")
+    last_of_value = np.append(np.diff(values[order]) != 0, True)
+    inside = np.cumsum(grown[order])
+    dice = 2 * inside / (np.arange(1, len(order) + 1) + grown.sum())
+    return float(dice[last_of_value].max())

@@ -1,0 +1,193 @@
+"""The table of a model: every number with its interval, over all rows and by number of visits."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.evaluate import metrics
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig, interval, patient_resamples
+from TemporalGliomaRisk.evaluate.censoring import censoring_weights
+from TemporalGliomaRisk.evaluate.landmarks import (
+    HORIZON_DAYS,
+    BoolArray,
+    FloatArray,
+    LandmarkRows,
+    checked_risk,
+)
+
+LEAST_ROWS_FOR_CALIBRATION = 2000
+CALIBRATION_METRICS = ("calibration_slope", "calibration_intercept", "calibration_error")
+METRICS = ("auroc", "auprc", "f1", "brier", "concordance", *CALIBRATION_METRICS)
+_BLOCK_RESAMPLES = 200
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What is measured.
+
+    Args:
+        horizon_days: An event on or before this many days after the visit is a case.
+        threshold: Risk from which F1 calls an event, chosen on validation patients; None leaves F1 out.
+        bins: Bins of the calibration error, equal in rows.
+        largest_visits: Numbers of visits that get a line of their own, 1 up to this.
+        several_visits: "This many or more" gets a line too.
+        probabilities: Whether the numbers are probabilities; False for a score that only ranks.
+        bootstrap: How intervals are made.
+    """
+
+    horizon_days: float = HORIZON_DAYS
+    threshold: float | None = None
+    bins: int = 10
+    largest_visits: int = 8
+    several_visits: int = 4
+    probabilities: bool = True
+    bootstrap: BootstrapConfig = dataclasses.field(default_factory=BootstrapConfig)
+
+
+def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig | None = None) -> dict[str, Any]:
+    """Every number of one model, ready for JSON.
+
+    Args:
+        risk: (rows,), probability of an event within the horizon (or a score, see ``config.probabilities``).
+        rows: What followed.
+        config: What is measured.
+
+    Returns:
+        ``horizon_days``, ``threshold``, ``bins``, ``resamples``, ``level``, ``seed``, and ``groups``: a list of
+        ``{"name", "rows", "patients", "events", "censored", "metrics": {name: {"value", "low", "high",
+        "undefined_resamples", "reason"}}}``; ``events`` are rows with an event within the horizon, ``censored`` rows
+        whose fate at the horizon is unknown. ``reason`` says why a value is None. Groups without rows are left out.
+
+    Raises:
+        ShapeError: If lengths differ or a risk is not finite.
+        UsageError: If a probability is outside 0 to 1.
+    """
+    config = config or EvaluationConfig()
+    numbers = checked_risk(risk, rows)
+    if config.probabilities and ((numbers < 0) | (numbers > 1)).any():
+        raise UsageError("Risks must lie between 0 and 1; set probabilities=False for a score that only ranks.")
+    groups = [
+        _group(name, numbers[keep], rows.chosen(keep), config) for name, keep in _groups(rows, config) if keep.any()
+    ]
+    return {
+        "horizon_days": config.horizon_days,
+        "threshold": config.threshold,
+        "bins": config.bins,
+        "resamples": config.bootstrap.resamples,
+        "level": config.bootstrap.level,
+        "seed": config.bootstrap.seed,
+        "groups": groups,
+    }
+
+
+def compare_risks(
+    risk: npt.ArrayLike, other: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig | None = None
+) -> list[dict[str, Any]]:
+    """Paired differences, ``risk`` minus ``other``, on the same rows and the same resamples; groups as above."""
+    config = config or EvaluationConfig()
+    ours, theirs = checked_risk(risk, rows), checked_risk(other, rows)
+    result = []
+    for name, keep in _groups(rows, config):
+        if not keep.any():
+            continue
+        some = rows.chosen(keep)
+        pair = [_resampled(which[keep], some, config) for which in (ours, theirs)]
+        difference = {metric: pair[0][metric] - pair[1][metric] for metric in pair[0]}
+        result.append({**_head(name, some, config), "metrics": _with_intervals(difference, len(some), config)})
+    return result
+
+
+def _groups(rows: LandmarkRows, config: EvaluationConfig) -> list[tuple[str, BoolArray]]:
+    by_number = [(f"{n} visit{'s' if n > 1 else ''}", rows.visits == n) for n in range(1, config.largest_visits + 1)]
+    several = (f"{config.several_visits} or more", rows.visits >= config.several_visits)
+    return [("all", np.ones(len(rows), dtype=np.bool_)), several, *by_number]
+
+
+def _group(name: str, risk: FloatArray, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
+    found = _resampled(risk, rows, config)
+    return {**_head(name, rows, config), "metrics": _with_intervals(found, len(rows), config)}
+
+
+def _head(name: str, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
+    cases, controls = rows.cases(config.horizon_days), rows.controls(config.horizon_days)
+    return {
+        "name": name,
+        "rows": len(rows),
+        "patients": int(np.unique(rows.patient).size),
+        "events": int(cases.sum()),
+        "censored": int((~cases & ~controls).sum()),
+    }
+
+
+def _resampled(risk: FloatArray, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, FloatArray]:
+    """Each metric on all rows (first) and on every resample, (1 + resamples,)."""
+    counts = np.concatenate([np.ones((1, len(rows))), patient_resamples(rows.patient, config.bootstrap)])
+    blocks = [
+        _metrics(risk, rows, counts[start : start + _BLOCK_RESAMPLES], config)
+        for start in range(0, len(counts), _BLOCK_RESAMPLES)
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _metrics(
+    risk: FloatArray, rows: LandmarkRows, counts: FloatArray, config: EvaluationConfig
+) -> dict[str, FloatArray]:
+    cases = rows.cases(config.horizon_days)
+    weights = censoring_weights(rows, config.horizon_days, counts)
+    found = {
+        "auroc": metrics.auroc(risk, cases, weights),
+        "auprc": metrics.auprc(risk, cases, weights),
+        "concordance": metrics.concordance(risk, rows, weights, counts, config.horizon_days),
+    }
+    if config.threshold is not None:
+        found["f1"] = metrics.f1(risk, cases, weights, config.threshold)
+    if config.probabilities:
+        found["brier"] = metrics.brier(risk, cases, weights)
+        if len(rows) >= LEAST_ROWS_FOR_CALIBRATION:
+            found["calibration_error"] = metrics.calibration_error(risk, cases, weights, config.bins)
+            slope, intercept = metrics.calibration_line(risk, cases, weights)
+            found["calibration_slope"], found["calibration_intercept"] = slope, intercept
+    return found
+
+
+def _with_intervals(found: dict[str, FloatArray], rows: int, config: EvaluationConfig) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name in METRICS:
+        if name in found:
+            entry: dict[str, Any] = dataclasses.asdict(interval(found[name][0], found[name][1:], config.bootstrap))
+            entry["reason"] = None if entry["value"] is not None else "undefined on these rows"
+        else:
+            entry = {"value": None, "low": None, "high": None, "undefined_resamples": 0}
+            entry["reason"] = _why_absent(name, rows, config)
+        table[name] = entry
+    return table
+
+
+def _why_absent(name: str, rows: int, config: EvaluationConfig) -> str:
+    if name == "f1" and config.threshold is None:
+        return "no threshold given"
+    if not config.probabilities:
+        return "a score that only ranks"
+    return f"{rows} rows, fewer than {LEAST_ROWS_FOR_CALIBRATION}"
+
+
+def format_table(groups: list[dict[str, Any]], names: tuple[str, ...] = METRICS) -> str:
+    """The groups of :func:`evaluate_risks` or :func:`compare_risks` as a Markdown table, intervals in brackets."""
+    titles = ["visits", "rows", "patients", "events", *names]
+    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    for group in groups:
+        heads = [str(group[key]) for key in ("name", "rows", "patients", "events")]
+        lines.append("| " + " | ".join([*heads, *(_cell(group["metrics"][name]) for name in names)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(entry: dict[str, Any]) -> str:
+    if entry["value"] is None:
+        return "–"
+    bounds = "" if entry["low"] is None else f" [{entry['low']:.3f}, {entry['high']:.3f}]"
+    return f"{entry['value']:.3f}{bounds}"

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from TemporalGliomaRisk.errors import ShapeError
+from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap
+from TemporalGliomaRisk.evaluate.observer import ObserverConfig, ideal_observer_score
+
+DAYS = np.array([0.0, 90.0, 180.0, 365.0, 730.0])
+STEADY = ObserverConfig(radius_error_mm=0.0)
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(2)
+
+
+def test_the_observer_ranks_a_growing_lesion_above_a_still_one_above_a_shrinking_one() -> None:
+    growing, still, shrinking = (
+        ideal_observer_score(12 + rate * DAYS / 365, DAYS, rng(), STEADY)[-1] for rate in (4.0, 0.0, -3.0)
+    )
+    assert growing > 0 > still > shrinking
+
+
+def test_without_error_the_score_tells_growth_that_will_pass_the_threshold_from_growth_that_will_not() -> None:
+    # threshold 10 mm; on a line from 6 mm at visit 1, one year after day 730 is day 1095
+    passes, fails = (6 + rate * DAYS / 1095 for rate in (4.1, 3.9))
+
+    assert ideal_observer_score(passes, DAYS, rng(), STEADY)[-1] > 0
+    assert ideal_observer_score(fails, DAYS, rng(), STEADY)[-1] < 0
+
+
+def test_a_later_visit_changes_no_earlier_score() -> None:
+    short = ideal_observer_score(np.full(3, 9.0), DAYS[:3], rng())
+    whole = ideal_observer_score(np.array([9, 9, 9, 20, 30.0]), DAYS, rng())
+
+    assert np.array_equal(short, whole[:3])
+
+
+def test_the_readers_error_is_half_a_millimetre_in_radius() -> None:
+    # with one visit and no growth known, the score is (read - threshold) / uncertainty: invert it
+    config = ObserverConfig(least_diameter_mm=100.0)
+    one = np.random.default_rng(5)
+    scores = np.array([ideal_observer_score([60.0], [0.0], one, config)[0] for _ in range(4000)])
+    uncertainty = np.hypot(1.0, 365 * 5 / 365.25)
+    read = scores * uncertainty + 100
+    assert read.mean() == pytest.approx(60, abs=0.1)
+    assert read.std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_days_that_do_not_rise_are_refused() -> None:
+    with pytest.raises(ShapeError, match="days must rise"):
+        ideal_observer_score([5, 6], [10, 10], rng())
+
+
+def a_place() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    brain = np.zeros((20, 20, 20), bool)
+    brain[2:18, 2:18, 2:18] = True
+    growth = np.zeros_like(brain)
+    growth[5:7, 5:7, 5:7] = True
+    return np.zeros(brain.shape), growth, brain
+
+
+@pytest.mark.parametrize(("k", "hit"), [(7, 1.0), (8, 0.0)])
+def test_the_peak_hits_within_the_tolerance_in_millimetres_not_in_voxels(k: int, hit: float) -> None:
+    heatmap, growth, brain = a_place()
+    heatmap[5, 5, k] = 1
+    found = score_heatmap(heatmap, growth, brain, spacing_mm=(1, 1, 2), tolerance_mm=2.0, centre_ijk=(8, 6, 6))
+
+    assert found.hit == hit
+    assert found.peak_distance_mm == pytest.approx(2.0 * (k - 6))
+    assert found.centre_hit == 1.0
+
+
+def test_chance_is_the_share_of_the_brain_that_random_peaks_hit() -> None:
+    heatmap, growth, brain = a_place()
+    flat = score_heatmap(heatmap + 1, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0)
+
+    assert flat.chance == (8 + 6 * 4) / 16**3
+    assert flat.hit == flat.chance
+    assert flat.share_inside == flat.share_expected == pytest.approx(8 / 16**3)
+    assert flat.best_dice == pytest.approx(2 * 8 / (8 + 16**3))
+
+
+def test_overlap_and_share_follow_their_closed_forms() -> None:
+    heatmap, growth, brain = a_place()
+    heatmap[5:7, 5:7, 5:8] = 2.0
+    heatmap[5:7, 5:7, 5:7] = 3.0
+    found = score_heatmap(heatmap, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0, threshold=1.0)
+
+    assert found.share_inside == pytest.approx(24 / 32)
+    assert found.dice == pytest.approx(2 * 8 / (12 + 8))
+    assert found.best_dice == 1.0
+
+
+def test_what_lies_outside_the_brain_is_not_looked_at() -> None:
+    heatmap, growth, brain = a_place()
+    heatmap[5, 5, 5] = 1
+    heatmap[0, 0, 0] = 99
+
+    assert score_heatmap(heatmap, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0).hit == 1.0
+
+
+def test_a_visit_without_growth_is_refused() -> None:
+    heatmap, growth, brain = a_place()
+    with pytest.raises(ShapeError, match="at least one voxel inside the brain"):
+        score_heatmap(heatmap, growth & False, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0)

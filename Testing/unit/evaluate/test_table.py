@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from TemporalGliomaRisk.errors import ShapeError, UsageError
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig, interval, patient_resamples
+from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
+
+FEW = EvaluationConfig(threshold=0.4, bootstrap=BootstrapConfig(resamples=100, seed=4))
+
+
+def cohort(patients: int = 150, visits: int = 5, seed: int = 0) -> tuple[np.ndarray, LandmarkRows]:
+    rng = np.random.default_rng(seed)
+    risk = np.repeat(rng.beta(1.5, 3, patients).clip(0.01, 0.99), visits)
+    event = rng.exponential(-365 / np.log1p(-risk))
+    stop = rng.exponential(900, risk.size)
+    return risk, LandmarkRows(
+        patient=np.repeat(np.arange(patients), visits),
+        visits=np.tile(np.arange(1, visits + 1), patients),
+        days=np.minimum(event, stop),
+        event_observed=event <= stop,
+    )
+
+
+def test_all_rows_of_a_patient_are_drawn_together() -> None:
+    patient = np.array([7, 7, 3, 9, 9, 9])
+    counts = patient_resamples(patient, BootstrapConfig(resamples=50))
+
+    assert (counts[:, 0] == counts[:, 1]).all()
+    assert (counts[:, 3] == counts[:, 4]).all()
+    assert (counts[:, [0, 2, 3]].sum(axis=1) == 3).all()
+    assert (counts[:, 0] != counts[:, 2]).any()
+
+
+def test_intervals_over_clustered_rows_cover_the_truth_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(8)
+    config = BootstrapConfig(resamples=200)
+    patient = np.repeat(np.arange(60), 4)
+    by_patient = by_row = 0
+    for repeat in range(150):
+        values = np.repeat(rng.normal(size=60), 4)
+        for clusters, covered in ((patient, "patient"), (np.arange(240), "row")):
+            counts = patient_resamples(clusters, dataclasses.replace(config, seed=repeat))
+            found = interval(values.mean(), counts @ values / counts.sum(axis=1), config)
+            inside = found.low is not None and found.high is not None and found.low <= 0 <= found.high
+            by_patient += inside and covered == "patient"
+            by_row += inside and covered == "row"
+
+    assert 0.87 <= by_patient / 150 <= 0.99
+    assert by_row / 150 < 0.8
+
+
+def test_resamples_without_a_number_are_counted_and_most_missing_gives_no_interval() -> None:
+    config = BootstrapConfig(resamples=4)
+    some = interval(0.5, np.array([0.4, 0.6, np.nan, 0.5]), config)
+    most = interval(0.5, np.array([0.4, np.nan, np.nan, np.nan]), config)
+
+    assert (some.undefined_resamples, some.low is not None) == (1, True)
+    assert (most.undefined_resamples, most.low, most.value) == (3, None, 0.5)
+
+
+def test_the_table_counts_rows_patients_and_events_by_number_of_visits() -> None:
+    risk, rows = cohort()
+    groups = {group["name"]: group for group in evaluate_risks(risk, rows, FEW)["groups"]}
+
+    assert list(groups) == ["all", "4 or more", "1 visit", "2 visits", "3 visits", "4 visits", "5 visits"]
+    assert (groups["4 or more"]["rows"], groups["4 or more"]["patients"]) == (300, 150)
+    assert groups["all"]["events"] == int((rows.event_observed & (rows.days <= 365)).sum())
+    assert groups["all"]["censored"] == int((~rows.event_observed & (rows.days < 365)).sum())
+
+
+def test_the_table_is_ready_for_json_and_the_same_seed_gives_the_same_table() -> None:
+    risk, rows = cohort()
+    first = json.dumps(evaluate_risks(risk, rows, FEW), allow_nan=False)
+
+    assert first == json.dumps(evaluate_risks(risk, rows, FEW), allow_nan=False)
+
+
+def test_an_interval_holds_its_value_and_a_good_risk_is_above_chance() -> None:
+    risk, rows = cohort()
+    found = evaluate_risks(risk, rows, FEW)["groups"][0]["metrics"]
+
+    for name in ("auroc", "auprc", "f1", "brier", "concordance"):
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+    assert found["auroc"]["low"] > 0.5
+
+
+def test_fewer_than_2000_rows_give_no_calibration_figure_and_2000_do() -> None:
+    risk, rows = cohort(patients=400)
+    enough = evaluate_risks(risk, rows, FEW)["groups"][0]["metrics"]
+    fewer = evaluate_risks(risk[1:], rows.chosen(np.arange(2000) > 0), FEW)["groups"][0]["metrics"]
+
+    for name in ("calibration_slope", "calibration_intercept", "calibration_error"):
+        assert fewer[name]["value"] is None
+        assert fewer[name]["reason"] == "1999 rows, fewer than 2000"
+    assert enough["calibration_slope"]["low"] < 1 < enough["calibration_slope"]["high"]
+
+
+def test_a_risk_does_not_differ_from_itself_and_pairing_narrows_the_interval() -> None:
+    risk, rows = cohort()
+    noisy = np.clip(risk + np.random.default_rng(1).normal(0, 0.05, risk.size), 0, 1)
+    same = compare_risks(risk, risk, rows, FEW)[0]["metrics"]["auroc"]
+    near = compare_risks(risk, noisy, rows, FEW)[0]["metrics"]["auroc"]
+    alone = evaluate_risks(risk, rows, FEW)["groups"][0]["metrics"]["auroc"]
+
+    assert (same["value"], same["low"], same["high"]) == (0.0, 0.0, 0.0)
+    assert near["high"] - near["low"] < 0.6 * (alone["high"] - alone["low"])
+
+
+def test_a_group_without_cases_says_that_its_auroc_is_undefined() -> None:
+    rows = LandmarkRows(
+        patient=np.arange(5), visits=np.ones(5, int), days=np.full(5, 500.0), event_observed=np.zeros(5, bool)
+    )
+    found = evaluate_risks(np.full(5, 0.1), rows, FEW)["groups"][0]["metrics"]
+
+    assert found["auroc"]["value"] is None
+    assert found["auroc"]["reason"] == "undefined on these rows"
+    assert found["brier"]["value"] == pytest.approx(0.01)
+
+
+def test_a_score_that_only_ranks_gets_no_brier_and_may_leave_0_to_1() -> None:
+    risk, rows = cohort()
+    config = dataclasses.replace(FEW, probabilities=False)
+    ranked = evaluate_risks(risk * 30 - 4, rows, config)["groups"][0]["metrics"]
+
+    assert ranked["brier"]["reason"] == "a score that only ranks"
+    assert ranked["auroc"]["value"] == evaluate_risks(risk, rows, FEW)["groups"][0]["metrics"]["auroc"]["value"]
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        evaluate_risks(risk * 30, rows, FEW)
+
+
+def test_a_risk_that_is_not_a_number_is_refused() -> None:
+    risk, rows = cohort()
+    risk[3] = np.nan
+    with pytest.raises(ShapeError, match="finite in every landmark row, got 1 not"):
+        evaluate_risks(risk, rows, FEW)
+
+
+def test_the_printed_table_shows_values_intervals_and_gaps() -> None:
+    risk, rows = cohort()
+    groups = evaluate_risks(risk, rows, FEW)["groups"]
+    lines = format_table(groups, ("auroc", "calibration_slope")).splitlines()
+    found = groups[0]["metrics"]["auroc"]
+
+    assert lines[0] == "| visits | rows | patients | events | auroc | calibration_slope |"
+    cell = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    assert lines[2] == f"| all | 750 | 150 | {groups[0]['events']} | {cell} | – |"
