@@ -17,7 +17,10 @@ Float32Array = npt.NDArray[np.float32]
 
 
 def stream(seed: int, patient_number: int, *purpose: str | int) -> Generator:
-    """The generator for one purpose of one patient."""
+    """The generator for one purpose of one patient.
+
+    A purpose's words are the same in number wherever they are used: a trailing 0 alone does not tell two apart.
+    """
     words = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in purpose]
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, patient_number, *words])))
 
