@@ -66,7 +66,7 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
     pitch = (WIDTH - 2 * 10) / len(visits)
     side = min(_GREATEST_TILE, pitch - max(8.0, 0.12 * pitch))
     pitch = min(pitch, side * 1.35)
-    start = (WIDTH - pitch * len(visits)) / 2
+    start = (WIDTH - pitch * len(visits)) / 2 if len(visits) > 1 else -(pitch - side) / 2
     ends, ticks = _time_axis(visits[-1].days_since_first)
     picture_height = side * proportion if any(thumbnails) else 0.0
     tiles = []
@@ -87,7 +87,8 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
                 picture=thumbnails[index],
             )
         )
-    axis_y = 24 + picture_height + 40 + 92
+    # A single visit has no gaps to show, so no axis is drawn under its tile.
+    axis_y = 24 + picture_height + 40 + (92 if len(visits) > 1 else -40)
     return Strip(
         tiles=tuple(tiles),
         side=side,
@@ -160,7 +161,7 @@ def risk_curve(record: RiskRecord) -> Curve:
         )
     uppers = [(mark.x, mark.high if mark.high is not None else mark.y) for mark in marks]
     lowers = [(mark.x, mark.low if mark.low is not None else mark.y) for mark in reversed(marks)]
-    parts = 4 if ceiling != 0.25 else 5
+    parts = 4 if ceiling == 1.0 else 5
     steps = [ceiling * part / parts for part in range(parts + 1)]
     return Curve(
         marks=tuple(marks),

@@ -33,7 +33,8 @@ def heat_colours(fraction: npt.ArrayLike) -> RgbPixels:
 def grey_pixels(values: npt.NDArray[np.float32], window: tuple[float, float]) -> npt.NDArray[np.uint8]:
     """(rows, columns) of 0 to 255 within a window of intensities; black outside the field of view."""
     low, high = window
-    return (np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
+    part = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0, 1)
+    return np.asarray(part * 255 + 0.5).astype(np.uint8)
 
 
 def with_heat(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32] | None, top: float) -> RgbPixels:
@@ -85,7 +86,7 @@ def ink_on(colour: str) -> str:
     channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
-    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#0b0d10"
+    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
 
 
 def css_colour(channels: npt.ArrayLike) -> str:

@@ -121,6 +121,7 @@ def _proportion(pictures: ReportPictures | None) -> float:
 
 def _scale(pictures: ReportPictures) -> dict[str, Any]:
     return {
+        "where": "at one place of the head" if pictures.one_place else "through each visit's own highest peak",
         "has_heat": pictures.has_heat,
         "has_change": pictures.has_change,
         "heat_top": numbers.significant(pictures.heat_top),

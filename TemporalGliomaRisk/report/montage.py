@@ -37,17 +37,20 @@ def write_montage(record: RiskRecord, pictures: ReportPictures, path: Path) -> N
     columns = min(VISITS_A_BAND, len(record.visits))
     bands = -(-len(record.visits) // VISITS_A_BAND)
     band_in = HEAD_IN + sum(heights) + ROW_GAP_IN * (len(rows) - 1) + FOOT_IN
-    width = max(LEAST_WIDTH_IN, LEFT_IN + columns * (TILE_IN + GAP_IN) + (BAR_IN if pictures.has_heat else LEFT_IN))
+    width = max(LEAST_WIDTH_IN, 2 * LEFT_IN + columns * (TILE_IN + GAP_IN) + (BAR_IN if pictures.has_heat else 0))
     height = TOP_IN + bands * band_in + BOTTOM_IN
+    indent = (width - columns * (TILE_IN + GAP_IN) - (BAR_IN if pictures.has_heat else 0)) / 2
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
-    _write_titles(figure, record, width, height)
+    _write_titles(figure, record, height, one_place=pictures.one_place)
     for index in range(len(record.visits)):
         band, column = divmod(index, VISITS_A_BAND)
-        left = LEFT_IN + column * (TILE_IN + GAP_IN)
+        left = indent + column * (TILE_IN + GAP_IN)
         _draw_visit(figure, record, pictures, index, corner=(left, height - TOP_IN - band * band_in))
     if pictures.has_heat:
-        _draw_bar(figure, pictures, width, height - TOP_IN - HEAD_IN - sum(heights), sum(heights))
+        bar_bottom = height - TOP_IN - HEAD_IN - sum(heights[:2]) - ROW_GAP_IN
+        bar_left = indent + columns * (TILE_IN + GAP_IN) + 0.04
+        _draw_bar(figure, pictures, (bar_left, bar_bottom), sum(heights[:2]) + ROW_GAP_IN)
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
 
@@ -75,10 +78,11 @@ def _text(figure: Figure, left: float, bottom: float, text: str, **style: Any) -
     figure.text(left / across, bottom / up, text, **{"color": INK, **style})
 
 
-def _write_titles(figure: Figure, record: RiskRecord, width: float, height: float) -> None:
+def _write_titles(figure: Figure, record: RiskRecord, height: float, *, one_place: bool) -> None:
     title = f"{record.patient}: risk of recurrence within {record.horizon_days} days of each visit"
     _text(figure, LEFT_IN, height - 0.32, title, fontsize=11, weight="bold")
-    where = "Slices through one place at every visit; patient right is on the left of the picture."
+    where = "one place at every visit" if one_place else "the highest peak, or the middle of the head"
+    where = f"Slices through {where}; patient right (R) is on the left of the picture."
     _text(figure, LEFT_IN, height - 0.55, where, fontsize=7.5, color=DIM)
     _text(figure, LEFT_IN, 0.16, record.research_use_only, fontsize=8.5, color="#ffc252", weight="bold")
 
@@ -123,8 +127,8 @@ def _draw_visit(
     )
 
 
-def _draw_bar(figure: Figure, pictures: ReportPictures, width: float, bottom: float, height: float) -> None:
-    axes = _axes(figure, width - BAR_IN + 0.12, bottom, 0.11, height)
+def _draw_bar(figure: Figure, pictures: ReportPictures, corner: tuple[float, float], height: float) -> None:
+    axes = _axes(figure, *corner, 0.11, height)
     shown = np.linspace(SHOWN_FROM, 1, 128)
     axes.imshow(
         heat_colours(shown)[:, None, :],

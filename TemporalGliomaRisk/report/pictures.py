@@ -74,11 +74,15 @@ class VisitPictures:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportPictures:
-    """All visits' slices, and the tops of the one scale they share, in hazard per mL."""
+    """All visits' slices, and the tops of the one scale they share, in hazard per mL.
+
+    ``one_place`` says whether :attr:`VisitPictures.at_place` follows a place the caller gave, for every visit.
+    """
 
     visits: tuple[VisitPictures, ...]
     heat_top: float
     change_top: float
+    one_place: bool
 
     @property
     def has_heat(self) -> bool:
@@ -112,6 +116,7 @@ def gather_pictures(record: RiskRecord, volumes: Iterable[VisitVolumes]) -> Repo
     visits: list[VisitPictures] = []
     heat_top = change_top = LEAST_SCALE_TOP
     size_mm: FloatArray | None = None
+    one_place = True
     for of_visit in volumes:
         if len(visits) == len(record.visits):
             raise GliomaRiskError(f"Wanted volumes of {len(record.visits)} visits, got more.")
@@ -120,11 +125,13 @@ def gather_pictures(record: RiskRecord, volumes: Iterable[VisitVolumes]) -> Repo
         visits.append(
             _slices_of(record.visits[len(visits)], of_visit, HeadBox(centre_ras=box.centre_ras, size_mm=size_mm))
         )
+        one_place = one_place and of_visit.place_ras is not None
         heat_top = max(heat_top, _greatest(of_visit.heatmap))
         change_top = max(change_top, _greatest(of_visit.change))
+        del of_visit  # or this visit's volumes would still be held while the next one's are read
     if len(visits) != len(record.visits):
         raise GliomaRiskError(f"Wanted volumes of {len(record.visits)} visits, got {len(visits)}.")
-    return ReportPictures(visits=tuple(visits), heat_top=heat_top, change_top=change_top)
+    return ReportPictures(visits=tuple(visits), heat_top=heat_top, change_top=change_top, one_place=one_place)
 
 
 def _slices_of(visit: VisitRecord, volumes: VisitVolumes, box: HeadBox) -> VisitPictures:

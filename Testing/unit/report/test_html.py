@@ -1,0 +1,260 @@
+"""The report and the montage: self-contained, everything said, nothing that runs or calls out."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gc
+import io
+import math
+import re
+import sys
+import weakref
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from TemporalGliomaRisk import RESEARCH_USE_ONLY
+from TemporalGliomaRisk.errors import GliomaRiskError
+from TemporalGliomaRisk.report import numbers
+from TemporalGliomaRisk.report.charts import risk_curve, risk_strip
+from TemporalGliomaRisk.report.html import ModelCard, render_report
+from TemporalGliomaRisk.report.montage import write_montage
+from TemporalGliomaRisk.report.pictures import ReportPictures, VisitVolumes, gather_pictures
+from TemporalGliomaRisk.report.record import Measurement, ModelRecord, Peak, RiskRecord, VisitRecord, Warned
+from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+
+CARD = ModelCard(
+    name="evidence",
+    version="0.1.0",
+    trained_on="Simulated timelines <only>.",
+    calibration="On simulated patients.",
+    points=("Never shown a real child.",),
+)
+DAYS = (0, 97, 183, 370, 560, 742, 925, 1100, 1300, 1460, 1600, 1825)
+PEAK = (18.0, 5.0, 4.0)
+
+
+def a_record(count: int, *, heat: bool = True) -> RiskRecord:
+    visits = []
+    for index in range(count):
+        risk = 0.05 + 0.05 * index
+        hazard = -math.log1p(-risk)
+        visits.append(
+            VisitRecord(
+                session_id=f"ses-{index + 1:02d}",
+                days_since_first=DAYS[index],
+                sequences=("FLAIR",),
+                risk=risk,
+                risk_low=risk / 2,
+                risk_high=risk * 1.4,
+                single_visit_risk=0.21,
+                hazards=(hazard / 4, hazard / 4, hazard / 2, hazard),
+                background_hazard=hazard / 10,
+                heatmap="heatmaps/a.nii.gz" if heat else None,
+                peaks=(Peak(name="A", ras_mm=PEAK, share_of_hazard=0.6, hazard_per_mL=0.02),) if heat else (),
+                measurements=(Measurement(name="Volume <hot>", value=3.14159, unit="mL"),),
+                warnings=(Warned(code="planted", message=f'<script>alert({index})</script> & "more"'),),
+            )
+        )
+    model = ModelRecord(name="evidence", sha256="ab" * 32)
+    return RiskRecord(patient="sub-01", horizon_days=365, model=model, visits=tuple(visits))
+
+
+def volumes_of(index: int, *, heat: bool = True) -> VisitVolumes:
+    matrix = np.diag([2.0, 2.0, 4.0, 1.0])
+    matrix[:3, 3] = (-63, -63, -62)
+    geometry = Geometry(shape=(64, 64, 32), ijk_to_ras=matrix)
+    ijk = np.stack(np.meshgrid(*[np.arange(length) for length in geometry.shape], indexing="ij"), axis=-1)
+    ras = geometry.to_ras(ijk)
+    head = 500 * (np.linalg.norm(ras / (45, 55, 48), axis=-1) < 1) + 30 * np.cos(ras[..., 0] / 5)
+    hot = 0.02 * np.exp(-((ras - PEAK) ** 2).sum(axis=-1) / 60)
+    return VisitVolumes(
+        reference=Volume(voxels=head.astype(np.float32), geometry=geometry),
+        heatmap=Volume(voxels=hot.astype(np.float32), geometry=geometry) if heat else None,
+        change=Volume(voxels=-hot, geometry=geometry) if heat and index else None,
+        place_ras=PEAK,
+    )
+
+
+def volumes(count: int, *, heat: bool = True) -> Iterator[VisitVolumes]:
+    return (volumes_of(index, heat=heat) for index in range(count))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ReportPictures:
+    return gather_pictures(a_record(3), volumes(3))
+
+
+class Addresses(HTMLParser):
+    """Every address that a browser would follow or fetch, and every element that could run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.elements: list[str] = []
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        for name, value in attributes:
+            if name in {"src", "href", "xlink:href", "srcset", "data", "poster", "action"}:
+                self.fetched.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+
+def test_the_report_fetches_nothing_and_runs_nothing(pictures: ReportPictures) -> None:
+    page = render_report(a_record(3), pictures, model_card=CARD)
+    parser = Addresses()
+    parser.feed(page)
+    assert parser.fetched
+    assert all(address.startswith("data:image/jpeg;base64,") for address in parser.fetched)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(parser.elements)
+    assert not parser.handlers
+    assert "@import" not in page
+    assert not re.search(r"url\(", page)
+
+
+def test_every_warning_measurement_and_caveat_is_in_the_report_escaped(pictures: ReportPictures) -> None:
+    record = a_record(3)
+    page = render_report(record, pictures, model_card=CARD)
+    assert "<script" not in page
+    for index in range(3):
+        assert f"&lt;script&gt;alert({index})&lt;/script&gt; &amp; &#34;more&#34;" in page
+    assert "Volume &lt;hot&gt;" in page
+    assert "3.14 mL" in page
+    assert "Simulated timelines &lt;only&gt;." in page
+    assert record.model.caveat in page
+    assert page.count(RESEARCH_USE_ONLY) >= 2
+    assert "It is not a confidence interval" in page
+    assert "R 18, A 5, S 4 mm" in page
+
+
+def test_a_report_without_pictures_or_numbers_that_may_lack_still_says_the_risk() -> None:
+    record = a_record(1, heat=False)
+    visit = dataclasses.replace(record.visits[0], risk_low=None, risk_high=None, single_visit_risk=None)
+    page = render_report(dataclasses.replace(record, visits=(visit,)), None, model_card=CARD)
+    assert f"at <b>5{numbers.NARROW}%</b>." in page
+    assert "None" not in page
+    assert "Days since treatment unknown" in page
+
+
+def test_identity_is_shown_only_when_given(pictures: ReportPictures) -> None:
+    assert "jane_doe" not in render_report(a_record(3), pictures, model_card=CARD)
+    assert "jane_doe" in render_report(a_record(3), pictures, model_card=CARD, identity="jane_doe")
+
+
+def test_pictures_in_the_report_are_grey_without_heatmap_and_coloured_with_one(pictures: ReportPictures) -> None:
+    def coloured(page: str) -> int:
+        count = 0
+        for text in re.findall(r"data:image/jpeg;base64,([^\"]+)", page):
+            picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")).astype(int)
+            assert picture.max() > 100
+            count += int(np.ptp(picture, axis=2).max() > 40)
+        return count
+
+    grey = gather_pictures(a_record(3, heat=False), volumes(3, heat=False))
+    assert coloured(render_report(a_record(3, heat=False), grey, model_card=CARD)) == 0
+    # Three thumbnails, three planes a visit, and the change at the second and third.
+    assert coloured(render_report(a_record(3), pictures, model_card=CARD)) == 3 + 9 + 2
+
+
+def test_the_hot_place_on_the_patients_right_is_left_of_the_middle_and_under_its_mark(pictures: ReportPictures) -> None:
+    axial = pictures.visits[0].at_peak[0]
+    assert axial.heat is not None
+    row, column = np.unravel_index(int(np.nan_to_num(axial.heat).argmax()), axial.heat.shape)
+    assert column < axial.grey.shape[1] / 2
+    assert axial.mark == pytest.approx((row, column), abs=1.5)
+
+
+def test_only_one_visits_volumes_are_in_memory_at_once() -> None:
+    alive: list[weakref.ref[Volume]] = []
+
+    def noted(index: int) -> VisitVolumes:
+        gc.collect()
+        assert not any(volume() for volume in alive)
+        of_visit = volumes_of(index)
+        alive.append(weakref.ref(of_visit.reference))
+        return of_visit
+
+    gather_pictures(a_record(3), (noted(index) for index in range(3)))
+    assert len(alive) == 3
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_too_few_or_too_many_volumes_are_refused(count: int) -> None:
+    with pytest.raises(GliomaRiskError, match="volumes of 3 visits"):
+        gather_pictures(a_record(3), volumes(count))
+
+
+@pytest.mark.parametrize("heat", [True, False])
+def test_a_montage_of_twelve_visits_is_one_png_with_colour_only_where_heatmaps_are(tmp_path: Path, heat: bool) -> None:
+    record = a_record(12, heat=heat)
+    gathered = gather_pictures(record, volumes(12, heat=heat))
+    write_montage(record, gathered, tmp_path / "montage.png")
+    picture = Image.open(tmp_path / "montage.png")
+    assert picture.format == "PNG"
+    pixels = np.asarray(picture.convert("RGB")).astype(int)
+    # Hot colours: red far above blue. The sentence below and the chips are amber, so only rows above them are read.
+    hot = (pixels[..., 0] - pixels[..., 2] > 120)[: pixels.shape[0] // 2 - 90, : int(0.85 * pixels.shape[1])]
+    assert hot.any() == heat
+    assert [path.name for path in tmp_path.iterdir()] == ["montage.png"]
+
+
+def test_drawing_leaves_matplotlibs_pyplot_and_backend_alone() -> None:
+    import subprocess  # noqa: PLC0415
+
+    code = (
+        "import sys; import TemporalGliomaRisk.report.html, TemporalGliomaRisk.report.montage;"
+        "assert not {'matplotlib', 'torch', 'jinja2', 'jsonschema'} & set(sys.modules), 'heavy import';"
+        "from TemporalGliomaRisk.report.colours import heat_colours; heat_colours(0.5);"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_visits_lie_on_the_strips_axis_in_proportion_to_their_days() -> None:
+    record = a_record(12)
+    strip = risk_strip(record, [None] * 12)
+    at = np.array([tile.at for tile in strip.tiles])
+    assert np.diff(at) / (at[-1] - at[0]) == pytest.approx(np.diff(DAYS) / DAYS[-1])
+    lefts = np.array([tile.left for tile in strip.tiles])
+    assert np.diff(lefts).min() > strip.side
+    assert lefts[0] >= 0
+    assert lefts[-1] + strip.side <= 1160
+
+
+def test_the_curve_puts_every_risk_at_its_height_between_its_members() -> None:
+    record = a_record(6)
+    curve = risk_curve(record)
+    ceiling = float(curve.y_ticks[-1].label.removesuffix(numbers.NARROW + "%")) / 100
+    for mark, visit in zip(curve.marks, record.visits, strict=True):
+        assert (curve.bottom - mark.y) / (curve.bottom - curve.top) == pytest.approx(visit.risk / ceiling)
+        assert mark.high < mark.y < mark.low
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0.0, "<1 %"), (0.0099, "<1 %"), (0.01, "1 %"), (0.344, "34 %"), (0.99, "99 %"), (0.9951, ">99 %"), (None, "–")],
+)
+def test_percent_has_no_false_precision(probability: float | None, text: str) -> None:
+    assert numbers.percent(probability).replace(numbers.NARROW, " ") == text
+
+
+def test_ranges_and_quantities_read_as_written() -> None:
+    assert numbers.percent_range(0.284, 0.402).replace(numbers.NARROW, " ") == "28 to 40 %"
+    assert numbers.percent_range(0.281, 0.284).replace(numbers.NARROW, " ") == "28 %"
+    assert [numbers.significant(value) for value in (0.0, 0.01234, 1312.2, 3.96, None)] == [
+        "0",
+        "0.012",
+        "1312",
+        "4",
+        "–",
+    ]
+    assert numbers.significant(4.3127, 3) == "4.31"
+    assert numbers.place((-31.4, 12.0, -0.6)) == "L 31, A 12, I 1 mm"
