@@ -135,7 +135,7 @@ def run_level(
     Returns:
         (4, 4), ``fixed_to_moving``.
     """
-    image, mask = _level_of(fixed, level_mm)
+    image, mask = level_of(fixed, level_mm)
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
@@ -158,7 +158,8 @@ def run_level(
     return ras_matrix_of(transform)
 
 
-def _level_of(fixed: Fixed, level_mm: float) -> tuple[sitk.Image, sitk.Image]:
+def level_of(fixed: Fixed, level_mm: float) -> tuple[sitk.Image, sitk.Image]:
+    """A target's volume and metric mask at a resolution."""
     volume = shrunk(fixed.volume, level_mm)
     share = shrunk(Volume(voxels=fixed.mask.astype(np.float32), geometry=fixed.volume.geometry), level_mm)
     mask = Volume(voxels=share.voxels > 0.5, geometry=share.geometry)

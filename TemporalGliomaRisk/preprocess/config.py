@@ -22,8 +22,8 @@ class PreprocessConfig:
             of view counts as brain. A mask given as a volume wins over both.
         register: ``"auto"`` measures and moves only what needs it; ``"always"`` redoes it; ``"never"`` trusts.
         move_above_mm: In ``auto``, a volume is moved when its measured displacement is larger, mean over the brain.
-        move_across_above_mm: The same between different sequences, whose best match is known less well (on a co-registered
-            glioma the best matches of different sequences lay 0.2 to 0.9 mm from where they were).
+        move_across_above_mm: The same between different sequences, whose best match is known less well (on a
+            co-registered glioma the best matches of different sequences lay 0.2 to 0.9 mm from where they were).
         refuse_above_mm: A registration whose two independent ends differ by more is refused, mean over the brain.
         block_mm: Blocks whose means carry bias field, gain and gamma: far larger than noise, smaller than a lesion.
         correct_bias: Whether the first visit's smooth bias field is estimated and removed.

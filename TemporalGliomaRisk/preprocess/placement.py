@@ -183,9 +183,16 @@ class _Placing:
                     f"is aligned with {_TARGETS[target]} already (estimated {measured.displacement_mm:.1f} mm "
                     f"apart, {limit:.1f} mm allowed) and was not moved."
                 )
-                self._keep(
-                    name, target, start, np.eye(4), False, measured.similarity, measured.displacement_mm, aligned
+                kept = Alignment(
+                    sequence=name,
+                    target=target,
+                    moved=False,
+                    to_target_ras=np.eye(4),
+                    similarity=measured.similarity,
+                    measure=MEASURE,
+                    residual_mm=measured.displacement_mm,
                 )
+                self._keep(start, kept, aligned)
                 return
         ended = register(fixed, moving)
         self._refuse_if_bad(name, target, ended)
@@ -194,44 +201,23 @@ class _Placing:
             f"was moved by {moved_mm:.1f} mm on average onto {_TARGETS[target]}; two registrations agree within "
             f"{ended.disagreement_mm:.1f} mm."
         )
-        self._keep(
-            name,
-            target,
-            start @ ended.fixed_to_moving,
-            ended.fixed_to_moving,
-            True,
-            ended.similarity,
-            ended.disagreement_mm,
-            message,
+        done = Alignment(
+            sequence=name,
+            target=target,
+            moved=True,
+            to_target_ras=np.linalg.inv(ended.fixed_to_moving),
+            similarity=ended.similarity,
+            measure=MEASURE,
+            residual_mm=ended.disagreement_mm,
         )
+        self._keep(start @ ended.fixed_to_moving, done, message)
 
-    def _keep(
-        self,
-        name: SequenceName,
-        target: str,
-        placed: FloatArray,
-        fixed_to_moving: FloatArray,
-        moved: bool,
-        similarity: float,
-        residual_mm: float,
-        message: str,
-    ) -> None:
-        self.placed[name] = placed
-        self.alignments.append(
-            Alignment(
-                sequence=name,
-                target=target,
-                moved=moved,
-                to_target_ras=np.linalg.inv(fixed_to_moving),
-                similarity=similarity,
-                measure=MEASURE,
-                residual_mm=residual_mm,
-            )
-        )
-        code = "moved" if moved else "aligned_already"
-        self.findings.append(
-            Finding(severity=Severity.NOTE, code=code, message=f"{name}{self.where} {message}", sequence=name)
-        )
+    def _keep(self, placed: FloatArray, alignment: Alignment, message: str) -> None:
+        self.placed[alignment.sequence] = placed
+        self.alignments.append(alignment)
+        code = "moved" if alignment.moved else "aligned_already"
+        sentence = f"{alignment.sequence}{self.where} {message}"
+        self.findings.append(Finding(severity=Severity.NOTE, code=code, message=sentence, sequence=alignment.sequence))
 
     def _refuse_if_bad(self, name: SequenceName, target: str, ended: Registered) -> None:
         reason = ""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from TemporalGliomaRisk.config import to_json
-from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.preprocess.brain_mask import check_plausible
+from TemporalGliomaRisk.errors import BrainMaskError
+from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
+from TemporalGliomaRisk.preprocess.brain_mask import check_plausible, cut_area_cm2
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around, resample
 from TemporalGliomaRisk.preprocess.intensity import (
@@ -24,6 +25,7 @@ from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, 
 from TemporalGliomaRisk.preprocess.placement import place_first_visit, place_later_visit, trusted
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
+from TemporalGliomaRisk.preprocess.template_mask import template_mask
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Visit
@@ -31,6 +33,9 @@ from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, 
 
 LARGEST_LOG_BIAS = 1.5
 NOTICED_MISSING = 0.02
+NOTICED_CUT_CM2 = 20.0
+TEMPLATE_SEQUENCES: tuple[SequenceName, ...] = ("T1w", "FLAIR", "ce-gd_T1w", "T2w")
+LEAST_TEMPLATE_SIMILARITY = 1.03
 
 
 def prepare_first_visit(
@@ -89,7 +94,7 @@ def prepare_first_visit(
         reference_geometry=volumes[reference].geometry,
         alignments=placement.alignments,
         findings=_numbered((*findings, *placement.findings, *_coverage_findings(arrays, brain)), 1),
-        key=combined_key([*parts, frame.first_volumes_key], to_json(config)),
+        key=combined_key([*parts, "first", frame.first_volumes_key], to_json(config)),
     )
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return frame, prepared
@@ -135,7 +140,7 @@ def prepare_visit(
         intensities[name], noticed = _harmonised(name, array, frame, config)
         findings += noticed
         progress(ProgressEvent(stage="prepare", fraction=0.9, message=f"{name} harmonised"))
-    parts = [*(loaded.key for loaded in volumes.values()), frame.first_volumes_key]
+    parts = [*(loaded.key for loaded in volumes.values()), "later", frame.first_volumes_key]
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return PreparedVisit(
         intensities=_stacked(intensities, frame.grid),
@@ -160,7 +165,7 @@ def _find_brain(
         mask = canonical(given)
         inside = mask.voxels != 0
         check_plausible(inside, mask.geometry, origin="given")
-        return Volume(voxels=inside, geometry=mask.geometry), []
+        return Volume(voxels=inside, geometry=mask.geometry), _cut_findings(inside, mask.geometry)
     loaded = volumes[reference]
     if config.mask == "none":
         return Volume(voxels=np.ones(loaded.volume.voxels.shape, bool), geometry=loaded.volume.geometry), [
@@ -170,10 +175,30 @@ def _find_brain(
         stripped = volumes[name].stripped
         if stripped is not None:
             check_plausible(stripped, volumes[name].volume.geometry, origin=f"of the stripped {name}")
+            cut = _cut_findings(stripped, volumes[name].volume.geometry)
             return Volume(voxels=stripped, geometry=volumes[name].volume.geometry), [
-                _note("stripped_already", f"{name} is skull-stripped already; its own mask is the brain mask.")
+                _note("stripped_already", f"{name} is skull-stripped already; its own mask is the brain mask."),
+                *cut,
             ]
-    raise UsageError("No volume is skull-stripped.")
+    return _brain_by_template(volumes, reference)
+
+
+def _brain_by_template(
+    volumes: Mapping[SequenceName, LoadedVolume], reference: SequenceName
+) -> tuple[Volume, list[Finding]]:
+    """The template's brain on the sequence it matches most surely: T1w if there, else FLAIR, else the reference."""
+    name = next((name for name in TEMPLATE_SEQUENCES if name in volumes), reference)
+    small = prepared_for_metric(volumes[name].volume, volumes[name].background.value)
+    mask, similarity = template_mask(small)
+    check_plausible(mask.voxels.astype(bool), mask.geometry, origin=f"found on {name} by the template")
+    if similarity < LEAST_TEMPLATE_SIMILARITY:
+        raise BrainMaskError(
+            f"The template brain does not match {name} of visit 1 (normalised mutual information {similarity:.3f}, "
+            f"{LEAST_TEMPLATE_SIMILARITY} wanted). Give the first visit's brain mask with --mask FILE, or use the "
+            "whole field of view with --mask none."
+        )
+    message = f"The brain was found on {name} by a registered template; check its outline, or give a mask with --mask."
+    return mask, [_note("brain_by_template", message, name), *_cut_findings(mask.voxels.astype(bool), mask.geometry)]
 
 
 def _own_scale(array: GridArray, brain: BoolArray, config: PreprocessConfig) -> tuple[FloatArray, IntensityScale]:
@@ -227,6 +252,14 @@ def _coverage_findings(arrays: Mapping[SequenceName, GridArray], brain: BoolArra
             message = f"{name} has intensities below its background; all were raised by a constant."
             findings.append(_note("negative_intensities", message, name))
     return findings
+
+
+def _cut_findings(mask: BoolArray, geometry: Geometry) -> list[Finding]:
+    cut = cut_area_cm2(mask, geometry)
+    if cut <= NOTICED_CUT_CM2:
+        return []
+    message = f"The field of view cuts the brain over {cut:.0f} cm2; what lies beyond is not seen at any visit."
+    return [_warning("brain_cut_off", message)]
 
 
 def _note(code: str, message: str, sequence: str | None = None) -> Finding:
