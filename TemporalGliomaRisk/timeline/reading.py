@@ -60,7 +60,7 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
         return read_bids_patient(patient_of_dataset(path, patient))
     if holds_volume_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
-    from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder  # noqa: PLC0415  pydicom only where needed
+    from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 
     timeline = read_dicom_folder(path, patient=patient, identified=identified)
     if timeline is None:

@@ -222,6 +222,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "{where}: voxels of {spacing} mm, wanted each side between 0.2 and 10 mm. Correct "
         "the header (a unit other than mm?).",
     ),
+    ("volume_unusable", REFUSAL, "{where}: {problem}"),
     # Voxels
     ("not_finite", REFUSAL, "{where}: {count} voxels are NaN or infinite. Replace them and write the file again."),
     ("empty", REFUSAL, "{where}: every voxel has the same value. Check how the file was made."),
@@ -240,7 +241,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     # Alignment, measured by preprocess
     (
         "far_from_first",
-        WARNING,
+        NOTE,
         "{where} lies about {distance} mm from the first visit (mean over the brain); it is "
         "registered unless --register never is given.",
     ),

@@ -1,0 +1,137 @@
+"""Look at a timeline without running a model: what was scanned, when, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+WIDTH = 100
+DEFAULT_TRAINED_GAPS_DAYS = (20, 900)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "timeline",
+        type=Path,
+        metavar="TIMELINE",
+        help="BIDS patient folder or dataset, folder of PATIENT_YYYYMMDD_SEQUENCE.nii.gz, table, or folder of DICOM",
+    )
+    parser.add_argument("--patient", metavar="P", help="which patient, where the input holds several")
+    parser.add_argument("--json", action="store_true", help="print JSON for a program instead of a table")
+    parser.add_argument(
+        "--no-alignment", action="store_true", help="don't measure how well visits lie on the first (a second each)"
+    )
+    parser.add_argument("--model", type=Path, metavar="DIR", help="warn about gaps this model was not trained on")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check a timeline and print what was seen; 0 if nothing is refused, else 2."""
+    from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
+    from TemporalGliomaRisk.timeline.reading import read_timeline
+    from TemporalGliomaRisk.timeline.rules import TimelineRefused
+
+    measure: MeasureAlignment | None = None
+    if not arguments.no_alignment:
+        from TemporalGliomaRisk.preprocess.alignment import measure_alignment
+
+        measure = measure_alignment
+
+    patient_id = None
+    try:
+        timeline = read_timeline(arguments.timeline, patient=arguments.patient)
+        patient_id = timeline.patient_id
+        report = check_timeline(timeline, trained_gaps_days=trained_gaps_of(arguments.model), measure_alignment=measure)
+    except TimelineRefused as error:
+        report = TimelineCheck(rows=(), findings=error.findings)
+    print(as_json(patient_id, report) if arguments.json else as_text(patient_id, report))
+    return 2 if report.refused else 0
+
+
+def trained_gaps_of(model: Path | None) -> tuple[int, int]:
+    """Gaps between visits that a model was trained on, from its metadata; the shipped models' where none is named."""
+    if model is None:
+        return DEFAULT_TRAINED_GAPS_DAYS
+    from TemporalGliomaRisk.errors import ModelError
+
+    try:
+        metadata = json.loads((model / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        low, high = metadata.get("trained_gaps_days", DEFAULT_TRAINED_GAPS_DAYS)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ModelError(
+            "The model's configs/metadata.json cannot be read. Name a model folder with --model."
+        ) from error
+    return int(low), int(high)
+
+
+def as_json(patient_id: str | None, report: Any) -> str:
+    """The report for a program: patient, refused, visits, findings."""
+    content = {
+        "patient": patient_id,
+        "refused": report.refused,
+        "visits": [dataclasses.asdict(row) for row in report.rows],
+        "findings": [{**dataclasses.asdict(item), "severity": item.severity.value} for item in report.findings],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+COLUMNS = ("visit", "day", "gap", "treated", "sequence", "shape", "spacing mm", "axes", "covers mm", "to first")
+
+
+def as_text(patient_id: str | None, report: Any) -> str:
+    """The report for a person: a row a visit, under it a row for every further grid, then the findings."""
+    lines: list[str] = []
+    if report.rows:
+        table: list[tuple[str, ...]] = [COLUMNS]
+        for row in report.rows:
+            table += _visit_lines(row)
+        widths = [max(len(cells[column]) for cells in table) for column in range(len(COLUMNS))]
+        lines.append(f"{patient_id}: {len(report.rows)} visit{'s' if len(report.rows) != 1 else ''}\n")
+        for cells in table:
+            lines.append("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        lines.append("")
+    for severity in ("refusal", "warning", "note"):
+        for item in report.findings:
+            if item.severity.value == severity:
+                lines += textwrap.wrap(item.message, WIDTH, initial_indent=f"{severity:<8} ", subsequent_indent=" " * 9)
+    verdict = "No risk can be computed until the refusals are resolved." if report.refused else "Nothing is refused."
+    return "\n".join([*lines, *([""] if report.findings else []), verdict])
+
+
+def _visit_lines(row: Any) -> list[tuple[str, ...]]:
+    """A visit's cells; volumes that share a grid share a line."""
+    day = "-" if row.days_since_treatment is None else str(row.days_since_treatment)
+    head = (str(row.visit), str(row.days_since_first), "-" if row.gap_days is None else str(row.gap_days), day)
+    grids: dict[tuple[object, ...], list[str]] = {}
+    for grid in row.grids:
+        key = (grid.shape, grid.spacing_mm, grid.orientation, grid.coverage_mm)
+        grids.setdefault(key, []).append(grid.sequence)
+    unread = [name for name in row.sequences if name not in {grid.sequence for grid in row.grids}]
+    lines: list[tuple[str, ...]] = []
+    for (shape, spacing, axes, covers), names in grids.items():
+        cells = ("x".join(map(str, shape)), _sides(spacing, ".2f"), str(axes), _sides(covers, ".0f"))
+        for start in range(0, len(names), 2):
+            tail = cells if start == 0 else ("", "", "", "")
+            aligned = _aligned(row) if not lines else ""
+            lines.append(
+                (*(head if not lines else ("", "", "", "")), " ".join(names[start : start + 2]), *tail, aligned)
+            )
+    if unread:
+        lines.append((*(head if not lines else ("", "", "", "")), " ".join(unread), "unusable", "", "", "", ""))
+    return lines
+
+
+def _sides(values: Any, form: str) -> str:
+    return "x".join(format(value, form) for value in values)
+
+
+def _aligned(row: Any) -> str:
+    """Distance to the first visit and similarity, or a dash."""
+    if row.similarity is None:
+        return "-"
+    distance = "?" if row.displacement_mm is None else f"{row.displacement_mm:.1f} mm"
+    return f"{distance} ({row.similarity:.2f})"

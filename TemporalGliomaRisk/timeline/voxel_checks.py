@@ -1,0 +1,153 @@
+"""Checks on the voxels of one volume: finite, not constant, a head whole in the field of view, fluid as labelled."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.orientation import to_nearest_ras
+from TemporalGliomaRisk.timeline.rules import finding
+from TemporalGliomaRisk.timeline.visit import SequenceName
+from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Volume
+
+COARSE_MM = 3.0
+LEAST_HEAD_ML = 300.0
+SIDES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
+STRIPPED_FACE_CM2 = 15.0
+"""A stripped brain may touch a face of the field of view by this much, as after cutting 3 mm off its vault."""
+STRIPPED_CONTACT_CM2 = 60.0
+"""More contact with all faces together: a head, cut at the neck, however clean its background is."""
+TOP_FACE_CM2 = 80.0
+"""A head may touch the upper face by this much: a cap of 14 mm of a sphere of 9 cm, about scalp and skull."""
+SIDE_FACE_CM2 = 40.0
+"""The same for left, right, front and back, where nose, ears and scalp are often cut without harm."""
+LEAST_HEIGHT_MM = 90.0
+"""From the vertex down to the cut, a head that runs out of the lower face must reach this far to hold the brain."""
+BRIGHT_FLUID = 4.0
+DARK_FLUID = 1.2
+"""Where (p98 - p50) / (p50 - p2) of the inner head says that fluid is bright or dark; between them it can't be told."""
+BRIGHT_FLUID_LEAST_DARK = 0.5
+"""With bright fluid the darkest part of the inner head (p2) is white matter, at least this share of its median."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoxelCheck:
+    """What the voxels of one volume showed.
+
+    Args:
+        findings: Broken rules.
+        voxels_hash: SHA-256 of the voxels in the nearest RAS order, as numbers: copies stored otherwise agree.
+    """
+
+    findings: tuple[Finding, ...]
+    voxels_hash: str
+
+
+def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> VoxelCheck:
+    """Check one volume's voxels; about 0.2 s for 240 x 240 x 155.
+
+    Args:
+        volume: The volume.
+        visit: Number of the visit, from 1.
+        sequence: What the input calls it.
+    """
+    ras = to_nearest_ras(volume)
+    voxels = np.ascontiguousarray(ras.voxels, dtype=np.float32)
+    voxels_hash = hashlib.sha256(voxels.tobytes()).hexdigest()
+    findings: list[Finding] = []
+    bad = voxels.size - int(np.isfinite(voxels).sum())
+    if bad:
+        findings.append(finding("not_finite", visit=visit, sequence=sequence, count=bad))
+    elif voxels.min() == voxels.max():
+        findings.append(finding("empty", visit=visit, sequence=sequence))
+    else:
+        findings += _check_content(voxels, ras.geometry.spacing_mm, visit, sequence)
+    return VoxelCheck(findings=tuple(findings), voxels_hash=voxels_hash)
+
+
+def _check_content(voxels: FloatArray, spacing_mm: FloatArray, visit: int, sequence: SequenceName) -> list[Finding]:
+    """The head in the field of view, and what fluid looks like inside it."""
+    coarse, coarse_mm = _coarse(voxels, spacing_mm)
+    head = head_of(coarse)
+    volume_mL = float(head.sum() * np.prod(coarse_mm) / 1000.0)
+    if volume_mL < LEAST_HEAD_ML:
+        return [finding("no_head", visit=visit, sequence=sequence, volume=f"{volume_mL:.0f}")]
+    findings = []
+    clean = bool((voxels == voxels.flat[0]).mean() > 0.3)
+    sides = cut_sides(head, coarse_mm, clean_background=clean)
+    if sides:
+        findings.append(finding("brain_cut_off", visit=visit, sequence=sequence, sides=" and ".join(sides)))
+    seen = fluid_looks(coarse, head, coarse_mm)
+    wanted = "bright" if sequence == "T2w" else "dark"
+    if seen is not None and seen != wanted:
+        findings.append(finding("content_contradicts_label", visit=visit, sequence=sequence, seen=seen, wanted=wanted))
+    return findings
+
+
+def _coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Every so many voxels, so that a side is about ``COARSE_MM``, and the sides it then has."""
+    steps = np.maximum(1, np.round(COARSE_MM / spacing_mm)).astype(int)
+    return voxels[:: steps[0], :: steps[1], :: steps[2]], spacing_mm * steps
+
+
+def head_of(voxels: FloatArray) -> BoolArray:
+    """(I, J, K), the largest piece above 15 % of the bright voxels, holes filled; a stripped brain is its own head."""
+    low = float(np.percentile(voxels, 1))
+    above = voxels > low + 0.15 * (float(np.percentile(voxels[voxels > low], 98)) - low)
+    padded = np.pad(above, 2, mode="edge")
+    pieces, count = ndimage.label(ndimage.binary_opening(padded))
+    if count == 0:
+        return np.zeros(voxels.shape, dtype=bool)
+    largest = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(largest, 2), iterations=2))
+    filled = np.asarray(closed)[4:-4, 4:-4, 4:-4]
+    # holes that open only towards a cut are filled slice by slice
+    return np.asarray([ndimage.binary_fill_holes(plane) for plane in np.moveaxis(filled, 2, 0)]).transpose(1, 2, 0)
+
+
+def cut_sides(head: BoolArray, spacing_mm: FloatArray, *, clean_background: bool) -> list[str]:
+    """Sides of the field of view at which the brain seems cut off.
+
+    Args:
+        head: (I, J, K) in RAS order.
+        spacing_mm: (3,), its voxel sides.
+        clean_background: Whether the background has one exact value, as a stripped volume's has.
+    """
+    area_cm2 = {
+        name: float(head.take(end, axis).sum()) * float(np.prod(np.delete(spacing_mm, axis))) / 100.0
+        for axis, names in enumerate(SIDES)
+        for end, name in zip((0, -1), names, strict=True)
+    }
+    if clean_background and sum(area_cm2.values()) <= STRIPPED_CONTACT_CM2:
+        return [name for name, area in area_cm2.items() if area > STRIPPED_FACE_CM2]
+    sides = [name for name in ("left", "right", "posterior", "anterior") if area_cm2[name] > SIDE_FACE_CM2]
+    levels = np.flatnonzero(head.any(axis=(0, 1)))
+    if area_cm2["inferior"] > STRIPPED_FACE_CM2 and (levels.max() + 1) * spacing_mm[2] < LEAST_HEIGHT_MM:
+        sides.append("inferior")
+    if area_cm2["superior"] > TOP_FACE_CM2:
+        sides.append("superior")
+    return sides
+
+
+def fluid_looks(voxels: FloatArray, head: BoolArray, spacing_mm: FloatArray) -> str | None:
+    """Whether fluid is ``bright`` (T2w) or ``dark`` (FLAIR, T1w) in the inner head; None if it can't be told.
+
+    The inner head lies deeper than 0.4 of the greatest depth: mostly brain, with the ventricles in it. There the
+    bright tail is long and the dark one short in T2w, the other way round in FLAIR and T1w.
+
+    Source:
+        Measured on 16 real volumes with and without tumours (Testing/unit/timeline): T2w 4.9 to 6.5, FLAIR and T1w
+        0.3 to 1.0, FLAIR with a large oedema 2.5.
+    """
+    depth = ndimage.distance_transform_edt(np.pad(head, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    p2, p50, p98 = np.percentile(voxels[depth > 0.4 * depth.max()], (2, 50, 98))
+    if p50 <= 0:
+        return None
+    tails = (p98 - p50) / max(p50 - p2, 1e-6 * abs(p50))
+    if tails > BRIGHT_FLUID and p2 / p50 > BRIGHT_FLUID_LEAST_DARK:
+        return "bright"
+    return "dark" if tails < DARK_FLUID else None
