@@ -46,6 +46,7 @@ class RiskModel:
         single_visit_calibration: Of the single-visit head.
         metadata: ``configs/metadata.json``: what it was trained on, by whom, within which bounds.
         card: The model card, Markdown.
+        folder: Where it was read from, None for a model in memory.
     """
 
     name: str
@@ -56,12 +57,13 @@ class RiskModel:
     single_visit_calibration: Calibration
     metadata: Mapping[str, Any]
     card: str
+    folder: Path | None = None
 
     @property
-    def trained_gaps_days(self) -> tuple[float, float] | None:
+    def trained_gaps_days(self) -> tuple[int, int] | None:
         """Shortest and longest gap between visits in training, None when the bundle doesn't say."""
         gaps = self.metadata.get("trained_gaps_days")
-        return (float(gaps[0]), float(gaps[1])) if gaps else None
+        return (int(gaps[0]), int(gaps[1])) if gaps else None
 
 
 def load_bundle(folder: Path) -> RiskModel:
@@ -98,6 +100,7 @@ def load_bundle(folder: Path) -> RiskModel:
         single_visit_calibration=single,
         metadata=metadata,
         card=(folder / CARD).read_text(encoding="utf-8"),
+        folder=folder,
     )
 
 

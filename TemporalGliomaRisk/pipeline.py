@@ -19,8 +19,8 @@ from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
 from TemporalGliomaRisk.explain.heatmap import VisitMap, cell_geometry, hazard_map, to_visit_grid
 from TemporalGliomaRisk.explain.peaks import Peak, find_peaks
-from TemporalGliomaRisk.preprocess.config import MaskMode, RegisterMode
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.preprocess.config import MaskMode, PreprocessConfig, RegisterMode
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.visit import Timeline, Visit
@@ -81,6 +81,7 @@ class Prediction:
         visits: A result a visit.
         findings: What the readers and the preparation noticed.
         device: What the network ran on.
+        preprocessing: Settings, the reader's choices included.
         seconds: Time by stage.
     """
 
@@ -89,15 +90,20 @@ class Prediction:
     visits: tuple[VisitResult, ...]
     findings: tuple[Finding, ...]
     device: str
+    preprocessing: PreprocessConfig
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def change(self, number: int) -> Volume | None:
-        """Visit ``number``'s map less that of the visit before, on its own voxels; None for the first (number 1)."""
+    def change(self, number: int, heatmap: Volume) -> Volume | None:
+        """Visit ``number``'s map less that of the visit before, on its own voxels; None for the first (number 1).
+
+        Args:
+            number: Of the visit, from 1.
+            heatmap: Its own map, from :meth:`VisitResult.heatmap`.
+        """
         if number < 2:
             return None
-        now, before = self.visits[number - 1], self.visits[number - 2]
-        difference = now.heatmap().volume.voxels - now.map_of(before.density).volume.voxels
-        return Volume(voxels=difference, geometry=now.encoded.reference_geometry)
+        before = self.visits[number - 1].map_of(self.visits[number - 2].density)
+        return Volume(voxels=heatmap.voxels - before.volume.voxels, geometry=heatmap.geometry)
 
 
 def predict_risk(
@@ -152,7 +158,9 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
     results: list[VisitResult] = []
     for number, visit in enumerate(timeline.visits, start=1):
         began = time.perf_counter()
-        encoded = encoding.encode(visit, number, _share(progress, number, len(timeline.visits)))
+        whole = len(timeline.visits)
+        listener = part_of(progress, (number - 1) / whole, number / whole, f"Visit {number} of {whole}: ")
+        encoded = encoding.encode(visit, number, listener)
         encoded_at = time.perf_counter()
         hazards = running.see(*encoded.tensors(device), days[number - 1])
         results.append(_result(visit, encoded, hazards, encoding.frame.grid, encoding.cells))
@@ -166,6 +174,7 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
         visits=tuple(results),
         findings=(*timeline.findings, *said, *noticed),
         device=device.type,
+        preprocessing=preprocessing,
         seconds=seconds,
     )
 
@@ -189,14 +198,3 @@ def _result(
         density=density,
         peaks=find_peaks(density, hazards.background_hazard),
     )
-
-
-def _share(progress: ProgressListener, number: int, visits: int) -> ProgressListener:
-    """Progress within one visit as progress of the whole."""
-
-    def listen(event: ProgressEvent) -> None:
-        whole = (number - 1 + event.fraction) / visits
-        message = f"Visit {number} of {visits}: {event.message}"
-        progress(ProgressEvent(stage=event.stage, fraction=whole, message=message))
-
-    return listen

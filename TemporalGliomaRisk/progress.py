@@ -21,3 +21,13 @@ ProgressListener = Callable[[ProgressEvent], None]
 
 def ignore_progress(event: ProgressEvent) -> None:
     """The listener that nobody set."""
+
+
+def part_of(listener: ProgressListener, start: float, end: float, prefix: str = "") -> ProgressListener:
+    """A listener for a part of the work: its 0 to 1 is the whole's ``start`` to ``end``."""
+
+    def listen(event: ProgressEvent) -> None:
+        fraction = start + (end - start) * event.fraction
+        listener(ProgressEvent(stage=event.stage, fraction=fraction, message=prefix + event.message))
+
+    return listen

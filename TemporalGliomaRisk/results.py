@@ -1,0 +1,240 @@
+"""From a prediction to the files that a reader is given; see ``report`` for what each of them holds.
+
+Files appear whole, risk.json last of all: where it is, everything it names is there too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.pipeline import Prediction, VisitResult
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.report.audit import AuditRecord, build_audit, write_audit_json
+from TemporalGliomaRisk.report.html import ModelCard, write_report
+from TemporalGliomaRisk.report.montage import write_montage
+from TemporalGliomaRisk.report.pictures import VisitVolumes, gather_pictures
+from TemporalGliomaRisk.report.record import (
+    Measurement,
+    ModelRecord,
+    Peak,
+    RiskRecord,
+    VisitRecord,
+    Warned,
+    write_risk_json,
+)
+from TemporalGliomaRisk.report.table import write_risk_tsv
+from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
+from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.sitk_images import write_nifti
+from TemporalGliomaRisk.timeline.volume import FloatArray
+
+PEAK_NAMES = "ABCDEFGH"
+
+
+def write_results(
+    prediction: Prediction,
+    folder: Path,
+    *,
+    heatmaps: bool = True,
+    identified: bool = False,
+    asked: Mapping[str, Any] | None = None,
+    progress: ProgressListener = ignore_progress,
+) -> RiskRecord:
+    """Write risk.json, risk.tsv, heatmaps, report.html, montage.png and audit.json.
+
+    Args:
+        prediction: From :func:`pipeline.predict_risk`.
+        folder: Made if need be; files of an earlier run under the same names are replaced.
+        heatmaps: Whether maps are written and drawn.
+        identified: Whether the report shows what the input calls the patient.
+        asked: The command's options, for the audit.
+        progress: Told after every visit.
+
+    Returns:
+        The record that risk.json holds.
+    """
+    began = time.perf_counter()
+    (folder / "risk.json").unlink(missing_ok=True)
+    outside: dict[int, float] = {}
+    place = _common_place(prediction)
+
+    def volumes() -> Iterator[VisitVolumes]:
+        for number, result in enumerate(prediction.visits, start=1):
+            drawn, outside[number] = _draw(prediction, number, folder if heatmaps else None, place)
+            fraction = number / (len(prediction.visits) + 1)
+            message = f"Visit {number} of {len(prediction.visits)}: maps and pictures"
+            progress(ProgressEvent(stage="write", fraction=fraction, message=message))
+            yield drawn
+            del drawn, result
+
+    pictures = gather_pictures(risk_record(prediction, {}, heatmaps=heatmaps), volumes())
+    record = risk_record(prediction, outside, heatmaps=heatmaps)
+    seconds = {**prediction.seconds, "maps_and_pictures": time.perf_counter() - began}
+    audit = _audit(prediction, asked or {}, seconds)
+    identity = "; ".join(prediction.timeline.identity.values()) if identified else None
+    write_montage(record, pictures, folder / "montage.png")
+    write_report(
+        record, pictures, folder / "report.html", model_card=_card(prediction), audit=audit, identity=identity or None
+    )
+    write_audit_json(audit, folder / "audit.json")
+    write_risk_tsv(record, folder / "risk.tsv")
+    write_risk_json(record, folder / "risk.json")
+    progress(ProgressEvent(stage="write", fraction=1.0, message="Results are written"))
+    return record
+
+
+def risk_record(prediction: Prediction, outside: Mapping[int, float], *, heatmaps: bool) -> RiskRecord:
+    """What risk.json says of a prediction.
+
+    Args:
+        prediction: All visits' risks.
+        outside: Hazard outside a visit's field of view, by its number, for the visits whose map was drawn.
+        heatmaps: Whether maps are written.
+    """
+    model = prediction.model
+    by_visit: dict[int | None, list[Finding]] = {}
+    for finding in prediction.findings:
+        by_visit.setdefault(finding.visit, []).append(finding)
+    return RiskRecord(
+        patient=prediction.timeline.patient_id,
+        horizon_days=HORIZON_DAYS,
+        model=ModelRecord(name=model.name, sha256=model.sha256, version=str(model.metadata.get("version"))),
+        visits=tuple(
+            _visit_record(prediction, number, by_visit.get(number, []), outside.get(number), heatmaps=heatmaps)
+            for number in range(1, len(prediction.visits) + 1)
+        ),
+        warnings=tuple(Warned.of(finding) for finding in by_visit.get(None, [])),
+    )
+
+
+def _visit_record(
+    prediction: Prediction, number: int, findings: list[Finding], outside: float | None, *, heatmaps: bool
+) -> VisitRecord:
+    result = prediction.visits[number - 1]
+    hazards = result.hazards
+    low, high = hazards.risk_extremes
+    ensemble = len(hazards.member_hazards) > 1
+    return VisitRecord(
+        session_id=result.visit.session_id,
+        days_since_first=result.visit.days_since_first,
+        days_since_treatment=result.visit.days_since_treatment,
+        sequences=result.visit.sequences,
+        reference_sequence=result.encoded.reference_sequence,
+        risk=hazards.risk,
+        risk_low=low if ensemble else None,
+        risk_high=high if ensemble else None,
+        single_visit_risk=hazards.single_visit_risk,
+        hazards=tuple(hazards.interval_hazards.tolist()),
+        background_hazard=hazards.background_hazard,
+        outside_field_of_view_hazard=outside if heatmaps else None,
+        heatmap=_map_name(prediction, number, "risk") if heatmaps else None,
+        change_heatmap=_map_name(prediction, number, "change") if heatmaps and number > 1 else None,
+        peaks=tuple(
+            Peak(
+                name=PEAK_NAMES[index],
+                ras_mm=_in_visit(result, peak.ras_mm),
+                share_of_hazard=peak.share,
+                hazard_per_mL=peak.hazard_per_mL,
+            )
+            for index, peak in enumerate(result.peaks)
+        ),
+        measurements=_measurements(result),
+        warnings=tuple(Warned.of(finding) for finding in findings),
+    )
+
+
+def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
+    """How concentrated the map is: the smallest region that holds half of the local hazard."""
+    hazards = np.sort(result.density.voxels.ravel())[::-1] * result.density.geometry.voxel_mL
+    half = int(np.searchsorted(np.cumsum(hazards), hazards.sum() / 2)) + 1
+    return (
+        Measurement(
+            name="smallest region with half of the local hazard",
+            value=half * result.density.geometry.voxel_mL,
+            unit="mL",
+        ),
+        Measurement(name="local hazard over the brain", value=float(hazards.sum()), unit="hazard within the horizon"),
+    )
+
+
+def _draw(
+    prediction: Prediction, number: int, folder: Path | None, place_in_frame: FloatArray | None
+) -> tuple[VisitVolumes, float]:
+    """One visit's reference volume and maps; the maps are written as they are made."""
+    result = prediction.visits[number - 1]
+    reference = result.visit.sources[result.encoded.reference_sequence].read()
+    place = None if place_in_frame is None else _in_visit(result, place_in_frame)
+    if folder is None:
+        return VisitVolumes(reference=reference, place_ras=place), 0.0
+    drawn = result.heatmap()
+    write_nifti(drawn.volume, folder / _map_name(prediction, number, "risk"))
+    change = prediction.change(number, drawn.volume)
+    if change is not None:
+        write_nifti(change, folder / _map_name(prediction, number, "change"))
+    volumes = VisitVolumes(reference=reference, heatmap=drawn.volume, change=change, place_ras=place)
+    return volumes, drawn.outside_hazard
+
+
+def _common_place(prediction: Prediction) -> FloatArray | None:
+    """The foremost peak of the visit with the highest risk, in the first visit's RAS: shown at every visit."""
+    highest = max(prediction.visits, key=lambda result: result.hazards.risk)
+    return highest.peaks[0].ras_mm if highest.peaks else None
+
+
+def _in_visit(result: VisitResult, frame_ras: FloatArray) -> tuple[float, float, float]:
+    to_visit = np.linalg.inv(result.encoded.visit_ras_to_frame_ras)
+    x, y, z = (to_visit @ np.append(frame_ras, 1.0))[:3].tolist()
+    return x, y, z
+
+
+def _map_name(prediction: Prediction, number: int, kind: str) -> str:
+    session = prediction.visits[number - 1].visit.session_id
+    return f"heatmaps/{prediction.timeline.patient_id}_{session}_desc-{kind}_heatmap.nii.gz"
+
+
+def _audit(prediction: Prediction, asked: Mapping[str, Any], seconds: Mapping[str, float]) -> AuditRecord:
+    model = prediction.model
+    return build_audit(
+        prediction.timeline,
+        device=prediction.device,
+        options=asked,
+        preprocessing=configs.to_json(prediction.preprocessing),
+        model=model.name,
+        model_files={} if model.folder is None else _hashes(model.folder),
+        timings_s={stage: round(value, 3) for stage, value in seconds.items()},
+        findings=prediction.findings,
+        alignments={result.visit.session_id: result.encoded.alignments for result in prediction.visits},
+        torch_version=torch.__version__,
+    )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
+def _card(prediction: Prediction) -> ModelCard:
+    model, facts = prediction.model, prediction.model.metadata
+    trained = (
+        f"{facts.get('trained_on', 'unknown data')}: {facts.get('training_patients')} patients, "
+        f"{facts.get('training_visits')} visits before an event."
+    )
+    calibration = (
+        f"Positive scaling on {facts.get('validation_patients')} further patients: background x "
+        f"{model.calibration.background_scale:.2f}, local terms x {model.calibration.local_scale:.2f}."
+    )
+    return ModelCard(
+        name=model.name,
+        version=str(facts.get("version")),
+        trained_on=trained[0].upper() + trained[1:],
+        calibration=calibration,
+        points=tuple(str(point) for point in facts.get("limits", ())),
+    )
