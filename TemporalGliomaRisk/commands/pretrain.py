@@ -16,6 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of this training run")
     parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, draws and split (default %(default)s)")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=3,
+        default=(0.55, 0.15, 0.30),
+        metavar=("TRAIN", "VAL", "TEST"),
+        help="shares of the patients (default %(default)s)",
+    )
+    parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it")
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
 
 
@@ -28,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 
     config = RunConfig(
-        pretraining=PretrainConfig(seed=arguments.seed, updates=arguments.updates),
-        split=SplitConfig(seed=arguments.seed),
+        pretraining=PretrainConfig(seed=arguments.seed, updates=arguments.updates, bfloat16=arguments.bfloat16),
+        split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
     )
     run_folder = RunFolder.begin(arguments.run_folder, config)
     parts = run_folder.split(read_cohort(arguments.cohort))

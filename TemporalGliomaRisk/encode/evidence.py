@@ -139,6 +139,9 @@ class Comparison(nn.Module):
         Returns:
             (..., places, comparison_channels).
         """
+        used = torch.nonzero(present_later.reshape(-1, SEQUENCE_COUNT).any(dim=0)).flatten()
+        earlier, later = earlier[..., used, :, :], later[..., used, :, :]
+        present_earlier, present_later = present_earlier[..., used], present_later[..., used]
         common = present_earlier & present_later
         difference = (later - earlier) * common[..., None, None].to(later.dtype)
         mixed = nn.functional.gelu(self.mix(torch.cat([later, difference], dim=-1)))

@@ -1,6 +1,6 @@
 """A cohort on disk: BIDS patients with outcomes, a simulator's truth where there is one.
 
-``participants.tsv`` holds ``participant_id``, ``event_observed`` (0 or 1) and ``follow_up_days``: days from the
+``participants.tsv`` holds ``participant_id``, ``event_observed`` (true or false) and ``follow_up_days``: days from the
 patient's first visit to the event, or to the last contact when none was observed. It is the same for simulated and
 real cohorts.
 """
@@ -78,11 +78,12 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
     if not label.startswith("sub-") or Path(label).name != label:
         raise InputError(f"participants.tsv line {line}: participant_id must be a BIDS label 'sub-...'; correct it.")
     try:
-        event = {"0": False, "1": True}[row["event_observed"].strip()]
+        event = {"0": False, "1": True, "false": False, "true": True}[row["event_observed"].strip().lower()]
         follow_up_days = float(row["follow_up_days"])
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"participants.tsv line {line}: event_observed must be 0 or 1 and follow_up_days a number; correct the row."
+            f"participants.tsv line {line}: event_observed must be true or false and follow_up_days a number; "
+            "correct the row."
         ) from error
     if not (folder / label).is_dir():
         raise InputError(

@@ -35,6 +35,7 @@ class PretrainConfig:
         grown_weight: Weight of a cell with growth in the growth loss, since few cells have any.
         validate_every: Updates between validations and checkpoints.
         validation_pairs: Pairs of a validation.
+        bfloat16: Run the network in bfloat16 where it is safe; faster where the processor has instructions for it.
         pairs: How pairs are drawn.
     """
 
@@ -47,6 +48,7 @@ class PretrainConfig:
     grown_weight: float = 8.0
     validate_every: int = 250
     validation_pairs: int = 240
+    bfloat16: bool = False
     pairs: PairConfig = field(default_factory=PairConfig)
 
 
@@ -135,7 +137,8 @@ def pretrain(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(update, config.updates, config.learning_rate)
         random = torch.Generator().manual_seed(config.seed * 1_000_003 + update)
-        losses = pair_losses(model, sampler.draw(config.pairs_per_update, random), config)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
+            losses = pair_losses(model, sampler.draw(config.pairs_per_update, random), config)
         optimizer.zero_grad(set_to_none=True)
         (losses.growth + config.order_weight * losses.order).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
