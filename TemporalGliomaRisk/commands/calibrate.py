@@ -38,7 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
             validation,
             calibration=Calibration(),
             single_visit_calibration=Calibration(),
-            grid_mm=run_folder.config.preprocessing.grid_mm,
             advance=bar.update,
         )
     ensemble, single = fit_both(rows)

@@ -1,0 +1,216 @@
+"""Score a model on a cohort it never saw.
+
+Every visit before the event is a landmark row. Writes evaluation.json with every number and its patient-clustered
+bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
+cohorts, for the ideal observer, and how the heatmaps point at true growth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore
+    from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+    from TemporalGliomaRisk.learn.scoring import ScoredVisit
+
+SHOWN = ("auroc", "auprc", "brier", "concordance")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model bundle")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for evaluation.json")
+    parser.add_argument(
+        "--part",
+        choices=("all", "test"),
+        default="all",
+        help="all patients of a cohort kept apart, or the test part of the training cohort (default %(default)s)",
+    )
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of bootstrap and reader's errors (default %(default)s)")
+    parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare, score, measure, write."""
+    from tqdm import tqdm
+
+    from TemporalGliomaRisk.bundle import load_bundle
+    from TemporalGliomaRisk.files import write_json_whole
+    from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
+    from TemporalGliomaRisk.learn.scoring import score_patient
+
+    model = load_bundle(arguments.model)
+    patients = _patients(arguments, model.metadata)
+    folder = arguments.output / "prepared"
+    with tqdm(total=len(patients), desc="prepare", unit="patient", disable=None) as bar:
+        prepare_cohort(patients, folder, model.preprocessing, jobs=arguments.jobs, advance=bar.update)
+    scored: list[ScoredVisit] = []
+    maps: list[HeatmapScore] = []
+    reader: list[float] = []
+    for number, patient in enumerate(tqdm(patients, desc="score", unit="patient", disable=None)):
+        stored = load_patient(folder, patient.patient_id)
+        rows = score_patient(
+            model.network,
+            stored,
+            calibration=model.calibration,
+            single_visit_calibration=model.single_visit_calibration,
+        )
+        scored += rows
+        maps += _map_score(stored, rows, model.preprocessing.grid_mm)
+        reader += _reader_scores(stored, [arguments.seed, number])
+    found = _measure(scored, reader if len(reader) == len(scored) else None, maps, arguments)
+    found = {"model": model.name, "model_sha256": model.sha256, "patients": len(patients), **found}
+    write_json_whole(arguments.output / "evaluation.json", found)
+    print(_text(found))
+    if arguments.card:
+        _write_card(arguments.model, _text(found))
+    return 0
+
+
+def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
+    from TemporalGliomaRisk import config as configs
+    from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
+    from TemporalGliomaRisk.learn.run_folder import SplitConfig
+
+    patients = read_cohort(arguments.cohort)
+    if arguments.part == "all":
+        return patients
+    split = configs.from_json(SplitConfig, metadata["run"]["split"])
+    first, second, third = split.fractions
+    return split_patients(patients, seed=split.seed, fractions=(first, second, third))["test"]
+
+
+def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) -> list[HeatmapScore]:
+    """The last map before an observed event against the growth since the first visit, where there is any."""
+    from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+    from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap
+    from TemporalGliomaRisk.learn.scoring import map_on_grid
+
+    if patient.lesions is None or not patient.event_observed:
+        return []
+    grown = patient.lesions[-1] & ~patient.lesions[0] & patient.brain
+    if not grown.any():
+        return []
+    return [
+        score_heatmap(
+            map_on_grid(patient, rows[-1].hazards),
+            grown,
+            patient.brain,
+            spacing_mm=(grid_mm, grid_mm, grid_mm),
+            tolerance_mm=CELL_VOXELS * grid_mm / 2,
+        )
+    ]
+
+
+def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
+    """The ideal observer's scores at the patient's visits; none where the truth is not known."""
+    import numpy as np
+
+    from TemporalGliomaRisk.evaluate.observer import ideal_observer_score
+
+    if patient.truth is None:
+        return []
+    diameters = [visit["lesion_diameter_mm"] for visit in patient.truth["visits"][: patient.visits]]
+    generator = np.random.default_rng(seed)
+    return [float(score) for score in ideal_observer_score(diameters, patient.days_since_first, generator)]
+
+
+def _measure(
+    scored: list[ScoredVisit], reader: list[float] | None, maps: list[HeatmapScore], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    import numpy as np
+
+    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+    from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
+    from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
+
+    labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in scored))}
+    rows = LandmarkRows(
+        patient=np.array([labels[row.patient_id] for row in scored]),
+        visits=np.array([row.visit_number for row in scored]),
+        days=np.array([row.days_to_end for row in scored]),
+        event_observed=np.array([row.event for row in scored]),
+    )
+    config = EvaluationConfig(bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed))
+    ranks = EvaluationConfig(bootstrap=config.bootstrap, probabilities=False)
+    risk = np.array([row.hazards.risk for row in scored])
+    single = np.array([row.hazards.single_visit_risk for row in scored])
+    found: dict[str, Any] = {
+        "several_visits": evaluate_risks(risk, rows, config),
+        "single_visit": evaluate_risks(single, rows, config),
+        "several_less_single": compare_risks(risk, single, rows, config),
+    }
+    if reader is not None:
+        found["ideal_observer"] = evaluate_risks(np.array(reader), rows, ranks)
+    if maps:
+        found["heatmaps_at_last_visit_before_event"] = {
+            "maps": len(maps),
+            "pointing_game": float(np.mean([one.hit for one in maps])),
+            "pointing_game_by_chance": float(np.mean([one.chance for one in maps])),
+            "share_of_hazard_in_growth": float(np.mean([one.share_inside or 0.0 for one in maps])),
+            "share_by_chance": float(np.mean([one.share_expected for one in maps])),
+            "peak_to_growth_mm_median": float(np.median([one.peak_distance_mm for one in maps])),
+        }
+    return found
+
+
+def _text(found: dict[str, Any]) -> str:
+    """The results as Markdown, for people and for the model card."""
+    from TemporalGliomaRisk.evaluate.table import format_table
+
+    parts = [
+        f"{found['patients']} patients that the model never saw; 95 % intervals by a bootstrap over patients. "
+        "Events within 365 days, weighted for censoring.",
+        "From all visits so far:\n\n" + format_table(found["several_visits"]["groups"], SHOWN),
+        "From the visit alone, same rows:\n\n" + format_table(found["single_visit"]["groups"], SHOWN),
+        "Difference, paired:\n\n" + format_table(found["several_less_single"], SHOWN),
+    ]
+    if "ideal_observer" in found:
+        parts.append(
+            "Ideal observer (knows the true diameters but for a reader's error of 0.5 mm in radius):\n\n"
+            + format_table(found["ideal_observer"]["groups"], ("auroc", "auprc", "concordance"))
+        )
+    calibration = next(group for group in found["several_visits"]["groups"] if group["name"] == "all")["metrics"]
+    parts.append(
+        "Calibration over all rows: "
+        + "; ".join(
+            f"{title} {_number(calibration[name])}"
+            for name, title in (
+                ("calibration_slope", "slope"),
+                ("calibration_intercept", "intercept"),
+                ("calibration_error", "expected calibration error"),
+            )
+        )
+        + "."
+    )
+    maps = found.get("heatmaps_at_last_visit_before_event")
+    if maps:
+        parts.append(
+            f"Heatmaps at the last visit before the event ({maps['maps']} with true growth by then): the peak lies "
+            f"within half a feature cell of it in {100 * maps['pointing_game']:.0f} % (a random place: "
+            f"{100 * maps['pointing_game_by_chance']:.1f} %); {100 * maps['share_of_hazard_in_growth']:.0f} % of the "
+            f"local hazard lies in it (a flat map: {100 * maps['share_by_chance']:.1f} %)."
+        )
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _number(entry: dict[str, Any]) -> str:
+    if entry["value"] is None:
+        return f"not given ({entry['reason']})"
+    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+
+
+def _write_card(bundle: Path, results: str) -> None:
+    from TemporalGliomaRisk.bundle import CARD, seal_bundle
+    from TemporalGliomaRisk.files import write_text_whole
+    from TemporalGliomaRisk.learn.export import card_with_results
+
+    card = bundle / CARD
+    write_text_whole(card, card_with_results(card.read_text(encoding="utf-8"), results))
+    seal_bundle(bundle)
