@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on_where_it_was(cohort: Path, tmp_path: Path) -> Non
 
 
 def test_a_folder_with_another_cohort_is_refused(cohort: Path) -> None:
-    with pytest.raises(UsageError, match="another seed, version or configuration. Choose another folder"):
+    with pytest.raises(UsageError, match=r"another seed, version or configuration\. Choose another folder"):
         simulate_cohort(CONFIG, patients=1, seed=SEED + 1, output=cohort)
 
 
