@@ -106,14 +106,14 @@ def _visit_lines(row: Any) -> list[tuple[str, ...]]:
     """A visit's cells; volumes that share a grid share a line."""
     day = "-" if row.days_since_treatment is None else str(row.days_since_treatment)
     head = (str(row.visit), str(row.days_since_first), "-" if row.gap_days is None else str(row.gap_days), day)
-    grids: dict[tuple[object, ...], list[str]] = {}
+    grids: dict[tuple[Any, ...], list[str]] = {}
     for grid in row.grids:
         key = (grid.shape, grid.spacing_mm, grid.orientation, grid.coverage_mm)
         grids.setdefault(key, []).append(grid.sequence)
     unread = [name for name in row.sequences if name not in {grid.sequence for grid in row.grids}]
     lines: list[tuple[str, ...]] = []
     for (shape, spacing, axes, covers), names in grids.items():
-        cells = ("x".join(map(str, shape)), _sides(spacing, ".2f"), str(axes), _sides(covers, ".0f"))
+        cells = (_sides(shape, "d"), _sides(spacing, ".2f"), str(axes), _sides(covers, ".0f"))
         for start in range(0, len(names), 2):
             tail = cells if start == 0 else ("", "", "", "")
             aligned = _aligned(row) if not lines else ""

@@ -15,7 +15,7 @@ from TemporalGliomaRisk.timeline.header_checks import check_forms, check_geometr
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.nifti_header import is_nifti, read_nifti_header
 from TemporalGliomaRisk.timeline.orientation import coverage_mm, orientation_code
-from TemporalGliomaRisk.timeline.rules import finding, place_of
+from TemporalGliomaRisk.timeline.rules import finding, finding_of, place_of
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline, Visit, VolumeSource
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 from TemporalGliomaRisk.timeline.voxel_checks import check_voxels
@@ -177,11 +177,7 @@ def _checked_volumes(visit: Visit, number: int) -> Iterator[tuple[SequenceName, 
         try:
             volume = source.read()
         except InputError as error:
-            where = f"{place_of(number, sequence)}: "
-            unusable = finding(
-                "volume_unusable", visit=number, sequence=sequence, problem=str(error).removeprefix(where)
-            )
-            yield sequence, None, [unusable], ""
+            yield sequence, None, [finding_of(error, visit=number, sequence=sequence)], ""
             continue
         findings, voxels_hash = check_volume(volume, source, visit=number, sequence=sequence)
         yield sequence, volume, findings, voxels_hash

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader
 from TemporalGliomaRisk.timeline.image_file import volume_of_image
-from TemporalGliomaRisk.timeline.rules import RULES
+from TemporalGliomaRisk.timeline.rules import volume_error
 from TemporalGliomaRisk.timeline.volume import Volume
 
 UNEVEN_FRACTION = 0.1
@@ -45,7 +44,7 @@ class DicomSeries:
             GeometryError: If the place in space cannot be used.
         """
         if not all(path.is_file() for path in self.paths):
-            raise VolumeError(RULES["file_missing"].sentence.format(where=self.role))
+            raise volume_error("file_missing", self.role)
         names = [str(path) for path in self.paths]
         try:
             if len(names) == 1:
@@ -58,7 +57,7 @@ class DicomSeries:
                 image = reader.Execute()
         except RuntimeError as error:
             problem = "pixels are missing or in an encoding that GDCM does not read"
-            raise VolumeError(RULES["truncated"].sentence.format(where=self.role, problem=problem)) from error
+            raise volume_error("truncated", self.role, problem=problem) from error
         return volume_of_image(image, self.role)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.errors import GeometryError, InputError, VolumeError
+from TemporalGliomaRisk.errors import GeometryError
 from TemporalGliomaRisk.timeline.nifti_header import (
     NiftiError,
     NiftiHeader,
@@ -16,7 +16,7 @@ from TemporalGliomaRisk.timeline.nifti_header import (
     is_nifti,
     read_nifti_header,
 )
-from TemporalGliomaRisk.timeline.rules import RULES
+from TemporalGliomaRisk.timeline.rules import volume_error
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
@@ -57,7 +57,7 @@ class VolumeFile:
         try:
             image = sitk.ReadImage(str(self.path))
         except RuntimeError as error:
-            raise _error("unreadable", self.role, problem="its format is unknown or damaged") from error
+            raise volume_error("unreadable", self.role, problem="its format is unknown or damaged") from error
         return volume_of_image(image, self.role)
 
     def check_header(self) -> NiftiHeader | None:
@@ -67,21 +67,23 @@ class VolumeFile:
             VolumeError, GeometryError: As :meth:`read`.
         """
         if not self.path.is_file():
-            raise _error("file_missing", self.role)
+            raise volume_error("file_missing", self.role)
         if not is_nifti(self.path):
             return None
         try:
             header = read_nifti_header(self.path)
             if len(header.shape) != 3 or min(header.shape) < 2:
                 count = sum(length > 1 for length in header.shape)
-                raise _error("not_three_dimensional", self.role, count=count)
-            check_nifti_is_whole(self.path, header)
+                raise volume_error("not_three_dimensional", self.role, count=count)
+            not_finite = check_nifti_is_whole(self.path, header)
             self._check_forms(header)
         except TruncatedNiftiError as error:
-            raise _error("truncated", self.role, problem=str(error)) from error
+            raise volume_error("truncated", self.role, problem=str(error)) from error
         except (NiftiError, OSError) as error:
             problem = str(error) if isinstance(error, NiftiError) else "the system refuses to open it"
-            raise _error("unreadable", self.role, problem=problem) from error
+            raise volume_error("unreadable", self.role, problem=problem) from error
+        if not_finite:
+            raise volume_error("not_finite", self.role, count=not_finite)
         return header
 
     def _check_forms(self, header: NiftiHeader) -> None:
@@ -96,7 +98,7 @@ class VolumeFile:
             except GeometryError as error:
                 problems.append(str(error))
         if problems:
-            raise _error("geometry_unusable", self.role, problem=problems[0])
+            raise volume_error("geometry_unusable", self.role, problem=problems[0])
 
 
 def volume_of_image(image: sitk.Image, role: str) -> Volume:
@@ -109,16 +111,10 @@ def volume_of_image(image: sitk.Image, role: str) -> Volume:
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = sitk.Extract(image, [*image.GetSize()[:-1], 0], [0] * image.GetDimension())
     if image.GetDimension() != 3 or min(image.GetSize()) < 2:
-        raise _error("not_three_dimensional", role, count=sum(length > 1 for length in image.GetSize()))
+        raise volume_error("not_three_dimensional", role, count=sum(length > 1 for length in image.GetSize()))
     if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
-        raise _error("unreadable", role, problem="its voxels are colour or complex, wanted one real number each")
+        raise volume_error("unreadable", role, problem="its voxels are colour or complex, wanted one real number each")
     try:
         return volume_from_sitk(image)
     except GeometryError as error:
-        raise GeometryError(f"{role}: {error}") from error
-
-
-def _error(code: str, role: str, **values: object) -> InputError:
-    """The error for a broken rule, in the rule's own sentence."""
-    kind = GeometryError if code == "geometry_unusable" else VolumeError
-    return kind(RULES[code].sentence.format(where=role, **values))
+        raise volume_error("geometry_unusable", role, problem=str(error)) from error

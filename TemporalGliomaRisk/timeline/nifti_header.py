@@ -7,6 +7,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -34,14 +35,18 @@ class NiftiHeader:
         qform: (4, 4) RAS mm, or None when its code is 0.
         sform: (4, 4) RAS mm, or None when its code is 0.
         spacing_mm: pixdim of the first three axes, signs dropped.
+        voxels_at: Where the voxels begin, uncompressed.
         bytes_wanted: Length of the whole file, uncompressed.
+        float_type: numpy's name of the voxels' type where it is floating point, else None.
     """
 
     shape: tuple[int, ...]
     qform: FloatArray | None
     sform: FloatArray | None
     spacing_mm: tuple[float, float, float]
+    voxels_at: int
     bytes_wanted: int
+    float_type: str | None
 
 
 def is_nifti(path: Path) -> bool:
@@ -113,7 +118,9 @@ def _parse(head: bytes, order: str, *, first: bool) -> NiftiHeader:
         qform=scale @ _from_quaternion(quaternion, pixdim) if q_code > 0 else None,
         sform=scale @ np.vstack([np.reshape(rows, (3, 4)), [0, 0, 0, 1]]) if s_code > 0 else None,
         spacing_mm=(abs(pixdim[1]) * mm, abs(pixdim[2]) * mm, abs(pixdim[3]) * mm),
+        voxels_at=max(offset, 0),
         bytes_wanted=max(offset, 0) + voxels * _BYTES_BY_DATATYPE[datatype],
+        float_type={16: f"{order}f4", 64: f"{order}f8"}.get(datatype),
     )
 
 
@@ -136,23 +143,40 @@ def _from_quaternion(values: tuple[float, ...], pixdim: tuple[float, ...]) -> Fl
     return matrix
 
 
-def check_nifti_is_whole(path: Path, header: NiftiHeader) -> None:
+def check_nifti_is_whole(path: Path, header: NiftiHeader) -> int:
     """Check that a file holds all bytes its header promises, and that compressed bytes pass their checksum.
 
+    Returns:
+        How many stored voxels are NaN or infinite.
+
     Raises:
-        TruncatedNiftiError: If not. (SimpleITK fills what is missing with zeros and says nothing.)
+        TruncatedNiftiError: If bytes are missing or damaged.
+
+    SimpleITK fills missing bytes with zeros and sets NaN to zero, and says neither.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
-    if not zipped:
-        found = path.stat().st_size
+    if not zipped and header.float_type is None:
+        found, not_finite = path.stat().st_size, 0
     else:
-        found = 0
         try:
-            with gzip.open(path, "rb") as handle:
-                while block := handle.read(1 << 22):
-                    found += len(block)
+            with gzip.open(path, "rb") if zipped else path.open("rb") as handle:
+                found, not_finite = _scan(cast(IO[bytes], handle), header)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise TruncatedNiftiError("its compressed bytes end too soon or fail their checksum") from error
     if found < header.bytes_wanted:
         raise TruncatedNiftiError(f"{found} of {header.bytes_wanted} bytes are there")
+    return not_finite
+
+
+def _scan(handle: IO[bytes], header: NiftiHeader) -> tuple[int, int]:
+    """Bytes in a stream, and stored floating-point voxels that are not finite."""
+    found = len(handle.read(header.voxels_at))
+    not_finite = 0
+    while block := handle.read(1 << 22):  # a multiple of every voxel size; only the last block may be shorter
+        if header.float_type is not None:
+            end = min(len(block), max(header.bytes_wanted - found, 0))
+            values = np.frombuffer(block[: end - end % int(header.float_type[-1])], dtype=header.float_type)
+            not_finite += int(values.size - np.isfinite(values).sum())
+        found += len(block)
+    return found, not_finite

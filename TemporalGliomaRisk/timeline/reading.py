@@ -7,6 +7,7 @@ from pathlib import Path
 
 from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
 from TemporalGliomaRisk.timeline.dated_files import holds_volume_files, read_dated_files
+from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 from TemporalGliomaRisk.timeline.rules import refuse
 from TemporalGliomaRisk.timeline.table import read_table
 from TemporalGliomaRisk.timeline.visit import Timeline
@@ -60,8 +61,6 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
         return read_bids_patient(patient_of_dataset(path, patient))
     if holds_volume_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
-    from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
-
     timeline = read_dicom_folder(path, patient=patient, identified=identified)
     if timeline is None:
         raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")

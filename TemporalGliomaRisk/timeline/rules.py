@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from TemporalGliomaRisk.errors import TimelineError
+from TemporalGliomaRisk.errors import GeometryError, InputError, TimelineError, VolumeError
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 
 REFUSAL, WARNING, NOTE = Severity.REFUSAL, Severity.WARNING, Severity.NOTE
@@ -301,3 +301,41 @@ def refuse_if_any(findings: Iterable[Finding]) -> None:
 def refuse(code: str, *, visit: int | None = None, sequence: str | None = None, **values: object) -> TimelineRefused:
     """The error to raise for one broken rule."""
     return TimelineRefused([finding(code, visit=visit, sequence=sequence, **values)])
+
+
+class VolumeRefused(VolumeError):
+    """One volume broke a rule, whose code it keeps, while it was read."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class GeometryRefused(GeometryError):
+    """One volume's place in space broke a rule, whose code it keeps, while it was read."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def volume_error(code: str, role: str, **values: object) -> VolumeRefused | GeometryRefused:
+    """The error for a rule that one volume broke.
+
+    Args:
+        code: The rule's code.
+        role: What messages call the volume, ``FLAIR of visit 2``.
+        values: What the rule's sentence leaves open.
+    """
+    message = RULES[code].sentence.format(where=role, **values)
+    return GeometryRefused(code, message) if code == "geometry_unusable" else VolumeRefused(code, message)
+
+
+def finding_of(error: InputError, *, visit: int, sequence: str) -> Finding:
+    """The finding that an error while reading one volume stands for."""
+    code = error.code if isinstance(error, (VolumeRefused, GeometryRefused)) else "volume_unusable"
+    message = str(error)
+    place = place_of(visit, sequence)
+    if not message.startswith(place):
+        message = f"{place}: {message}"
+    return Finding(severity=Severity.REFUSAL, code=code, message=message, visit=visit, sequence=sequence)

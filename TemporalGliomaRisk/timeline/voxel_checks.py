@@ -97,6 +97,8 @@ def _coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, Flo
 def head_of(voxels: FloatArray) -> BoolArray:
     """(I, J, K), the largest piece above 15 % of the bright voxels, holes filled; a stripped brain is its own head."""
     low = float(np.percentile(voxels, 1))
+    if not (voxels > low).any():
+        return np.zeros(voxels.shape, dtype=bool)
     above = voxels > low + 0.15 * (float(np.percentile(voxels[voxels > low], 98)) - low)
     padded = np.pad(above, 2, mode="edge")
     pieces, count = ndimage.label(ndimage.binary_opening(padded))

@@ -1,0 +1,38 @@
+"""The command ``check``: what it prints, and with which status it ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from TemporalGliomaRisk.commands import main
+
+
+def test_real_pair_prints_a_row_a_visit_within_100_columns_and_ends_well(shared_data, capsys):
+    assert main(["check", str(shared_data / "ms_pair"), "--no-alignment"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[:5] for line in lines if line[:1] in "12" and line] == [
+        ["1", "0", "-", "-", "FLAIR"],
+        ["2", "203", "203", "-", "FLAIR"],
+    ]
+
+
+def test_registered_pair_is_measured_nearer_than_the_unregistered_one(shared_data, capsys):
+    distances = []
+    for name in ("ms_pair", "ms_pair/derivatives/registered/sub-01"):
+        main(["check", str(shared_data / name), "--json"])
+        distances.append(json.loads(capsys.readouterr().out)["visits"][1]["displacement_mm"])
+    assert distances[0] > 5
+    assert distances[1] < 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_refusal_ends_with_status_2_and_is_told_in_either_form(shared_data, capsys, as_json):
+    options = ["--json"] if as_json else []
+    assert main(["check", str(shared_data / "glioblastoma_pairs"), *options]) == 2
+    out = capsys.readouterr().out
+    assert "holds 2 patients" in out
+    if as_json:
+        assert json.loads(out)["refused"] is True

@@ -1,0 +1,120 @@
+"""DICOM folders: told apart by patient, day and series, and slice stacks that are no volume are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+
+from TemporalGliomaRisk.errors import VolumeError
+from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.rules import TimelineRefused
+from TemporalGliomaRisk.timeline.sequence_names import sequence_from_description, sequence_from_timing
+
+
+@pytest.fixture
+def series(tmp_path, make_head, write_dicom_series):
+    def write(name="a", *, seed=0, **options):
+        options = {"date": "20200101", "description": "t2_tirm_dark-fluid", **options}
+        return write_dicom_series(make_head(seed), tmp_path / "d" / name, **options)
+
+    return write
+
+
+def refusal(path):
+    with pytest.raises(TimelineRefused) as caught:
+        read_timeline(path)
+    return caught.value
+
+
+def test_two_patients_are_refused_without_their_names(series, tmp_path, planted):
+    series("a", patient_id=f"{planted}1", patient_name=f"{planted}^A")
+    series("b", patient_id=f"{planted}2", patient_name=f"{planted}^A", date="20210101")
+    message = str(refusal(tmp_path / "d"))
+    assert "2 patients" in message
+    assert planted not in message
+    assert len(read_timeline(tmp_path / "d", patient=f"{planted}2").visits) == 1
+
+
+def test_one_identifier_with_two_names_warns_but_spelling_does_not(series, tmp_path):
+    series("a", patient_name="Doe^Jane")
+    series("b", patient_name="DOE JANE", date="20200301")
+    assert not read_timeline(tmp_path / "d").findings
+    series("c", patient_name="Roe^Jim", date="20200601")
+    assert {f.code for f in read_timeline(tmp_path / "d").findings} == {"patient_unsure"}
+
+
+def test_a_lost_slice_and_a_doubled_one_are_refused(series, tmp_path):
+    paths = series()
+    kept = paths[20].read_bytes()
+    paths[20].unlink()
+    assert "1 slices missing" in str(refusal(tmp_path / "d"))
+    paths[20].write_bytes(kept)
+    extra = pydicom.dcmread(paths[20])
+    extra.SOPInstanceUID = extra.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    extra.save_as(tmp_path / "d" / "a" / "again.dcm")
+    assert "1 slices lie at the place of another" in str(refusal(tmp_path / "d"))
+
+
+def test_copied_files_are_left_out_and_instance_numbers_do_not_order_slices(series, tmp_path, make_head):
+    paths = series()
+    (tmp_path / "d" / "copy.dcm").write_bytes(paths[3].read_bytes())
+    for number, path in enumerate(paths):
+        dataset = pydicom.dcmread(path)
+        dataset.InstanceNumber = 1 + number // 2
+        dataset.save_as(path)
+    timeline = read_timeline(tmp_path / "d")
+    assert {f.code for f in timeline.findings} == {"duplicate_files", "instance_numbers"}
+    read = timeline.visits[0].sources["FLAIR"].read()
+    np.testing.assert_array_equal(read.voxels, make_head(0).voxels)
+
+
+def test_mixed_orientations_in_one_series_are_refused(series, tmp_path):
+    paths = series()
+    dataset = pydicom.dcmread(paths[5])
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.save_as(paths[5])
+    assert "differ in orientation" in str(refusal(tmp_path / "d"))
+
+
+def test_localizers_colour_and_unclassed_series_are_told_not_dropped_in_silence(series, tmp_path):
+    series("a")
+    series("b", description="whatever", series_number=2)
+    series("c", description="T2", series_number=3, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    series("e", description="T1", series_number=4, seed=2)
+    series("f", description="T1 repeat", series_number=5, seed=3)
+    (tmp_path / "d" / "notes.txt").write_text("x")
+    timeline = read_timeline(tmp_path / "d")
+    assert {f.code for f in timeline.findings} == {
+        "unknown_files", "series_skipped", "series_unclassed", "competing_series"}  # fmt: skip
+    assert timeline.visits[0].sequences == ("FLAIR", "T1w")
+    assert "05_" in timeline.visits[0].sources["T1w"].files[0].name
+
+
+def test_truncated_pixels_are_refused_not_filled_with_zeros(series, tmp_path):
+    paths = series()
+    timeline = read_timeline(tmp_path / "d")
+    paths[7].write_bytes(paths[7].read_bytes()[:-2000])
+    with pytest.raises(VolumeError, match="FLAIR of visit 1"):
+        timeline.visits[0].sources["FLAIR"].read()
+
+
+@pytest.mark.parametrize(
+    ("description", "agent", "wanted"),
+    [
+        ("t2_tirm_tra_dark-fluid_3mm", "", "FLAIR"), ("AX T2 FLAIR", "", "FLAIR"), ("T2W_TSE", "", "T2w"),
+        ("t1_mprage_sag_p2_iso", "", "T1w"), ("t1_mprage_sag_p2_iso", "Gadovist", "ce-gd_T1w"),
+        ("AX T1 POST GAD", "", "ce-gd_T1w"), ("Ax T1 +C", "", "ce-gd_T1w"), ("T1 PRE CONTRAST", "Dotarem", "T1w"),
+        ("AX FLAIR POST", "Gadovist", "FLAIR"), ("ep2d_diff_3scan_trace_ADC", "", None), ("T2* SWI", "", None),
+        ("3-plane localizer T1", "", None), ("", "", None),
+    ],
+)  # fmt: skip
+def test_descriptions_tell_sequences_by_the_written_rule(description, agent, wanted):
+    assert sequence_from_description(description, agent) == wanted
+
+
+def test_timing_tells_flair_from_t2w_and_t1w():
+    assert sequence_from_timing(120, 9000, 2500) == "FLAIR"
+    assert sequence_from_timing(100, 4000, None) == "T2w"
+    assert sequence_from_timing(3, 2300, 900) == "T1w"
+    assert sequence_from_timing(50, 1500, None) is None

@@ -1,0 +1,211 @@
+"""Readers: four forms of one timeline agree, and what is wrong is refused in words without names."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pytest
+
+from TemporalGliomaRisk.errors import TimelineError
+from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
+from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
+from TemporalGliomaRisk.timeline.rules import TimelineRefused
+from TemporalGliomaRisk.timeline.sitk_images import write_nifti
+
+DATES = ("20200101", "20200722")
+
+
+def codes(timeline_or_error):
+    return {item.code for item in timeline_or_error.findings}
+
+
+def refused(path, **options):
+    with pytest.raises(TimelineRefused) as caught:
+        read_timeline(path, **options)
+    return caught.value
+
+
+@pytest.fixture
+def four_forms(bids, make_head, tmp_path, write_dicom_series):
+    volumes = [{"FLAIR": make_head(n), "T2w": make_head(10 + n, fluid="bright")} for n in range(2)]
+    forms = {"bids": bids({"01": volumes[0], "02": volumes[1]}, rows=[("01", 0), ("02", 203)])}
+    dated, rows = tmp_path / "dated", ["path,sequence,date"]
+    for date, visit in zip(DATES, volumes, strict=True):
+        for number, (sequence, volume) in enumerate(visit.items()):
+            write_nifti(volume, dated / f"NN_{date}_{sequence}.nii.gz")
+            rows.append(f"dated/NN_{date}_{sequence}.nii.gz,{sequence},{date}")
+            folder = tmp_path / "dicom" / date / str(number)
+            write_dicom_series(volume, folder, date=date, description=sequence, series_number=number + 1, slope=0.5)
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(rows))
+    return {**forms, "dated": dated, "table": table, "dicom": tmp_path / "dicom"}, volumes
+
+
+@pytest.mark.parametrize("form", ["bids", "dated", "table", "dicom"])
+def test_every_form_gives_the_same_oblique_voxels_days_and_labels(four_forms, form):
+    paths, volumes = four_forms
+    timeline = read_timeline(paths[form])
+    assert timeline.patient_id == "sub-01"
+    assert [(v.session_id, v.days_since_first, v.days_since_treatment) for v in timeline.visits] == [
+        ("ses-01", 0, None),
+        ("ses-02", 203, None),
+    ]
+    for visit, wanted in zip(timeline.visits, volumes, strict=True):
+        assert set(visit.sources) == set(wanted)
+        for sequence, volume in wanted.items():
+            read = visit.sources[sequence].read()
+            assert read.geometry.same_as(volume.geometry, tolerance_mm=1e-3)
+            np.testing.assert_array_equal(read.voxels, volume.voxels)
+            assert all(path.is_file() for path in visit.sources[sequence].files)
+
+
+@pytest.mark.parametrize("form", ["dated", "table", "dicom"])
+def test_names_and_dates_label_a_timeline_only_when_identified(four_forms, form):
+    path = four_forms[0][form]
+    assert read_timeline(path).visits[0].date == datetime.date(2020, 1, 1)
+    assert "2020" not in repr(read_timeline(path).visits)
+    assert [v.session_id for v in read_timeline(path, identified=True).visits] == ["ses-20200101", "ses-20200722"]
+    if form != "table":
+        wanted = {"dated": "sub-NN", "dicom": "sub-P"}[form]
+        assert read_timeline(path, identified=True).patient_id == wanted
+
+
+def test_all_48_orientations_hold_the_same_content_in_ras(shared_data, tmp_path):
+    files = sorted((shared_data / "orientations").glob("*.nii.gz"))
+    assert len(files) == 48
+    table = tmp_path / "t.tsv"
+    rows = [f"{path}\tFLAIR\t{30 * n}" for n, path in enumerate(files)]
+    table.write_text("path\tsequence\tdays_since_treatment\n" + "\n".join(rows))
+    first = None
+    for path, visit in zip(files, read_timeline(table).visits, strict=True):
+        volume = visit.sources["FLAIR"].read()
+        assert orientation_code(volume.geometry) == path.name[:3]
+        ras = to_nearest_ras(volume)
+        first = first or ras
+        np.testing.assert_array_equal(ras.voxels, first.voxels)
+        assert ras.geometry.same_as(first.geometry, tolerance_mm=1e-3)
+
+
+def test_real_bids_folders_read_with_their_days(shared_data):
+    pair = read_timeline(shared_data / "ms_pair")
+    assert pair.gaps_days == (None, 203)
+    assert pair.visits[1].sequences == ("FLAIR", "T2w", "T1w")
+    derived = read_timeline(shared_data / "ms_pair" / "derivatives" / "registered" / "sub-01")
+    assert derived.gaps_days == (None, 203)
+    assert codes(derived) == {"derived_files", "sessions_table_elsewhere"}
+    assert codes(read_timeline(shared_data / "glioma_single" / "sub-01")) == {"days_unknown"}
+
+
+def test_a_dataset_of_several_patients_names_labels_and_asks_for_one(shared_data):
+    folder = shared_data / "glioblastoma_pairs"
+    with pytest.raises(TimelineError, match=r"holds 2 patients.*sub-01, sub-05.*--patient"):
+        read_timeline(folder)
+    assert read_timeline(folder, patient="05").gaps_days == (None, 55)
+    assert [path.name for path in bids_patients(folder)] == ["sub-01", "sub-05"]
+    assert [timeline.patient_id for timeline in read_cohort(folder)] == ["sub-01", "sub-05"]
+    assert codes(refused(folder, patient="07")) == {"patient_not_found"}
+
+
+TWO = {"01": {"FLAIR": 0}, "02": {"FLAIR": 1}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "code", "words"),
+    [
+        (None, "acq_time", "dates_missing", "no sessions table"),
+        ([("01", 0)], "acq_time", "date_unreadable", "ses-01: acq_time"),
+        ([("01", 0)], "days_since_first_scan", "dates_missing", "no day for ses-02"),
+        ([("01", 0), ("02", "n/a")], "days_since_first_scan", "dates_missing", "no day for ses-02"),
+        ([("01", 0), ("02", "soon")], "days_since_first_scan", "date_unreadable", "whole number of days"),
+        ([("01", 0), ("02", 5.5)], "days_since_first_scan", "date_unreadable", "whole number of days"),
+        ([("01", 0), ("02", 5), ("02", 6)], "days_since_first_scan", "dates_missing", "ses-02 twice"),
+        ([("01", 0), ("02", 0)], "days_since_treatment", "two_visits_one_day", "Visits 1 and 2 are on the same day"),
+        ([("01", "2020-01-01"), ("02", "2999-01-01")], "acq_time", "date_in_future", "Visit 2 is dated after today"),
+        ([("01", "2020-01-01"), ("02", "2020-02-30")], "acq_time", "date_unreadable", "YYYY-MM-DD"),
+        ([("01", 0), ("02", 5)], "weeks", "dates_missing", "needs session_id and one of"),
+        (
+            [("01", 0, "2020-01-01"), ("02", 60, "2020-01-11")],
+            ("days_since_treatment", "acq_time"),
+            "days_contradict",
+            "disagree by 50 days",
+        ),
+    ],
+)
+def test_missing_unreadable_and_contradictory_days_are_refused(bids, make_head, *, rows, column, code, words):
+    visits = {label: {"FLAIR": make_head(n["FLAIR"])} for label, n in TWO.items()}
+    error = refused(bids(visits, rows=rows, column=column))
+    assert code in codes(error)
+    assert words in str(error)
+
+
+def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_head):
+    visits = {label: {"FLAIR": make_head(n["FLAIR"])} for label, n in TWO.items()}
+    rows = [("01", "12.0", "2020-01-01"), ("02", "n/a", "2020-01-31T10:00:00")]
+    timeline = read_timeline(bids(visits, rows=rows, column=("days_since_treatment", "acq_time")))
+    assert [(v.days_since_first, v.days_since_treatment) for v in timeline.visits] == [(0, 12), (30, 42)]
+
+
+def test_of_competing_files_the_plainest_and_last_run_is_read_and_said(bids, make_head):
+    folder = bids({"01": {"acq-tse_run-1_T2w": make_head(0), "acq-tse_run-2_T2w": make_head(1)}})
+    timeline = read_timeline(folder)
+    assert {"competing_files", "days_unknown"} == codes(timeline)
+    np.testing.assert_array_equal(timeline.visits[0].sources["T2w"].read().voxels, make_head(1).voxels)
+
+
+def test_a_table_tells_all_its_mistakes_at_once_by_line_without_its_cells(tmp_path, make_head, planted):
+    write_nifti(make_head(), tmp_path / f"{planted}.nii.gz")
+    rows = [
+        "PATH;Sequence;date",
+        f"{planted}.nii.gz;t2-flair;2020-01-01",
+        f'"{planted}.nii.gz";FLAIR;20200101',
+        f"{planted}_gone.nii.gz;T1 post;2020-01-01",
+        f"{planted}.nii.gz;{planted};2020-01-01",
+        f"{planted}.nii.gz;T1w;01.02.2020",
+        f"{planted}.nii.gz;T1w;2999-01-01",
+        f"{planted}.nii.gz;T1w;",
+        ";T1w;2020-01-01",
+    ]
+    path = tmp_path / "table.csv"
+    path.write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+    message = str(refused(path))
+    assert "7 mistakes" in message
+    assert planted not in message
+    for line, words in {
+        3: "FLAIR on this day is in line 2 already",
+        4: "no file is at this path",
+        5: "sequence is none of",
+        6: "date cannot be read",
+        7: "date is after today",
+        8: "no day is given",
+        9: "path is empty",
+    }.items():
+        assert f"Line {line}: {words}" in message
+
+
+def test_a_semicolon_table_with_marks_quotes_and_windows_ends_reads(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a b.nii.gz")
+    path = tmp_path / "t.csv"
+    path.write_bytes('path;sequence;days_since_treatment\r\n"a b.nii.gz";T1-Gd;12.0\r\n\r\n'.encode("utf-8-sig"))
+    (visit,) = read_timeline(path).visits
+    assert (visit.sequences, visit.days_since_treatment) == (("ce-gd_T1w",), 12)
+
+
+def test_dated_files_of_several_patients_are_refused_without_their_names(tmp_path, make_head, planted):
+    for name in (f"{planted}_20200101", "OTHERNAME_20200301_T2w", "OTHERNAME_20200601"):
+        write_nifti(make_head(), tmp_path / f"{name}.nii.gz")
+    (tmp_path / f"{planted}.pdf").write_text("letter")
+    message = str(refused(tmp_path))
+    assert "2 patients" in message
+    assert planted not in message
+    assert "OTHERNAME" not in message
+    timeline = read_timeline(tmp_path, patient="OTHERNAME")
+    assert [v.sequences for v in timeline.visits] == [("T2w",), ("FLAIR",)]
+    assert codes(timeline) == {"sequence_assumed", "unknown_files"}
+
+
+@pytest.mark.parametrize(("name", "words"), [("nothing", "nothing at the path"), ("empty", "no image that is known")])
+def test_what_is_no_timeline_is_refused_with_the_forms_wanted(tmp_path, name, words):
+    (tmp_path / "empty").mkdir()
+    assert words in str(refused(tmp_path / name))
+    assert "BIDS patient folder" in str(refused(tmp_path / name))
