@@ -166,12 +166,12 @@ def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
 
 
 def _draw(
-    prediction: Prediction, number: int, folder: Path | None, place_in_frame: FloatArray | None
+    prediction: Prediction, number: int, folder: Path | None, place_in_frame: FloatArray
 ) -> tuple[VisitVolumes, float]:
     """One visit's reference volume and maps; the maps are written as they are made."""
     result = prediction.visits[number - 1]
     reference = result.visit.sources[result.encoded.reference_sequence].read()
-    place = None if place_in_frame is None else _in_visit(result, place_in_frame)
+    place = _in_visit(result, place_in_frame)
     if folder is None:
         return VisitVolumes(reference=reference, place_ras=place), 0.0
     drawn = result.heatmap()
@@ -183,10 +183,13 @@ def _draw(
     return volumes, drawn.outside_hazard
 
 
-def _common_place(prediction: Prediction) -> FloatArray | None:
-    """The foremost peak of the visit with the highest risk, in the first visit's RAS: shown at every visit."""
-    highest = max(prediction.visits, key=lambda result: result.hazards.risk)
-    return highest.peaks[0].ras_mm if highest.peaks else None
+def _common_place(prediction: Prediction) -> FloatArray:
+    """The highest place of the highest map, in the first visit's RAS: shown at every visit."""
+    highest = max(prediction.visits, key=lambda result: float(result.density.voxels.max()))
+    if highest.peaks:
+        return highest.peaks[0].ras_mm
+    density = highest.density
+    return density.geometry.to_ras(np.unravel_index(int(np.argmax(density.voxels)), density.voxels.shape))
 
 
 def _in_visit(result: VisitResult, frame_ras: FloatArray) -> tuple[float, float, float]:
