@@ -146,7 +146,7 @@ def test_a_bright_point_comes_back_at_its_own_voxel(turn):
     place = np.array([30.0, 10.0, 40.0])
     there = np.round(volume.geometry.to_ijk(place))
     away = np.linalg.norm(volume.geometry.to_ras(np.stack(np.indices(volume.voxels.shape), axis=-1)) - place, axis=-1)
-    voxels = volume.voxels + (5000 * np.exp(-0.5 * (away / 3.0) ** 2)).astype(np.float32) * (volume.voxels > 0)
+    voxels = volume.voxels + (700 * np.exp(-0.5 * (away / 4.0) ** 2)).astype(np.float32) * (volume.voxels > 0)
     marked = Volume(voxels=voxels, geometry=volume.geometry)
     frame, prepared = prepare_first_visit(visit_of({"FLAIR": marked}), RAW)
     peak = np.array(np.unravel_index(prepared.intensities[0].argmax(), frame.grid.shape))
