@@ -1,5 +1,7 @@
 """Fixtures shared by every test."""
 
+# ruff: noqa: PLC0415  (heavy imports wait for the fixture that needs them: some environments here have no torch)
+
 from __future__ import annotations
 
 import importlib.util
@@ -30,6 +32,63 @@ def write_dicom_series():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.write_dicom_series
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained, seeded ``evidence`` bundle of two members, maps not flat, so that tests need no weights."""
+    import torch
+
+    from TemporalGliomaRisk.bundle import write_bundle
+    from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+    from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+    from TemporalGliomaRisk.risk.calibration import Calibration
+
+    torch.manual_seed(7)
+    config = EvidenceConfig(feature_channels=8, convolutions=2, comparison_channels=8, history_channels=8)
+    network = EvidenceModel(config, members=2).eval()
+    with torch.no_grad():
+        for head in [*network.members, network.single]:
+            head.growth_gain.fill_(1.0)
+            head.local_last.weight.mul_(20)
+    folder = tmp_path_factory.mktemp("bundle") / "small"
+    write_bundle(
+        folder,
+        network=network,
+        preprocessing=PreprocessConfig(),
+        calibration=Calibration(background_scale=0.8, local_scale=1.3),
+        single_visit_calibration=Calibration(background_scale=1.1, local_scale=1.1),
+        metadata={
+            "name": "small",
+            "version": "0.1.0",
+            "trained_on": "nothing",
+            "caveat": "Research use only; untrained.",
+            "trained_gaps_days": [28, 400],
+        },
+        card="# small\n\nAn untrained network for tests.\n",
+        licence="Apache-2.0\n",
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulated_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BIDS root of two simulated patients: sub-00027 (T2w, ce-gd_T1w; an event) and sub-00018 (FLAIR; none)."""
+    from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
+    from TemporalGliomaRisk.simulate.config import SimulationConfig
+
+    folder = tmp_path_factory.mktemp("simulated")
+    rows = [write_patient((SimulationConfig(), 20261, number, folder))[1] for number in (18, 27)]
+    lines = ["\t".join(PARTICIPANT_COLUMNS)]
+    lines += ["\t".join(str(row[name]) for name in PARTICIPANT_COLUMNS) for row in rows]
+    (folder / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulated_patient(simulated_cohort: Path) -> Path:
+    """The simulated patient with an event, three visits in BIDS form, on an oblique grid."""
+    return simulated_cohort / "sub-00027"
 
 
 MAY_SKIP_IN_CI = ("needs a GPU", "needs a desktop Slicer")

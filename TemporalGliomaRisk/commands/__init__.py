@@ -36,10 +36,10 @@ DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 COMMANDS: Mapping[str, str] = {
     "check": "Look at a timeline without running a model: what was scanned, when, and what is wrong with it.",
     "predict": "Risk and a heatmap for every visit of one patient's timeline.",
-    "simulate": "Make a cohort of synthetic patients with known truth.",
+    "simulate": "Make a cohort of simulated patients, timelines in BIDS with the truth beside.",
     "pretrain": "Teach the encoder, without risk labels, what changes between visits and in which order.",
     "finetune": "Train the risk heads on whole timelines.",
-    "calibrate": "Fit the calibration constants of a trained model on validation patients.",
+    "calibrate": "Fit the calibration constants of a trained model on validation patients, and write the model bundle.",
     "evaluate": "Score a model on a cohort it never saw.",
 }
 """Command -> its help, in the order of ``--help``. A test compares this with the files and their docstrings."""
