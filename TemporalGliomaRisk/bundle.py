@@ -8,15 +8,18 @@ names, so that a crafted bundle can't run code.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.errors import GliomaRiskError, ModelError
@@ -24,13 +27,18 @@ from TemporalGliomaRisk.files import sha256_of, write_json_whole, write_text_who
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS, INTERVAL_EDGES_DAYS
+from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 FORMAT_VERSION = 1
 LARGEST_WEIGHTS_BYTES = 200_000_000
+LARGEST_TEXT_BYTES = 4_000_000
 SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
 WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
 NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
 CONFIG_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceConfig"
+MONAI_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,7 @@ def load_bundle(folder: Path) -> RiskModel:
         single = configs.from_json(Calibration, calibration["single_visit"])
     except ModelError:
         raise
-    except (KeyError, TypeError, ValueError, GliomaRiskError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError, GliomaRiskError) as error:
         raise ModelError("The model's configuration is incomplete or not understood; fetch the model again.") from error
     _load_weights(network, folder / WEIGHTS)
     return RiskModel(
@@ -99,7 +107,7 @@ def load_bundle(folder: Path) -> RiskModel:
         calibration=ensemble,
         single_visit_calibration=single,
         metadata=metadata,
-        card=(folder / CARD).read_text(encoding="utf-8"),
+        card=_read_text(folder / CARD),
         folder=folder,
     )
 
@@ -118,6 +126,7 @@ def write_bundle(
     """Write a bundle; ``SHA256SUMS`` comes last, so that an interrupted writing leaves no bundle that loads."""
     (folder / SUMS).unlink(missing_ok=True)
     facts = {
+        **_monai_facts(network),
         "format_version": FORMAT_VERSION,
         "horizon_days": HORIZON_DAYS,
         "interval_edges_days": list(INTERVAL_EDGES_DAYS),
@@ -141,6 +150,47 @@ def write_bundle(
     seal_bundle(folder)
 
 
+def _monai_facts(network: EvidenceModel) -> dict[str, Any]:
+    """What MONAI asks of ``configs/metadata.json``; the caller's own metadata wins where both speak."""
+    version = importlib.metadata.version
+    sequences = {str(number): name for number, name in enumerate(SEQUENCES)}
+    image = {
+        "type": "image",
+        "format": "magnitude",
+        "modality": "MR",
+        "num_channels": len(SEQUENCES),
+        "spatial_shape": ["2*n", "2*n", "2*n"],
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": False,
+        "channel_def": sequences,
+    }
+    hazards = {
+        "type": "tuple",
+        "format": "hazard",
+        "num_channels": len(network.members),
+        "spatial_shape": [len(INTERVAL_EDGES_DAYS) - 1],
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": False,
+        "channel_def": {str(number): f"member {number + 1}" for number in range(len(network.members))},
+    }
+    return {
+        "schema": MONAI_SCHEMA,
+        "version": TemporalGliomaRisk.__version__,
+        "changelog": {TemporalGliomaRisk.__version__: "made by calibrate"},
+        "monai_version": version("monai"),
+        "pytorch_version": version("torch"),
+        "numpy_version": version("numpy"),
+        "required_packages_version": {"safetensors": version("safetensors"), "SimpleITK": version("SimpleITK")},
+        "task": "Risk of glioma recurrence within 365 days of each visit",
+        "description": "Local hazards at every place of the brain, added up to the risk at every visit of a timeline.",
+        "authors": "The TemporalGliomaRisk developers",
+        "copyright": "The TemporalGliomaRisk developers, Apache-2.0",
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"hazards": hazards}},
+    }
+
+
 def seal_bundle(folder: Path) -> None:
     """Write ``SHA256SUMS`` over every file of the bundle, in the format of the sha256sum tool."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
@@ -153,9 +203,9 @@ def _check_hashes(folder: Path) -> str:
     if not listed.is_file():
         raise ModelError("A model folder needs SHA256SUMS beside its files, and there is none; name a model bundle.")
     names = set()
-    for line in listed.read_text(encoding="utf-8").splitlines():
+    for line in _read_text(listed).splitlines():
         expected, _, name = line.partition("  ")
-        path = folder / name
+        path = folder / name.replace("\0", "")
         if not name or folder.resolve() not in path.resolve().parents:
             raise ModelError("SHA256SUMS of the model names a file outside its folder; fetch the model again.")
         if not path.is_file():
@@ -169,9 +219,18 @@ def _check_hashes(folder: Path) -> str:
     return sha256_of(listed)
 
 
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > LARGEST_TEXT_BYTES:
+        raise ModelError(f"{path.name} of the model is larger than any this version makes; fetch the model again.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path.name} of the model is not text; fetch the model again.") from error
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_read_text(path))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path.name} of the model is not JSON; fetch the model again.") from error
     if not isinstance(content, dict):
@@ -200,7 +259,10 @@ def _load_weights(network: EvidenceModel, path: Path) -> None:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             if found != wanted:
                 raise ModelError("The model's weights do not fit its configuration; fetch the model again.")
-            network.load_state_dict({name: file.get_tensor(name) for name in found})
+            tensors = {name: file.get_tensor(name) for name in found}
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise ModelError("The model's weights hold values that are not finite; fetch the model again.")
+        network.load_state_dict(tensors)
     except ModelError:
         raise
     except Exception as error:
