@@ -17,12 +17,13 @@ from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.device import choose_device, device_failed
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
-from TemporalGliomaRisk.explain.heatmap import VisitMap, cell_geometry, hazard_map, to_visit_grid
+from TemporalGliomaRisk.explain.heatmap import VisitMap, hazard_map, to_visit_grid
 from TemporalGliomaRisk.explain.peaks import Peak, find_peaks
 from TemporalGliomaRisk.preprocess.config import MaskMode, PreprocessConfig, RegisterMode
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
 from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.resampling import coarsened
 from TemporalGliomaRisk.timeline.visit import Timeline, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
 from TemporalGliomaRisk.visit_cache import VisitCache
@@ -190,7 +191,7 @@ def _result(
     visit: Visit, encoded: EncodedVisit, hazards: VisitHazards, grid: Geometry, cells: BoolArray
 ) -> VisitResult:
     terms = hazards.horizon_terms.numpy().astype(np.float64)
-    density = hazard_map(terms, cells, cell_geometry(grid, CELL_VOXELS))
+    density = hazard_map(terms, cells, coarsened(grid, CELL_VOXELS))
     return VisitResult(
         visit=visit,
         encoded=encoded,

@@ -34,6 +34,8 @@ from TemporalGliomaRisk.visit_cache import CacheEntry, VisitCache
 
 PREPARING_SHARE = 0.8
 """Part of a visit's time that preparing takes, for the progress shown."""
+NUMBER_HERE = " of visit {number}"
+"""What stands for the visit's number in a kept finding's message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ class VisitEncoding:
                 if self._frame is None:
                     self._frame = _frame_from(entry)
                 progress(ProgressEvent(stage="encode", fraction=1.0, message="known from before"))
-                return _encoded_from(entry)
+                return _encoded_from(entry, number)
 
         def preparing(event: ProgressEvent) -> None:
             progress(replace(event, fraction=PREPARING_SHARE * event.fraction))
@@ -135,7 +137,7 @@ class VisitEncoding:
                 visit, self._preprocessing, brain_mask=self._brain_mask, progress=preparing
             )
         else:
-            prepared = prepare_visit(visit, self.frame, self._preprocessing, progress=preparing)
+            prepared = prepare_visit(visit, self.frame, self._preprocessing, number=number, progress=preparing)
         encoded = self._encoded(prepared, number)
         progress(ProgressEvent(stage="encode", fraction=1.0, message="encoded"))
         if self._cache is not None and key is not None:
@@ -197,7 +199,11 @@ def _entry_of(encoded: EncodedVisit, frame: Frame | None) -> CacheEntry:
             {**alignment.__dict__, "to_target_ras": np.asarray(alignment.to_target_ras).tolist()}
             for alignment in encoded.alignments
         ],
-        "findings": [{**finding.__dict__, "severity": finding.severity.value} for finding in encoded.findings],
+        # Not keyed by the visit's number, which a visit put in between would change.
+        "findings": [
+            {**finding.__dict__, "severity": finding.severity.value, "message": _unnumbered(finding)}
+            for finding in encoded.findings
+        ],
     }
     arrays: dict[str, npt.NDArray[Any]] = {"features": encoded.features, "present": encoded.present}
     if frame is not None:
@@ -211,7 +217,16 @@ def _entry_of(encoded: EncodedVisit, frame: Frame | None) -> CacheEntry:
     return CacheEntry(arrays=arrays, facts=facts)
 
 
-def _encoded_from(entry: CacheEntry) -> EncodedVisit:
+def _unnumbered(finding: Finding) -> str:
+    return finding.message.replace(f" of visit {finding.visit}", NUMBER_HERE)
+
+
+def _renumbered(content: Mapping[str, Any], number: int) -> Finding:
+    message = str(content["message"]).replace(NUMBER_HERE, f" of visit {number}")
+    return Finding(**{**content, "severity": Severity(content["severity"]), "message": message, "visit": number})
+
+
+def _encoded_from(entry: CacheEntry, number: int) -> EncodedVisit:
     facts = entry.facts
     return EncodedVisit(
         features=entry.arrays["features"],
@@ -223,9 +238,7 @@ def _encoded_from(entry: CacheEntry) -> EncodedVisit:
             Alignment(**{**alignment, "to_target_ras": np.array(alignment["to_target_ras"])})
             for alignment in facts["alignments"]
         ),
-        findings=tuple(
-            Finding(**{**finding, "severity": Severity(finding["severity"])}) for finding in facts["findings"]
-        ),
+        findings=tuple(_renumbered(finding, number) for finding in facts["findings"]),
         from_cache=True,
     )
 

@@ -109,16 +109,22 @@ def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) 
 
 
 def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
-    """The ideal observer's scores at the patient's visits; none where the truth is not known."""
+    """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
+
+    An event is judged lesion by lesion, so the reader is given each lesion's own diameter.
+    """
     import numpy as np
 
     from TemporalGliomaRisk.evaluate.observer import ideal_observer_score
 
     if patient.truth is None:
         return []
-    diameters = [visit["lesion_diameter_mm"] for visit in patient.truth["visits"][: patient.visits]]
+    by_visit = [visit["lesion_diameters_mm"] for visit in patient.truth["visits"][: patient.visits]]
+    lesions = sorted({lesion for diameters in by_visit for lesion in diameters})
     generator = np.random.default_rng(seed)
-    return [float(score) for score in ideal_observer_score(diameters, patient.days_since_first, generator)]
+    series = [[diameters.get(lesion, 0.0) for diameters in by_visit] for lesion in lesions] or [[0.0] * patient.visits]
+    scores = [ideal_observer_score(one, patient.days_since_first, generator) for one in series]
+    return [float(score) for score in np.max(scores, axis=0)]
 
 
 def _measure(

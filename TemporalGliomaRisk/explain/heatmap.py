@@ -11,17 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from TemporalGliomaRisk.preprocess.grid import resample
 from TemporalGliomaRisk.shapes import check_shape
+from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
-
-
-def cell_geometry(grid: Geometry, cell_voxels: int) -> Geometry:
-    """The grid of the feature cells: each covers ``cell_voxels`` cubed voxels of the model grid exactly."""
-    scale = np.diag([cell_voxels, cell_voxels, cell_voxels, 1.0])
-    scale[:3, 3] = (cell_voxels - 1) / 2
-    i, j, k = (length // cell_voxels for length in grid.shape)
-    return Geometry(shape=(i, j, k), ijk_to_ras=grid.ijk_to_ras @ scale)
 
 
 def hazard_map(terms: npt.NDArray[np.float64], cells: BoolArray, grid: Geometry) -> Volume:

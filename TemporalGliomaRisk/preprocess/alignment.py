@@ -20,8 +20,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, head_mask, stripped_mask
-from TemporalGliomaRisk.preprocess.grid import block_sum, canonical, resample
+from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.intensity import block_means, fit_bias
+from TemporalGliomaRisk.timeline.resampling import block_sum, resample
 from TemporalGliomaRisk.timeline.sitk_images import LPS_FROM_RAS, ras_matrix_of, sitk_from_volume
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 

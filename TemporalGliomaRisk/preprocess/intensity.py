@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from TemporalGliomaRisk.preprocess.grid import block_sum
 from TemporalGliomaRisk.preprocess.prepared import IntensityScale
+from TemporalGliomaRisk.timeline.resampling import block_sum
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray
 
 FULL_BLOCK = 0.7

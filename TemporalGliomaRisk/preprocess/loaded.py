@@ -8,8 +8,9 @@ import numpy as np
 
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.preprocess.brain_mask import Background, background_of, stripped_mask
-from TemporalGliomaRisk.preprocess.grid import canonical, resample
+from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.keys import volume_key
+from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SequenceName, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 

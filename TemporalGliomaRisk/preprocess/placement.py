@@ -25,10 +25,10 @@ from TemporalGliomaRisk.preprocess.alignment import (
     register,
 )
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.preprocess.grid import resample
 from TemporalGliomaRisk.preprocess.loaded import LoadedVolume
 from TemporalGliomaRisk.preprocess.prepared import Alignment, Frame
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 

@@ -12,7 +12,7 @@ from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
 from TemporalGliomaRisk.preprocess.brain_mask import check_plausible, cut_area_cm2
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.preprocess.grid import canonical, grid_around, resample
+from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
 from TemporalGliomaRisk.preprocess.intensity import (
     block_means,
     fit_bias,
@@ -28,6 +28,7 @@ from TemporalGliomaRisk.preprocess.reference import reference_sequence
 from TemporalGliomaRisk.preprocess.template_mask import template_mask
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "timeline": FOUNDATION,
     "preprocess": FOUNDATION | {"timeline"},
     "encode": TENSOR_FOUNDATION,
-    "risk": TENSOR_FOUNDATION,
+    "risk": TENSOR_FOUNDATION | {"encode"},
     "explain": FOUNDATION | {"encode", "risk", "timeline"},
     "report": FOUNDATION | {"timeline"},
     "scene": FOUNDATION | {"timeline"},
@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "learn": FOUNDATION | {"preprocess", "encode", "risk", "timeline", "bundle"},
     "simulate": FOUNDATION | {"timeline"},
     "evaluate": FOUNDATION,
-    "bundle": FOUNDATION | {"encode", "risk", "preprocess.config"},
+    "bundle": FOUNDATION | {"encode", "risk", "preprocess.config", "timeline"},
     # The pipeline, its helpers, and the files it fills: root files beside pipeline.py.
     "device": FOUNDATION | {"timeline"},
     "visit_cache": FOUNDATION,

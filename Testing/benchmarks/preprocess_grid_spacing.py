@@ -14,7 +14,7 @@ import argparse
 
 import numpy as np
 
-from TemporalGliomaRisk.preprocess.grid import block_sum, resample
+from TemporalGliomaRisk.timeline.resampling import block_sum, resample
 from TemporalGliomaRisk.timeline.volume import FloatArray, Geometry, Volume
 
 FINE_MM = 0.5

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from TemporalGliomaRisk.explain.heatmap import cell_geometry, hazard_map, to_visit_grid
+from TemporalGliomaRisk.explain.heatmap import hazard_map, to_visit_grid
 from TemporalGliomaRisk.explain.peaks import find_peaks
+from TemporalGliomaRisk.timeline.resampling import coarsened
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 
@@ -19,8 +20,8 @@ def rigid(angles_degrees: tuple[float, float, float], shift: tuple[float, float,
     return matrix
 
 
-def grid(shape, spacing, origin, turn=np.eye(4)) -> Geometry:
-    matrix = turn @ np.diag([*spacing, 1.0])
+def grid(shape, spacing, origin, turn=None) -> Geometry:
+    matrix = (np.eye(4) if turn is None else turn) @ np.diag([*spacing, 1.0])
     matrix[:3, 3] = origin
     return Geometry(shape=shape, ijk_to_ras=matrix)
 
@@ -49,7 +50,7 @@ def integral(volume: Volume) -> float:
 
 def test_cells_tile_the_model_grid():
     model = grid((40, 48, 36), (2.0, 2.0, 2.0), (-41.0, -51.0, -31.0), OBLIQUE)
-    cells = cell_geometry(model, 2)
+    cells = coarsened(model, 2)
     voxels = np.array([[6, 10, 4], [7, 11, 5]])
     np.testing.assert_allclose(cells.to_ras([3, 5, 2]), model.to_ras(voxels).mean(axis=0), atol=1e-9)
     assert cells.voxel_mL * np.prod(cells.shape) == pytest.approx(model.voxel_mL * np.prod(model.shape))

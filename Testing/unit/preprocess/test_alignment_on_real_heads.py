@@ -17,8 +17,9 @@ from TemporalGliomaRisk.preprocess.alignment import (
     shrunk,
 )
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.preprocess.grid import canonical, resample
+from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
+from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.visit import Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume

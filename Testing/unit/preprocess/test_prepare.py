@@ -9,10 +9,11 @@ import SimpleITK as sitk
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, stripped_mask
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.preprocess.grid import block_sum, canonical, coarsened, grid_around, resample, to_visit_grid
+from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
 from TemporalGliomaRisk.preprocess.intensity import block_means, exponents, fit_bias
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
+from TemporalGliomaRisk.timeline.resampling import block_sum, coarsened, resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.visit import Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
@@ -150,7 +151,8 @@ def test_a_bright_point_comes_back_at_its_own_voxel(turn):
     marked = Volume(voxels=voxels, geometry=volume.geometry)
     frame, prepared = prepare_first_visit(visit_of({"FLAIR": marked}), RAW)
     peak = np.array(np.unravel_index(prepared.intensities[0].argmax(), frame.grid.shape))
-    back = np.linalg.inv(to_visit_grid(prepared.reference_geometry, frame.grid, prepared.visit_ras_to_frame_ras))
+    to_frame = frame.grid.ras_to_ijk @ prepared.visit_ras_to_frame_ras @ prepared.reference_geometry.ijk_to_ras
+    back = np.linalg.inv(to_frame)
     returned = volume.geometry.to_ras(back[:3, :3] @ peak + back[:3, 3])
     half_diagonal = np.linalg.norm(np.full(3, 1.0))
     assert np.linalg.norm(returned - place) <= half_diagonal + 0.1
