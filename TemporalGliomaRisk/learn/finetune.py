@@ -7,17 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
+from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
-from TemporalGliomaRisk.learn.pretrain import learning_rate_at
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
 
 LoadFeatures = Callable[[str], PatientFeatures]
@@ -77,20 +75,43 @@ class TimelineRows:
     event: Tensor
 
 
-def training_rows(
-    patient: StoredPatient, cached: PatientFeatures, config: FinetuneConfig, random: Generator
-) -> TimelineRows:
-    """A patient's rows with visits, sequences, places and the day of treatment dropped at random."""
-    keep = torch.rand(patient.visits, generator=random) >= config.drop_visit_chance
+def drawn_visits(
+    patient: StoredPatient, *, drop_visit_chance: float, drop_sequence_chance: float, random: Generator
+) -> tuple[Tensor, Tensor]:
+    """What a training draw keeps of a patient, at least one visit.
+
+    Args:
+        patient: The patient.
+        drop_visit_chance: Chance that a visit is left out.
+        drop_sequence_chance: Chance that the timeline is reduced to one of the sequences that all kept visits have.
+        random: Source of the draws.
+
+    Returns:
+        (kept,) indices of the visits, and (kept, 4) the sequences used of them.
+    """
+    keep = torch.rand(patient.visits, generator=random) >= drop_visit_chance
     keep[int(torch.randint(patient.visits, (), generator=random))] = True
     visits = torch.nonzero(keep).flatten()
     present = torch.from_numpy(patient.present)[visits]
-    if torch.rand((), generator=random) < config.drop_sequence_chance:
+    if torch.rand((), generator=random) < drop_sequence_chance:
         sequences = torch.nonzero(present.all(dim=0)).flatten()
         if len(sequences):
             kept = torch.zeros(present.shape[1], dtype=torch.bool)
             kept[sequences[int(torch.randint(len(sequences), (), generator=random))]] = True
             present = present & kept
+    return visits, present
+
+
+def training_rows(
+    patient: StoredPatient, cached: PatientFeatures, config: FinetuneConfig, random: Generator
+) -> TimelineRows:
+    """A patient's rows with visits, sequences, places and the day of treatment dropped at random."""
+    visits, present = drawn_visits(
+        patient,
+        drop_visit_chance=config.drop_visit_chance,
+        drop_sequence_chance=config.drop_sequence_chance,
+        random=random,
+    )
     available = cached.features.shape[2] - cached.foremost
     count = min(config.sampled_places, available)
     drawn = cached.foremost + torch.randperm(available, generator=random)[:count]
@@ -147,11 +168,6 @@ def rows_hazards(head: HistoryHead, rows: TimelineRows, *, single_visit: bool) -
     return background, torch.logsumexp(local_logs + rows.log_weights[None, :, None], dim=1).exp()
 
 
-def _row_losses(head: HistoryHead, rows: TimelineRows, single_visit: bool) -> Tensor:
-    background, local = rows_hazards(head, rows, single_visit=single_visit)
-    return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
-
-
 def finetune_head(
     pretrained: PairModel,
     train: Sequence[StoredPatient],
@@ -160,7 +176,7 @@ def finetune_head(
     path: Path,
     *,
     config: FinetuneConfig,
-    report: Callable[[int, dict[str, float]], object] = lambda epoch, numbers: None,
+    report: Report = lambda epoch, numbers: None,
 ) -> HistoryHead:
     """Fine-tune one head, going on from its checkpoint where there is one.
 
@@ -180,31 +196,27 @@ def finetune_head(
         The head of the best validation likelihood.
     """
     head = begin_head(pretrained, config)
-    if path.exists():
-        load_checkpoint(path, head)
-        return head
-    match_prevalence(head, train[:40], load, config)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    checkpoint, best = path.with_suffix(".checkpoint.safetensors"), path.with_suffix(".best.safetensors")
-    notes: dict[str, float] = {"best_validation": math.inf, "best_epoch": 0.0}
-    start = 0
-    if checkpoint.exists():
-        place = load_checkpoint(checkpoint, head, optimizer)
-        start, notes = place.updates, place.notes
-    for epoch in range(start, config.epochs):
-        training_loss = _one_epoch(head, optimizer, train, load, config=config, epoch=epoch)
-        found = validation_likelihood(head, validation, load, single_visit=config.single_visit)
-        if found < notes["best_validation"]:
-            notes = {"best_validation": found, "best_epoch": float(epoch + 1)}
-            save_checkpoint(best, head, None, Place(updates=epoch + 1, notes=notes))
-        save_checkpoint(checkpoint, head, optimizer, Place(updates=epoch + 1, notes=notes))
-        report(epoch + 1, {"training": training_loss, "validation": found, **notes})
-        if epoch + 1 - notes["best_epoch"] >= config.patience:
-            break
-    place = load_checkpoint(best, head)
-    save_checkpoint(path, head, None, place)
-    checkpoint.unlink(missing_ok=True)
-    best.unlink(missing_ok=True)
+
+    def row_losses(rows: TimelineRows) -> Tensor:
+        background, local = rows_hazards(head, rows, single_visit=config.single_visit)
+        return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
+
+    def backward(patients: Sequence[StoredPatient], randoms: Sequence[Generator]) -> Tensor:
+        drawn = [
+            training_rows(patient, load(patient.patient_id), config, random)
+            for patient, random in zip(patients, randoms, strict=True)
+        ]
+        losses = torch.cat([row_losses(rows) for rows in drawn])
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        return losses.detach()
+
+    learner = Learner(
+        network=head,
+        backward=backward,
+        row_losses=lambda patient: row_losses(plain_rows(patient, load(patient.patient_id))),
+        begin=lambda: match_prevalence(head, train[:40], load, config),
+    )
+    train_by_likelihood(learner, train, validation, path, config=config, report=report)
     return head
 
 
@@ -230,50 +242,3 @@ def match_prevalence(
         sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1].mean(dim=0))
     wanted = torch.tensor(head.config.prior_interval_hazards) / 2
     head.local_last.bias.add_(wanted.log() - torch.stack(sums).mean(dim=0).log())
-
-
-def _one_epoch(
-    head: HistoryHead,
-    optimizer: torch.optim.Optimizer,
-    train: Sequence[StoredPatient],
-    load: LoadFeatures,
-    *,
-    config: FinetuneConfig,
-    epoch: int,
-) -> float:
-    """One pass over the head's bootstrap of patients; mean loss of its rows."""
-    bootstrap = np.random.default_rng(config.seed).integers(len(train), size=len(train))
-    order = np.random.default_rng([config.seed, epoch]).permutation(bootstrap)
-    updates = math.ceil(len(order) / config.patients_per_update)
-    total, count = 0.0, 0
-    for update in range(updates):
-        for group in optimizer.param_groups:
-            done = epoch * updates + update
-            group["lr"] = learning_rate_at(done, config.epochs * updates, config.learning_rate)
-        chosen = order[update * config.patients_per_update : (update + 1) * config.patients_per_update]
-        losses = []
-        for place, index in enumerate(chosen):
-            draw = ((config.seed * 10_007 + epoch) * 1_000_003 + update) * 64 + place
-            random = torch.Generator().manual_seed(draw)
-            patient = train[int(index)]
-            rows = training_rows(patient, load(patient.patient_id), config, random)
-            losses.append(_row_losses(head, rows, config.single_visit))
-        flat = torch.cat(losses)
-        optimizer.zero_grad(set_to_none=True)
-        flat.mean().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        optimizer.step()
-        total, count = total + float(flat.detach().sum()), count + len(flat)
-    return total / count
-
-
-@torch.no_grad()
-def validation_likelihood(
-    head: HistoryHead, patients: Sequence[StoredPatient], load: LoadFeatures, *, single_visit: bool
-) -> float:
-    """Mean negative log-likelihood over all landmark rows."""
-    losses = []
-    for patient in patients:
-        rows = plain_rows(patient, load(patient.patient_id))
-        losses.append(_row_losses(head, rows, single_visit))
-    return float(torch.cat(losses).mean())
