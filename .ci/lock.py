@@ -25,9 +25,9 @@ HEADER = """\
 
 
 def main() -> int:
-    """Resolve pyproject.toml with every extra and write the lock."""
+    """Resolve pyproject.toml with what development needs and write the lock."""
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "uv>=0.5,<1"], check=True)
-    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--universal", "--all-extras"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--universal", "--extra", "dev"]
     command += ["--python-version", OLDEST_PYTHON, "--no-header", "--no-annotate", "--no-emit-index-url"]
     command += ["--quiet", "--constraints", "-"]
     resolved = subprocess.run(
