@@ -1,12 +1,14 @@
 """What was worked out of a visit, kept on disk, so that a further visit costs one encoding.
 
-Entries are named by a hash of everything they depend on and are never changed. One that cannot be read is removed and
-made anew. The folder holds pictures derived from patients, so only its owner may enter it.
+Entries are named by a hash of everything they depend on, hold a hash of their own content, and are never changed. One
+that cannot be read, or whose content is not what was written, is removed and made anew. The folder holds pictures
+derived from patients, so only its owner may enter it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ from TemporalGliomaRisk.files import written_whole
 
 LARGEST_BYTES = 4_000_000_000
 FOLDER_VARIABLE = "TEMPORAL_GLIOMA_RISK_CACHE"
-FACTS = "facts"
+FACTS, DIGEST = "facts", "sha256"
 
 
 def default_folder() -> Path:
@@ -60,8 +62,11 @@ class VisitCache:
         path = self._path(key)
         try:
             with safe_open(str(path), framework="np") as file:
-                facts = json.loads(file.metadata()[FACTS])
+                metadata = file.metadata()
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            if metadata[DIGEST] != _digest(key, arrays, metadata[FACTS]):
+                raise ValueError("The entry is not what was written.")
+            facts = json.loads(metadata[FACTS])
         except FileNotFoundError:
             return None
         except Exception:  # noqa: BLE001 (whatever is wrong with it, the cure is to make it anew)
@@ -77,8 +82,9 @@ class VisitCache:
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             arrays = {name: np.ascontiguousarray(array) for name, array in entry.arrays.items()}
+            facts = json.dumps(entry.facts)
             with written_whole(self._path(key)) as temporary:
-                save_file(arrays, str(temporary), metadata={FACTS: json.dumps(entry.facts)})
+                save_file(arrays, str(temporary), metadata={FACTS: facts, DIGEST: _digest(key, arrays, facts)})
             self._prune()
 
     def _path(self, key: str) -> Path:
@@ -91,3 +97,11 @@ class VisitCache:
             total += path.stat().st_size
             if total > self.largest_bytes:
                 path.unlink(missing_ok=True)
+
+
+def _digest(key: str, arrays: Mapping[str, npt.NDArray[Any]], facts: str) -> str:
+    digest = hashlib.sha256(f"{key}:{facts}".encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}:{arrays[name].dtype.str}:{arrays[name].shape}:".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, part_of
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.pipeline import Prediction
@@ -104,7 +104,10 @@ def _given_mask(asked: str) -> Volume | None:
 
 
 def _printer(form: str) -> ProgressListener:
-    """A listener that prints: JSON, one object a line, on standard output; or plain lines on standard error."""
+    """A listener that prints: JSON, one object a line, on standard output; or plain lines on standard error.
+
+    Plain lines are for people: where standard error is no terminal it holds nothing but the one line of a failure.
+    """
 
     def as_json(event: ProgressEvent) -> None:
         content = {"type": "progress", "stage": event.stage, "fraction": round(event.fraction, 4)}
@@ -113,7 +116,9 @@ def _printer(form: str) -> ProgressListener:
     def plainly(event: ProgressEvent) -> None:
         print(f"{100 * event.fraction:3.0f} %  {event.message}", file=sys.stderr, flush=True)
 
-    return as_json if form == "json" else plainly
+    if form == "json":
+        return as_json
+    return plainly if sys.stderr.isatty() else ignore_progress
 
 
 def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:

@@ -15,6 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of this training run")
     parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
+    parser.add_argument("--pairs", type=int, default=12, help="pairs of visits an update (default %(default)s)")
+    parser.add_argument(
+        "--validate-every",
+        type=int,
+        default=250,
+        metavar="UPDATES",
+        help="updates between validations, each with a checkpoint to go on from (default %(default)s)",
+    )
+    parser.add_argument("--validation-pairs", type=int, default=240, help="pairs of a validation (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, draws and split (default %(default)s)")
     parser.add_argument(
         "--fractions",
@@ -37,7 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 
     config = RunConfig(
-        pretraining=PretrainConfig(seed=arguments.seed, updates=arguments.updates, bfloat16=arguments.bfloat16),
+        pretraining=PretrainConfig(
+            seed=arguments.seed,
+            updates=arguments.updates,
+            pairs_per_update=arguments.pairs,
+            validate_every=arguments.validate_every,
+            validation_pairs=arguments.validation_pairs,
+            bfloat16=arguments.bfloat16,
+        ),
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
     )
     run_folder = RunFolder.begin(arguments.run_folder, config)

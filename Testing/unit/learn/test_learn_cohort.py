@@ -1,0 +1,119 @@
+"""Who learns, who watches, who is kept for the end; and what of a patient may be an input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, split_patients
+from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
+from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.timeline.reading import read_timeline
+
+FRACTIONS = (0.55, 0.15, 0.30)
+
+
+def labels(count: int) -> tuple[CohortPatient, ...]:
+    return tuple(
+        CohortPatient(
+            patient_id=f"sub-{number:05d}", folder=Path(), truth=None, event_observed=False, follow_up_days=1.0
+        )
+        for number in range(count)
+    )
+
+
+def parts_of(patients: tuple[CohortPatient, ...], seed: int = 1) -> dict[str, str]:
+    split = split_patients(patients, seed=seed, fractions=FRACTIONS)
+    return {patient.patient_id: name for name, members in split.items() for patient in members}
+
+
+def test_a_patient_never_moves_whoever_else_is_in_the_cohort() -> None:
+    whole = parts_of(labels(600))
+    assert len(whole) == 600
+    for smaller in (labels(600)[:50], labels(600)[300:], tuple(reversed(labels(600)))):
+        found = parts_of(smaller)
+        assert found == {name: whole[name] for name in found}
+
+
+def test_parts_have_their_shares_and_no_patient_in_common() -> None:
+    split = split_patients(labels(4000), seed=3, fractions=FRACTIONS)
+    shares = [len(split[name]) / 4000 for name in ("train", "validation", "test")]
+    assert shares == pytest.approx(FRACTIONS, abs=4 * (0.25 / 4000) ** 0.5)
+    assert sum(len(members) for members in split.values()) == 4000
+    assert len({patient.patient_id for members in split.values() for patient in members}) == 4000
+
+
+def test_another_seed_is_another_split() -> None:
+    one, other = parts_of(labels(600), seed=1), parts_of(labels(600), seed=2)
+    same = np.mean([one[name] == other[name] for name in one])
+    # Independent draws agree with the chance of the squared shares: 0.55^2 + 0.15^2 + 0.30^2.
+    assert same == pytest.approx(0.415, abs=0.09)
+
+
+def test_visits_on_or_after_the_event_are_never_inputs(simulated_cohort: Path) -> None:
+    patient = next(one for one in read_cohort(simulated_cohort) if one.event_observed)
+    visits = read_timeline(patient.folder).visits
+    kept = patient.input_visits(visits)
+    assert [visit.days_since_first for visit in visits] == [0, 85, 208]
+    assert patient.follow_up_days == 206
+    assert [visit.days_since_first for visit in kept] == [0, 85]
+    on_the_day = CohortPatient(
+        patient_id="sub-1", folder=patient.folder, truth=None, event_observed=True, follow_up_days=85
+    )
+    assert len(on_the_day.input_visits(visits)) == 1
+
+
+@pytest.fixture(scope="module")
+def prepared(simulated_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare_cohort(read_cohort(simulated_cohort), folder, PreprocessConfig(register="never"))
+    return folder
+
+
+def test_prepared_visits_end_before_the_event_and_carry_the_truth(simulated_cohort: Path, prepared: Path) -> None:
+    stored = load_patient(prepared, "sub-00027")
+    assert stored.visits == 2
+    assert stored.days_to_end.tolist() == [206, 121]
+    assert stored.event_observed
+    truth = [visit["lesion_mL"] for visit in stored.truth["visits"][:2]]
+    assert [lesion.sum() * 0.008 for lesion in stored.lesions] == pytest.approx(truth, rel=0.1)
+    outside = stored.visit_volumes(1)[:, ~stored.brain]
+    assert not outside.any()
+    present = stored.present[1]
+    assert [bool(volume.any()) for volume in stored.visit_volumes(1)] == present.tolist()
+
+
+def test_preparing_again_redoes_nothing_and_another_preprocessing_is_refused(
+    simulated_cohort: Path, prepared: Path
+) -> None:
+    patients = read_cohort(simulated_cohort)
+    before = {path: path.stat().st_mtime_ns for path in prepared.rglob("volumes.npy")}
+    done: list[int] = []
+    prepare_cohort(patients, prepared, PreprocessConfig(register="never"), advance=done.append)
+    assert sum(done) == len(patients) == len(before)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    with pytest.raises(InputError, match="made with another preprocessing"):
+        prepare_cohort(patients, prepared, PreprocessConfig(register="never", clip=(-5.0, 5.0)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "A cohort needs participants.tsv"),
+        ("participant_id\tevent_observed\nsub-01\ttrue\n", "lacks the column follow_up_days"),
+        ("participant_id\tevent_observed\tfollow_up_days\n", "lists no patient"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\tmaybe\t10\n", "line 2: event_observed must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tlong\n", "line 2: event_observed must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\n../sub-01\ttrue\t10\n", "must be a BIDS label"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-77\ttrue\t10\n", "has no folder in the cohort"),
+    ],
+)
+def test_a_table_of_patients_with_a_mistake_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
+    (tmp_path / "sub-01").mkdir()
+    if text is not None:
+        (tmp_path / "participants.tsv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        read_cohort(tmp_path)

@@ -1,0 +1,179 @@
+"""Landmark rows for fine-tuning: sums over sampled places without bias, days and visits dropped as promised."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, brain_cells
+from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.learn.feature_store import (
+    PatientFeatures,
+    PlaceSampling,
+    cache_features,
+    load_features,
+    timeline_features,
+)
+from TemporalGliomaRisk.learn.finetune import (
+    FinetuneConfig,
+    begin_head,
+    match_prevalence,
+    plain_rows,
+    rows_hazards,
+    training_rows,
+)
+
+SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
+PLAIN = FinetuneConfig(drop_visit_chance=0, drop_sequence_chance=0)
+
+
+@pytest.fixture
+def cached() -> PatientFeatures:
+    features = torch.randn((3, 4, 50, 4), generator=torch.Generator().manual_seed(0)).to(torch.float16)
+    return PatientFeatures(features=features, foremost=20, rest=600)
+
+
+def test_places_stand_for_all_of_the_brain_exactly(cached: PatientFeatures) -> None:
+    for sampled in (1, 7, 30):
+        assert float(cached.log_weights(sampled).exp().sum()) == pytest.approx(620)
+    assert cached.log_weights(30)[:20].tolist() == [0] * 20
+
+
+def test_the_weighted_sum_over_a_sample_is_right_on_average_over_all_samples() -> None:
+    values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
+    whole = PatientFeatures(features=torch.zeros(1, 4, 8, 1), foremost=2, rest=6)
+    weights = whole.log_weights(2).exp()
+    sums = [
+        float(weights[:2].sum() * 0 + weights[2] * values[one] + weights[3] * values[other])
+        for one, other in itertools.permutations(range(6), 2)
+    ]
+    assert sum(sums) / len(sums) == pytest.approx(sum(values))
+
+
+def test_training_rows_draw_the_sampled_places_evenly(make_stored, cached: PatientFeatures) -> None:
+    # Each place's own number as its feature: the foremost always come, the others with an even chance.
+    cached = replace(cached, features=torch.arange(50.0).expand(3, 4, 50)[..., None].repeat(1, 1, 1, 4))
+    config = replace(PLAIN, sampled_places=10)
+    counts = torch.zeros(50)
+    for seed in range(300):
+        rows = training_rows(make_stored(1), cached, config, torch.Generator().manual_seed(seed))
+        places = rows.features[0, 0, :, 0].long()
+        assert places[:20].tolist() == list(range(20))
+        assert len(set(places.tolist())) == 30
+        counts[places] += 1
+        assert float(rows.log_weights.exp().sum()) == pytest.approx(620)
+    assert counts[:20].tolist() == [300] * 20
+    assert counts[20:] / 300 == pytest.approx(torch.full((30,), 1 / 3), abs=0.12)
+
+
+def test_the_day_of_treatment_is_unknown_in_about_half_of_training_and_never_0(make_stored, cached) -> None:
+    patient = make_stored(1)
+    known = []
+    for seed in range(400):
+        rows = training_rows(patient, cached, PLAIN, torch.Generator().manual_seed(seed))
+        flags = rows.days[:, 4]
+        assert len(set(flags.tolist())) == 1
+        known.append(bool(flags[0]))
+        if known[-1]:
+            assert rows.days[:, 3].tolist() == pytest.approx([math.log1p(days / 90) for days in (40, 140, 240)])
+    assert sum(known) / 400 == pytest.approx(0.5, abs=0.08)
+    assert plain_rows(patient, cached).days[:, 4].tolist() == [1, 1, 1]
+
+
+def test_dropped_visits_leave_one_at_least_and_the_days_count_from_the_first_kept(make_stored, cached) -> None:
+    patient = make_stored(1)
+    config = replace(PLAIN, drop_visit_chance=0.7)
+    lengths = set()
+    for seed in range(200):
+        rows = training_rows(patient, cached, config, torch.Generator().manual_seed(seed))
+        lengths.add(len(rows.days))
+        assert float(rows.days[0, 0]) == 0
+        assert float(rows.days[0, 2]) == 0
+        to_end = rows.days_to_end
+        assert set(to_end.tolist()) <= {330.0, 230.0, 130.0}
+        assert float(rows.days[-1, 0]) == pytest.approx(math.log1p(float(to_end[0] - to_end[-1]) / 90))
+    assert lengths == {1, 2, 3}
+
+
+def test_a_dropped_sequence_is_neither_there_nor_seen(make_stored, cached) -> None:
+    config = replace(PLAIN, drop_sequence_chance=1.0)
+    kept = set()
+    for seed in range(30):
+        rows = training_rows(make_stored(1), cached, config, torch.Generator().manual_seed(seed))
+        assert rows.present.sum(dim=1).tolist() == [1, 1, 1]
+        assert not rows.features[~rows.present].any()
+        kept.add(int(torch.nonzero(rows.present[0])))
+    assert kept == {0, 3}
+
+
+@pytest.fixture
+def pair_model() -> PairModel:
+    torch.manual_seed(0)
+    model = PairModel(SMALL).eval()
+    with torch.no_grad():
+        model.growth.weight.mul_(5)
+    return model
+
+
+def test_kept_features_are_the_encoder_s_at_the_foremost_places_and_a_sample(make_stored, pair_model, tmp_path) -> None:
+    patient = make_stored(1)
+    sampling = PlaceSampling(foremost=40, sampled=100)
+    done: list[int] = []
+    cache_features(pair_model, [patient], tmp_path, sampling, seed=1, advance=done.append)
+    kept = load_features(tmp_path, patient.patient_id)
+    cells = int(brain_cells(torch.from_numpy(patient.brain)).sum())
+    assert (kept.foremost, kept.rest, done) == (40, cells - 40, [1])
+    assert kept.features.shape[2] == 140
+    whole = timeline_features(pair_model, patient).to(torch.float16)
+    rows = {tuple(place) for place in whole.permute(2, 0, 1, 3).reshape(cells, -1).tolist()}
+    assert {tuple(place) for place in kept.features.permute(2, 0, 1, 3).reshape(140, -1).tolist()} <= rows
+    assert not kept.features[:, 1:3].any()
+    path = tmp_path / f"{patient.patient_id}.safetensors"
+    before = path.stat().st_mtime_ns
+    cache_features(pair_model, [patient], tmp_path, sampling, seed=1)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_with_every_place_kept_the_hazards_are_those_of_the_whole_brain(make_stored, pair_model, tmp_path) -> None:
+    patient = make_stored(1)
+    cache_features(pair_model, [patient], tmp_path, PlaceSampling(foremost=300, sampled=10**6), seed=1)
+    kept = load_features(tmp_path, patient.patient_id)
+    head = begin_head(pair_model, FinetuneConfig()).eval()
+    rows = plain_rows(patient, kept)
+    _, local = rows_hazards(head, rows, single_visit=False)
+    features = timeline_features(pair_model, patient).to(torch.float16).float()
+    _, logs = head(features, rows.present, rows.days)
+    torch.testing.assert_close(local, logs.exp().sum(dim=1), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("single_visit", [False, True])
+def test_a_head_starts_at_the_prevalence(make_stored, pair_model, tmp_path, single_visit: bool) -> None:
+    patients = [make_stored(number) for number in (1, 2)]
+    cache_features(pair_model, patients, tmp_path, PlaceSampling(foremost=50, sampled=80), seed=1)
+    config = FinetuneConfig(single_visit=single_visit)
+    head = begin_head(pair_model, config)
+    match_prevalence(head, patients, lambda name: load_features(tmp_path, name), config)
+    sums = [
+        rows_hazards(head, plain_rows(one, load_features(tmp_path, one.patient_id)), single_visit=single_visit)[1]
+        for one in patients
+    ]
+    mean = torch.stack([one.mean(dim=0) for one in sums]).mean(dim=0)
+    torch.testing.assert_close(mean, torch.tensor(SMALL.prior_interval_hazards) / 2, rtol=1e-4, atol=0)
+
+
+def test_one_visit_at_a_time_knows_neither_dates_nor_neighbours(make_stored, pair_model, tmp_path) -> None:
+    patient = make_stored(1)
+    cache_features(pair_model, [patient], tmp_path, PlaceSampling(foremost=50, sampled=80), seed=1)
+    rows = plain_rows(patient, load_features(tmp_path, patient.patient_id))
+    head = begin_head(pair_model, FinetuneConfig())
+    background, local = rows_hazards(head, rows, single_visit=True)
+    changed = replace(rows, features=rows.features.clone(), days=rows.days + 1)
+    changed.features[[0, 2]] += 1.0
+    other_background, other = rows_hazards(head, changed, single_visit=True)
+    assert torch.equal(local[1], other[1])
+    assert not torch.equal(local[0], other[0])
+    assert torch.equal(background, other_background)
