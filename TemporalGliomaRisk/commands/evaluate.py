@@ -2,7 +2,8 @@
 
 Every visit before the event is a landmark row. Writes evaluation.json with every number and its patient-clustered
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
-cohorts, for the ideal observer, and how the heatmaps point at true growth.
+cohorts, for the ideal observer, and how the heatmaps point at true growth. With ``--reference`` also for the reference
+model of a run, with the paired difference to it: the peer to beat, never part of a bundle.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+    from TemporalGliomaRisk.learn.score_reference import TrainedReference
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
 
 SHOWN = ("auroc", "auprc", "brier", "concordance")
@@ -30,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="all patients of a cohort kept apart, or the test part of the training cohort (default %(default)s)",
     )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="RUN",
+        help="run folder with a trained reference model, scored on the same rows",
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of bootstrap and reader's errors (default %(default)s)")
     parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
@@ -40,12 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare, score, measure, write."""
     from tqdm import tqdm
 
+    from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
     from TemporalGliomaRisk.learn.scoring import score_patient
 
     model = load_bundle(arguments.model)
+    peer = _reference(arguments, model) if arguments.reference else None
     patients = _patients(arguments, model.metadata)
     folder = arguments.output / "prepared"
     with tqdm(total=len(patients), desc="prepare", unit="patient", disable=None) as bar:
@@ -53,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     scored: list[ScoredVisit] = []
     maps: list[HeatmapScore] = []
     reader: list[float] = []
+    peer_risks: list[float] = []
     for number, patient in enumerate(tqdm(patients, desc="score", unit="patient", disable=None)):
         stored = load_patient(folder, patient.patient_id)
         rows = score_patient(
@@ -64,8 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
         scored += rows
         maps += _map_score(stored, rows, model.preprocessing.grid_mm)
         reader += _reader_scores(stored, [arguments.seed, number])
-    found = _measure(scored, reader if len(reader) == len(scored) else None, maps, arguments)
+        if peer:
+            peer_risks += peer.risks(stored)
+    others = {"ideal_observer": reader if len(reader) == len(scored) else [], "reference": peer_risks}
+    found = _measure(scored, others, maps, arguments)
     found = {"model": model.name, "model_sha256": model.sha256, "patients": len(patients), **found}
+    if peer:
+        found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     write_json_whole(arguments.output / "evaluation.json", found)
     print(_text(found))
     if arguments.card:
@@ -84,6 +101,26 @@ def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
     split = configs.from_json(SplitConfig, metadata["run"]["split"])
     first, second, third = split.fractions
     return split_patients(patients, seed=split.seed, fractions=(first, second, third))["test"]
+
+
+def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedReference:
+    """The run's reference model, refused where its rows would not be those of the bundle."""
+    from TemporalGliomaRisk import config as configs
+    from TemporalGliomaRisk.errors import InputError
+    from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.learn.score_reference import load_reference
+
+    run_folder = RunFolder.open(arguments.reference)
+    if run_folder.config.preprocessing != model.preprocessing:
+        raise InputError(
+            "The reference model learnt from visits prepared otherwise than the bundle's; train both in one run."
+        )
+    if arguments.part == "test" and configs.to_json(run_folder.config.split) != model.metadata["run"]["split"]:
+        raise InputError(
+            "The reference model's run split the patients otherwise than the bundle's, so it may have seen the test "
+            "part; train both in one run, or evaluate a cohort kept apart."
+        )
+    return load_reference(run_folder.reference_folder)
 
 
 def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) -> list[HeatmapScore]:
@@ -128,7 +165,10 @@ def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
 
 
 def _measure(
-    scored: list[ScoredVisit], reader: list[float] | None, maps: list[HeatmapScore], arguments: argparse.Namespace
+    scored: list[ScoredVisit],
+    others: dict[str, list[float]],
+    maps: list[HeatmapScore],
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -152,8 +192,12 @@ def _measure(
         "single_visit": evaluate_risks(single, rows, config),
         "several_less_single": compare_risks(risk, single, rows, config),
     }
-    if reader is not None:
-        found["ideal_observer"] = evaluate_risks(np.array(reader), rows, ranks)
+    if others["ideal_observer"]:
+        found["ideal_observer"] = evaluate_risks(np.array(others["ideal_observer"]), rows, ranks)
+    if others["reference"]:
+        peer = np.array(others["reference"])
+        found["reference"] = evaluate_risks(peer, rows, config)
+        found["several_less_reference"] = compare_risks(risk, peer, rows, config)
     if maps:
         found["heatmaps_at_last_visit_before_event"] = {
             "maps": len(maps),
@@ -177,6 +221,14 @@ def _text(found: dict[str, Any]) -> str:
         "From the visit alone, same rows:\n\n" + format_table(found["single_visit"]["groups"], SHOWN),
         "Difference, paired:\n\n" + format_table(found["several_less_single"], SHOWN),
     ]
+    if "reference" in found:
+        settings = found["reference_settings"]
+        parts.append(
+            "The published architecture (`reference`), same rows; one network trained from random weights on outcomes "
+            f"alone, on volumes averaged over {settings['pooling']} voxels along each axis, so the distance is not the "
+            "architecture's alone:\n\n" + format_table(found["reference"]["groups"], SHOWN)
+        )
+        parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], SHOWN))
     if "ideal_observer" in found:
         parts.append(
             "Ideal observer (knows the true diameters but for a reader's error of 0.5 mm in radius):\n\n"

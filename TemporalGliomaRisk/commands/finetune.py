@@ -1,43 +1,78 @@
-"""Train the risk heads on whole timelines.
+"""Train the risk heads on whole timelines, or the reference model that they are measured against.
 
-The encoder stays as ``pretrain`` left it and its features are cached, so this takes minutes. Run again with the same
-folder after an interruption, it goes on where it stood.
+The encoder of ``evidence`` stays as ``pretrain`` left it and its features are cached, so its heads take minutes. The
+``reference`` model learns end to end, from volumes shrunk by ``--pooling``, and ends with its calibration; ``evaluate
+--reference`` scores it. Run again with the same folder after an interruption, either goes on where it stood.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+    from TemporalGliomaRisk.learn.run_folder import RunFolder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the run to go on with")
-    parser.add_argument("--members", type=int, default=3, help="heads of the ensemble (default %(default)s)")
+    parser.add_argument(
+        "--architecture",
+        choices=("evidence", "reference"),
+        default="evidence",
+        help="what is trained (default %(default)s)",
+    )
+    parser.add_argument(
+        "--members", type=int, default=3, help="heads of the ensemble, evidence only (default %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, default=30, help="largest number of passes (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first head (default %(default)s)")
+    parser.add_argument(
+        "--pooling",
+        type=int,
+        default=2,
+        help="voxels averaged along each axis before the network, reference only (default %(default)s)",
+    )
+    parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it, reference only")
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Cache the features, then train every member and the single-visit head."""
-    from tqdm import tqdm
-
-    from TemporalGliomaRisk import config as configs
-    from TemporalGliomaRisk.files import write_json_whole
+    """Prepare what is not yet prepared, then train what was asked for."""
     from TemporalGliomaRisk.learn.cohort import read_cohort
-    from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
-    from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
     run_folder = RunFolder.open(arguments.run_folder)
     parts = run_folder.split(read_cohort(arguments.cohort))
     stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs)
     train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
+    begin = _evidence if arguments.architecture == "evidence" else _reference
+    begin(arguments, run_folder, train, validation)
+    return 0
+
+
+def _evidence(
+    arguments: argparse.Namespace,
+    run_folder: RunFolder,
+    train: Sequence[StoredPatient],
+    validation: Sequence[StoredPatient],
+) -> None:
+    """Cache the features, then train every member and the single-visit head."""
+    from tqdm import tqdm
+
+    from TemporalGliomaRisk import config as configs
+    from TemporalGliomaRisk.files import write_json_whole
+    from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
+    from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
+
     pretrained = run_folder.pretrained()
+    stored = (*train, *validation)
     shared = FinetuneConfig(epochs=arguments.epochs)
     with tqdm(total=len(stored), desc="features", unit="patient", disable=None) as bar:
         folder = run_folder.features_folder
@@ -48,13 +83,39 @@ def run(arguments: argparse.Namespace) -> int:
     for name, (seed, single) in heads.items():
         config = FinetuneConfig(epochs=arguments.epochs, seed=seed, single_visit=single)
         write_json_whole(run_folder.heads_folder / f"{name}.json", configs.to_json(config))
+        path = run_folder.heads_folder / f"{name}.safetensors"
         with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=None) as bar:
-
-            def report(epoch: int, numbers: dict[str, float], bar: Any = bar, name: str = name) -> None:
-                bar.update(epoch - bar.n)
-                bar.set_postfix({key: f"{value:.4f}" for key, value in numbers.items()})
-                run_folder.log("finetune", {"head": name, "epoch": epoch, **numbers})
-
-            path = run_folder.heads_folder / f"{name}.safetensors"
+            report = _reporter(run_folder, bar, name)
             finetune_head(pretrained, train, validation, load, path, config=config, report=report)
-    return 0
+
+
+def _reference(
+    arguments: argparse.Namespace,
+    run_folder: RunFolder,
+    train: Sequence[StoredPatient],
+    validation: Sequence[StoredPatient],
+) -> None:
+    """Train the reference model and fit its calibration."""
+    from tqdm import tqdm
+
+    from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
+    from TemporalGliomaRisk.learn.score_reference import calibrate_reference
+
+    config = ReferenceTrainingConfig(
+        seed=arguments.seed, epochs=arguments.epochs, pooling=arguments.pooling, bfloat16=arguments.bfloat16
+    )
+    folder = run_folder.reference_folder
+    with tqdm(total=arguments.epochs, desc="reference", unit="pass", disable=None) as bar:
+        report = _reporter(run_folder, bar, "reference")
+        model = finetune_reference(train, validation, folder, config=config, report=report)
+    with tqdm(total=len(validation), desc="calibrate", unit="patient", disable=None) as bar:
+        calibrate_reference(model, validation, folder, config=config, advance=bar.update)
+
+
+def _reporter(run_folder: RunFolder, bar: Any, name: str) -> Callable[[int, dict[str, float]], None]:
+    def report(epoch: int, numbers: dict[str, float]) -> None:
+        bar.update(epoch - bar.n)
+        bar.set_postfix({key: f"{value:.4f}" for key, value in numbers.items()})
+        run_folder.log("finetune", {"head": name, "epoch": epoch, **numbers})
+
+    return report

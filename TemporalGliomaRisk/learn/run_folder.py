@@ -121,6 +121,11 @@ class RunFolder:
         """Fine-tuned heads: ``member-1`` ... and ``single``."""
         return self.folder / "heads"
 
+    @property
+    def reference_folder(self) -> Path:
+        """The reference model, for comparison only: never part of a bundle."""
+        return self.folder / "reference"
+
     def pretrained(self) -> PairModel:
         """The pretrained pair model.
 
