@@ -155,18 +155,16 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
     encoding = VisitEncoding(model, preprocessing, device, brain_mask, cache)
     running = TimelineRisk(network, model.calibration, model.single_visit_calibration)
     days = _days(timeline).to(device)
-    seconds = {"encode": 0.0, "hazards": 0.0}
+    hazards_s = 0.0
     results: list[VisitResult] = []
     for number, visit in enumerate(timeline.visits, start=1):
-        began = time.perf_counter()
         whole = len(timeline.visits)
         listener = part_of(progress, (number - 1) / whole, number / whole, f"Visit {number} of {whole}: ")
         encoded = encoding.encode(visit, number, listener)
-        encoded_at = time.perf_counter()
+        began = time.perf_counter()
         hazards = running.see(*encoded.tensors(device), days[number - 1])
         results.append(_result(visit, encoded, hazards, encoding.frame.grid, encoding.cells))
-        seconds["encode"] += encoded_at - began
-        seconds["hazards"] += time.perf_counter() - encoded_at
+        hazards_s += time.perf_counter() - began
     progress(ProgressEvent(stage="predict", fraction=1.0, message="Risks of all visits are done"))
     noticed = [finding for result in results for finding in result.encoded.findings]
     return Prediction(
@@ -176,7 +174,7 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
         findings=(*timeline.findings, *said, *noticed),
         device=device.type,
         preprocessing=preprocessing,
-        seconds=seconds,
+        seconds={**encoding.seconds, "hazards": hazards_s},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,6 +79,9 @@ class VisitEncoding:
         device: Where the encoder runs.
         brain_mask: A given mask, or None.
         cache: Or None.
+
+    Attributes:
+        seconds: Time spent so far on preparing (reading included) and on the encoder; what was known costs neither.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class VisitEncoding:
         self._first_files: list[str] | None = None
         self._frame: Frame | None = None
         self._cells: BoolArray | None = None
+        self.seconds = {"prepare": 0.0, "encode": 0.0}
 
     @property
     def frame(self) -> Frame:
@@ -131,6 +136,7 @@ class VisitEncoding:
         def preparing(event: ProgressEvent) -> None:
             progress(replace(event, fraction=PREPARING_SHARE * event.fraction))
 
+        began = time.perf_counter()
         first = self._frame is None
         if first:
             self._frame, prepared = prepare_first_visit(
@@ -138,7 +144,10 @@ class VisitEncoding:
             )
         else:
             prepared = prepare_visit(visit, self.frame, self._preprocessing, number=number, progress=preparing)
+        prepared_at = time.perf_counter()
         encoded = self._encoded(prepared, number)
+        self.seconds["prepare"] += prepared_at - began
+        self.seconds["encode"] += time.perf_counter() - prepared_at
         progress(ProgressEvent(stage="encode", fraction=1.0, message="encoded"))
         if self._cache is not None and key is not None:
             self._cache.store(key, _entry_of(encoded, self.frame if first else None))

@@ -48,8 +48,13 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = EvidenceConfig(feature_channels=8, convolutions=2, comparison_channels=8, history_channels=8)
     network = EvidenceModel(config, members=2).eval()
     with torch.no_grad():
+        # Lively enough that the highest place of a map has some 20 times the median, and risks stay near the prior.
+        for layer in [*network.encoder.stems, *network.encoder.layers]:
+            layer.weight.mul_(2)
         for head in [*network.members, network.single]:
             head.growth_gain.fill_(1.0)
+            head.comparison.mix.weight.mul_(3)
+            head.growth.weight.mul_(3)
             head.local_last.weight.mul_(20)
     folder = tmp_path_factory.mktemp("bundle") / "small"
     write_bundle(
