@@ -54,7 +54,7 @@ class ReferenceTrainingConfig:
         flip_chance: Chance that a timeline is mirrored left to right.
         drop_visit_chance: Chance that a visit is left out, so that any number and spacing of visits is met.
         drop_sequence_chance: Chance that a timeline is reduced to one of its sequences.
-        bfloat16: Run the network in bfloat16 where it is safe; faster where the processor has instructions for it.
+        bfloat16: Run the visits' encoder in bfloat16; faster where the processor has instructions for it.
     """
 
     model: ReferenceConfig = field(default_factory=lambda: ReferenceConfig(norm="group"))
@@ -149,16 +149,15 @@ def _timeline(patient: StoredPatient, visits: Tensor, present: Tensor, pooling: 
 
 
 def timeline_hazards(model: ReferenceModel, timeline: ReferenceTimeline, *, bfloat16: bool = False) -> Tensor:
-    """(visits, 4) interval hazards, each row from its visit and earlier ones only."""
+    """(visits, 4) interval hazards, each row from its visit and earlier ones only.
+
+    Only the visits' encoder runs in bfloat16: hazards rounded to three digits would tie where patients differ.
+    """
+    valid = torch.ones(1, len(timeline.present), dtype=torch.bool)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        hazards: Tensor = model(
-            timeline.intensities[None],
-            timeline.present[None],
-            timeline.days_since_first[None],
-            timeline.days_since_treatment[None],
-            torch.ones(1, len(timeline.present), dtype=torch.bool),
-        )
-    return hazards[0].float()
+        features = model.encode_visits(timeline.intensities[None], timeline.present[None], valid)
+    days = timeline.days_since_first[None], timeline.days_since_treatment[None]
+    return model.hazards(features.float(), *days, valid)[0]
 
 
 def finetune_reference(
