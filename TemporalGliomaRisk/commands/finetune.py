@@ -98,11 +98,16 @@ def _reference(
     """Train the reference model and fit its calibration."""
     from tqdm import tqdm
 
+    from TemporalGliomaRisk.encode.reference import ReferenceConfig
     from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
     from TemporalGliomaRisk.learn.score_reference import calibrate_reference
 
     config = ReferenceTrainingConfig(
-        seed=arguments.seed, epochs=arguments.epochs, pooling=arguments.pooling, bfloat16=arguments.bfloat16
+        model=ReferenceConfig(norm="group", first_stride=2 if arguments.pooling == 1 else 1),
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        pooling=arguments.pooling,
+        bfloat16=arguments.bfloat16,
     )
     folder = run_folder.reference_folder
     with tqdm(total=arguments.epochs, desc="reference", unit="pass", disable=None) as bar:

@@ -48,7 +48,8 @@ class ReferenceTrainingConfig:
         learning_rate: Largest learning rate.
         weight_decay: Of AdamW.
         pooling: Edge of the blocks of voxels that are averaged before the network, in training and in scoring; 1 is
-            the prepared grid.
+            the prepared grid. With blocks of 2 the first convolution has stride 1, so that the later layers see cells
+            of the same mm as on the prepared grid with the stride of 2 of the ResNet paper.
         augmentation: What differs between pictures of an unchanged head, drawn anew for every visit, in voxels of the
             prepared grid, the sizes that ``evidence`` was pretrained with. Its ``single_sequence_chance`` is not used.
         flip_chance: Chance that a timeline is mirrored left to right.
@@ -57,7 +58,7 @@ class ReferenceTrainingConfig:
         bfloat16: Run the visits' encoder in bfloat16; faster where the processor has instructions for it.
     """
 
-    model: ReferenceConfig = field(default_factory=lambda: ReferenceConfig(norm="group"))
+    model: ReferenceConfig = field(default_factory=lambda: ReferenceConfig(norm="group", first_stride=1))
     seed: int = 1
     epochs: int = 30
     patience: int = 6
