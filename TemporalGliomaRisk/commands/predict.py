@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.timeline.rules import TimelineRefused
     from TemporalGliomaRisk.visit_cache import VisitCache, default_folder
 
+    _check_output(arguments.output)
     model = load_bundle(arguments.model or resource_path(DEFAULT_MODEL))
     mask = _given_mask(arguments.mask)
     timeline = read_timeline(arguments.timeline, patient=arguments.patient, identified=arguments.identified)
@@ -92,6 +94,19 @@ def run(arguments: argparse.Namespace) -> int:
     )
     _say(prediction, arguments)
     return 0
+
+
+def _check_output(folder: Path) -> None:
+    """Refuse a folder that cannot be written to before minutes are spent, and without making it yet."""
+    from TemporalGliomaRisk.errors import UsageError
+
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError("The output must be a folder, and what is there is a file. Name another with --output.")
+    if not os.access(place, os.W_OK):
+        raise UsageError("The output folder may not be written to by this user. Name another with --output.")
 
 
 def _given_mask(asked: str) -> Volume | None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, VisitEncoder
 from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
 from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig, PairSampler
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
@@ -122,6 +123,9 @@ def pretrain(
 
     Returns:
         The trained model.
+
+    Raises:
+        InputError: If no training patient has a pair of visits to compare.
     """
     torch.manual_seed(config.seed)
     model = PairModel(model_config)
@@ -132,6 +136,8 @@ def pretrain(
         return model
     start = load_checkpoint(checkpoint, model, optimizer).updates if checkpoint.exists() else 0
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
+    if not sampler.pairs:
+        raise InputError("No training patient has two visits with a sequence in common; pretraining needs such pairs.")
     began = time.monotonic()
     for update in range(start, config.updates):
         for group in optimizer.param_groups:

@@ -94,9 +94,20 @@ class RunFolder:
         return cls(folder=folder, config=configs.from_json(RunConfig, content))
 
     def split(self, patients: tuple[CohortPatient, ...]) -> dict[str, tuple[CohortPatient, ...]]:
-        """Patients into train, validation and test."""
+        """Patients into train, validation and test.
+
+        Raises:
+            InputError: If nobody is left to learn from or to watch.
+        """
         first, second, third = self.config.split.fractions
-        return split_patients(patients, seed=self.config.split.seed, fractions=(first, second, third))
+        parts = split_patients(patients, seed=self.config.split.seed, fractions=(first, second, third))
+        for name in ("train", "validation"):
+            if not parts[name]:
+                raise InputError(
+                    f"The split of {len(patients)} patients leaves none for {name}; bring more patients, or start a "
+                    "new run with other shares (--fractions) or another --seed."
+                )
+        return parts
 
     def prepared(
         self, patients: Sequence[CohortPatient], *, jobs: int, advance: Callable[[int], object] = lambda done: None

@@ -12,11 +12,12 @@ from torch import nn
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
+from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
 from TemporalGliomaRisk.learn.pair_crops import PairConfig
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, learning_rate_at, pretrain
-from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder
+from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 
 SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
 FEW = PretrainConfig(
@@ -143,6 +144,19 @@ def test_fine_tuning_killed_and_resumed_ends_with_the_same_weights(patients, tmp
     assert done == [3, 4]
     assert_same_weights(resumed, train(tmp_path / "whole.safetensors"))
     assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["killed.safetensors", "whole.safetensors"]
+
+
+def test_patients_without_a_pair_of_visits_cannot_be_pretrained_on(make_stored, tmp_path: Path) -> None:
+    alone = [make_stored(number, visits=1) for number in range(3)]
+    with pytest.raises(InputError, match="No training patient has two visits"):
+        pretrain(alone[:2], alone[2:], tmp_path, model_config=SMALL, config=FEW)
+
+
+def test_a_split_that_leaves_nobody_to_watch_is_refused(simulated_cohort: Path, tmp_path: Path) -> None:
+    split = SplitConfig(fractions=(1.0, 0.0, 0.0))
+    run = RunFolder.begin(tmp_path, RunConfig(split=split))
+    with pytest.raises(InputError, match="leaves none for validation"):
+        run.split(read_cohort(simulated_cohort))
 
 
 def test_training_brings_the_losses_down(patients, tmp_path: Path) -> None:
