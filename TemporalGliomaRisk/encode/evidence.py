@@ -39,6 +39,8 @@ class EvidenceConfig:
         history_channels: Channels of the recurrence over visits at a place.
         prior_interval_hazards: Cumulative hazards of the four intervals at the start of training, near the prevalence.
         prior_places: Places in a typical brain, over which half of the prior is spread at the start.
+        largest_log_term: Bound, approached smoothly, on the logarithm of one place's hazard in one interval, so that a
+            visit unlike any other cannot drive a sum over 1e4 places out of all proportion.
     """
 
     feature_channels: int = 32
@@ -47,6 +49,7 @@ class EvidenceConfig:
     history_channels: int = 32
     prior_interval_hazards: tuple[float, ...] = (0.04, 0.04, 0.08, 0.15)
     prior_places: int = 22_000
+    largest_log_term: float = -2.0
 
     @property
     def receptive_field_voxels(self) -> int:
@@ -204,7 +207,9 @@ class HistoryHead(nn.Module):
         hidden = nn.functional.gelu(self.local(torch.cat([state, both], dim=1)))
         # Growth since the first visit, as pretraining learnt to mark it, moves z directly: a start that a sum over
         # some 1e4 places could find only slowly by itself.
-        return state, self.local_last(hidden) + self.growth_gain * self.growth(with_first)
+        logs = self.local_last(hidden) + self.growth_gain * self.growth(with_first)
+        bound = self.config.largest_log_term
+        return state, bound - nn.functional.softplus(bound - logs)
 
     def forward(self, features: Tensor, present: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
         """A whole timeline in one causal pass, for training.
