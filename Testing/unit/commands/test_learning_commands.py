@@ -1,0 +1,160 @@
+"""From a simulated cohort to a bundle that predicts, command by command, with a kill on the way; all very small."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.commands import main
+from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
+from TemporalGliomaRisk.report.record import read_risk_record
+from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
+from TemporalGliomaRisk.simulate.config import SimulationConfig
+
+# Patients of this seed have few visits; both parts of the split hold an event and a patient without one.
+SEED, PATIENTS, SPLIT = 20261, (9, 10, 11, 14, 18, 27), 1
+UPDATES, EVERY = 9, 3
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    rows = [write_patient((SimulationConfig(), SEED, number, folder))[1] for number in PATIENTS]
+    lines = ["\t".join(str(row[name]) for name in PARTICIPANT_COLUMNS) for row in rows]
+    (folder / "participants.tsv").write_text("\n".join(["\t".join(PARTICIPANT_COLUMNS), *lines]) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+def pretraining(cohort: Path, run: Path) -> list[str]:
+    settings = f"--updates {UPDATES} --validate-every {EVERY} --pairs 2 --validation-pairs 2 --seed {SPLIT}"
+    shares = ["--fractions", "0.6", "0.4", "0"]
+    return ["pretrain", "--cohort", str(cohort), "--run", str(run), *settings.split(), *shares]
+
+
+def test_the_split_of_these_patients_can_be_learnt_from(cohort: Path) -> None:
+    split = split_patients(read_cohort(cohort), seed=SPLIT, fractions=(0.6, 0.4, 0.0))
+    for part in ("train", "validation"):
+        assert {patient.event_observed for patient in split[part]} == {False, True}
+
+
+@pytest.fixture(scope="module")
+def pretrained(cohort: Path, work: Path) -> Path:
+    """A run killed after its first checkpoint, in a process of its own, then gone on with to its end."""
+    run = work / "run"
+    command = [sys.executable, "-m", "TemporalGliomaRisk", *pretraining(cohort, run)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    checkpoint = run / "pretrain" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 400
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() in (-signal.SIGKILL, 0)
+    assert checkpoint.exists()
+    if not (run / "pretrain" / "final.safetensors").exists():
+        (run / "was_killed").touch()
+    assert main(pretraining(cohort, run)) == 0
+    return run
+
+
+def log_of(run: Path, stage: str) -> list[dict]:
+    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["stage"] == stage]
+
+
+def test_a_killed_pretraining_goes_on_from_its_checkpoint(pretrained: Path) -> None:
+    assert (pretrained / "was_killed").exists()
+    updates = [entry["update"] for entry in log_of(pretrained, "pretrain")]
+    # No stretch was done twice; the kill may have come between a checkpoint and its line in the log.
+    assert updates == sorted(set(updates))
+    assert updates[-1] == UPDATES
+    assert (pretrained / "pretrain" / "final.safetensors").exists()
+
+
+def test_other_settings_for_the_same_run_are_refused(cohort: Path, pretrained: Path, capsys) -> None:
+    assert main([*pretraining(cohort, pretrained), "--bfloat16"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def bundle(cohort: Path, work: Path, pretrained: Path) -> Path:
+    place = ["--cohort", str(cohort), "--run", str(pretrained)]
+    assert main(["finetune", *place, "--members", "2", "--epochs", "1"]) == 0
+    assert main(["calibrate", *place, "--output", str(work / "tiny")]) == 0
+    return work / "tiny"
+
+
+def test_the_bundle_loads_and_says_where_it_comes_from(bundle: Path, cohort: Path) -> None:
+    model = load_bundle(bundle)
+    split = split_patients(read_cohort(cohort), seed=SPLIT, fractions=(0.6, 0.4, 0.0))
+    assert model.name == "tiny"
+    assert len(model.network.members) == 2
+    assert model.metadata["training_patients"] == len(split["train"])
+    assert model.metadata["validation_patients"] == len(split["validation"])
+    assert model.metadata["run"]["pretraining"]["updates"] == UPDATES
+    assert "Not yet evaluated" in model.card
+    assert model.metadata["trained_on"] == "simulated data"
+
+
+def test_running_again_changes_nothing(bundle: Path, cohort: Path, pretrained: Path) -> None:
+    heads = {path: sha256_of(path) for path in (pretrained / "heads").glob("*.safetensors")}
+    assert {path.stem for path in heads} == {"member-1", "member-2", "single"}
+    place = ["--cohort", str(cohort), "--run", str(pretrained)]
+    sums = (bundle / "SHA256SUMS").read_bytes()
+    assert main(["finetune", *place, "--members", "2", "--epochs", "1"]) == 0
+    assert main(["calibrate", *place, "--output", str(bundle)]) == 0
+    assert {path: sha256_of(path) for path in heads} == heads
+    assert (bundle / "SHA256SUMS").read_bytes() == sums
+
+
+def test_evaluation_counts_every_landmark_row_and_writes_the_card(
+    bundle: Path, cohort: Path, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--resamples", "20", "--card", "--output", str(work / "evaluation")]
+    assert main(["evaluate", "--cohort", str(cohort), "--model", str(bundle), *options]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((work / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    assert found["patients"] == len(PATIENTS)
+    whole = next(group for group in found["several_visits"]["groups"] if group["name"] == "all")
+    # Visits before the event or the last contact, by the simulator's own records.
+    records = [json.loads(path.read_text("utf-8")) for path in sorted((cohort / "truth").glob("sub-*/truth.json"))]
+    rows = sum(visit["days_since_first"] < one["follow_up_days"] for one in records for visit in one["visits"])
+    assert whole["rows"] == rows
+    assert "ideal_observer" in found
+    model = load_bundle(bundle)
+    assert "Not yet evaluated" not in model.card
+    assert f"{len(PATIENTS)} patients that the model never saw" in model.card
+    assert "Difference, paired" in said
+
+
+def test_the_bundle_predicts(bundle: Path, cohort: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_GLIOMA_RISK_CACHE", str(work / "cache"))
+    mask = cohort / "truth" / "sub-00027" / "sub-00027_desc-brain_mask.nii.gz"
+    options = ["--register", "never", "--mask", str(mask), "--no-heatmaps", "--output", str(work / "out")]
+    assert main(["predict", str(cohort / "sub-00027"), "--model", str(bundle), *options]) == 0
+    record = read_risk_record(work / "out" / "risk.json")
+    assert record.model.name == "tiny"
+    assert len(record.visits) == 3
+    assert all(0 < visit.risk < 1 for visit in record.visits)
+
+
+def test_stages_asked_for_too_early_say_which_comes_first(cohort: Path, tmp_path: Path, capsys) -> None:
+    place = ["--cohort", str(cohort), "--run", str(tmp_path)]
+    assert main(["finetune", *place]) == 2
+    assert "run pretrain with it first" in capsys.readouterr().err
+    assert main(["calibrate", *place, "--output", str(tmp_path / "b")]) == 2
+    assert "run pretrain with it first" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
