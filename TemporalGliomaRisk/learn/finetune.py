@@ -45,7 +45,7 @@ class FinetuneConfig:
     epochs: int = 30
     patience: int = 6
     patients_per_update: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     weight_decay: float = 1e-3
     sampled_places: int = 1000
     growth_gain: float = 0.5

@@ -15,6 +15,8 @@ from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
 from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, apply_flips, scanner_variation, shared_flips
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 
+LEAST_GROWTH_VOXELS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch:
@@ -41,11 +43,14 @@ class PairConfig:
 
     Args:
         crop_voxels: Edge of the cube, an even number.
+        growth_share: Share of the pairs drawn among those in which the lesion grew, where the truth is known: left to
+            chance, few pairs show any growth.
         focus_chance: Chance that a cube is centred near the lesion (or its change), where the truth is known.
         augmentation: What differs between the two visits besides the patient.
     """
 
     crop_voxels: int = 24
+    growth_share: float = 0.5
     focus_chance: float = 0.7
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
@@ -74,6 +79,8 @@ class PairSampler:
         for number, (patient, _, _) in enumerate(self.pairs):
             by_patient.setdefault(patient.patient_id, []).append(number)
         self._by_patient = list(by_patient.values())
+        growing = [[number for number in options if _grew(*self.pairs[number])] for options in self._by_patient]
+        self._growing = [options for options in growing if options]
 
     def draw(self, count: int, random: Generator) -> PairBatch:
         """A batch of pairs: a patient evenly, then one of the patient's pairs evenly."""
@@ -87,7 +94,9 @@ class PairSampler:
         )
 
     def _choose(self, random: Generator) -> tuple[StoredPatient, int, int]:
-        options = self._by_patient[_integer(len(self._by_patient), random)]
+        wanted = self._growing and torch.rand((), generator=random) < self.config.growth_share
+        by_patient = self._growing if wanted else self._by_patient
+        options = by_patient[_integer(len(by_patient), random)]
         return self.pairs[options[_integer(len(options), random)]]
 
     def _crop(self, patient: StoredPatient, one: int, two: int, random: Generator) -> PairBatch:
@@ -131,6 +140,13 @@ class PairSampler:
             max(0, min(int(place) + move - edge // 2, length - edge)) // CELL_VOXELS * CELL_VOXELS
             for place, move, length in zip(centre, jitter, patient.brain.shape, strict=True)
         ]
+
+
+def _grew(patient: StoredPatient, one: int, two: int) -> bool:
+    """Whether the lesion grew by at least :data:`LEAST_GROWTH_VOXELS` between two visits, as far as is known."""
+    if patient.lesions is None:
+        return False
+    return int((patient.lesions[two] & ~patient.lesions[one]).sum()) >= LEAST_GROWTH_VOXELS
 
 
 def _random_voxel(region: npt.NDArray[np.bool_], random: Generator) -> npt.NDArray[np.intp]:

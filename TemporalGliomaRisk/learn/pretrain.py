@@ -46,7 +46,7 @@ class PretrainConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     order_weight: float = 0.3
-    grown_weight: float = 8.0
+    grown_weight: float = 4.0
     validate_every: int = 250
     validation_pairs: int = 240
     bfloat16: bool = False
