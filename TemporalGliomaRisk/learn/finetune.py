@@ -19,6 +19,7 @@ from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
 
 LoadFeatures = Callable[[str], PatientFeatures]
+PREVALENCE_ROUNDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,10 +236,14 @@ def begin_head(pretrained: PairModel, config: FinetuneConfig) -> HistoryHead:
 def match_prevalence(
     head: HistoryHead, patients: Sequence[StoredPatient], load: LoadFeatures, config: FinetuneConfig
 ) -> None:
-    """Shift the local bias so that the mean sum of local hazards starts at half of the prior."""
-    sums = []
-    for patient in patients:
-        rows = plain_rows(patient, load(patient.patient_id))
-        sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1].mean(dim=0))
+    """Shift the local bias so that the mean sum of local hazards starts at half of the prior.
+
+    A few times over, because terms near their bound follow a shift only in part.
+    """
     wanted = torch.tensor(head.config.prior_interval_hazards) / 2
-    head.local_last.bias.add_(wanted.log() - torch.stack(sums).mean(dim=0).log())
+    for _ in range(PREVALENCE_ROUNDS):
+        sums = []
+        for patient in patients:
+            rows = plain_rows(patient, load(patient.patient_id))
+            sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1].mean(dim=0))
+        head.local_last.bias.add_(wanted.log() - torch.stack(sums).mean(dim=0).log())
