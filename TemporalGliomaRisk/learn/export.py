@@ -81,6 +81,11 @@ def bundle_metadata(
         "trained_gaps_days": [float(gaps.min()), float(gaps.max())] if len(gaps) else None,
         "trained_visits": [1, int(max(patient.visits for patient in train))],
         "sequences": list(SEQUENCES),
+        "limits": [
+            "How it does on real children is not known: it has learnt from what is named above and nothing else.",
+            "The members of the ensemble share one encoder, so their extremes say too little of what is not known.",
+            "A map shows where the model's hazard lies, which need not be where tumour is.",
+        ],
         "receptive_field_mm": model.receptive_field_voxels * run_folder.config.preprocessing.grid_mm,
         "run": configs.to_json(run_folder.config),
         "torch_version": importlib.metadata.version("torch"),
