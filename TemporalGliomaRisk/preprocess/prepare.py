@@ -10,7 +10,7 @@ import numpy as np
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
-from TemporalGliomaRisk.preprocess.brain_mask import check_plausible, cut_area_cm2
+from TemporalGliomaRisk.preprocess.brain_mask import check_plausible, cut_area_cm2, head_mask
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
 from TemporalGliomaRisk.preprocess.intensity import (
@@ -205,12 +205,19 @@ def _brain_by_template(
 def _own_scale(array: GridArray, brain: BoolArray, config: PreprocessConfig) -> tuple[FloatArray, IntensityScale]:
     """Bias-corrected intensities of a volume that has nothing to be compared with, and their robust scale."""
     voxels = array.voxels
-    valid = brain & array.covered
+    valid = _tissue(brain & array.covered, voxels, config)
     if config.correct_bias:
         field = fit_bias(block_means(voxels, valid, _block(config), config.bias_order), config.bias_order)
         log_field = np.clip(field.on_grid(_shape(voxels)), -LARGEST_LOG_BIAS, LARGEST_LOG_BIAS)
         voxels = voxels * np.exp(-log_field)
     return voxels, robust_scale(voxels, valid if valid.any() else brain)
+
+
+def _tissue(valid: BoolArray, voxels: FloatArray, config: PreprocessConfig) -> BoolArray:
+    """Where intensities count: without a brain mask the air around the head would set centre, scale and bias."""
+    if config.mask != "none":
+        return valid
+    return valid & head_mask(Volume(voxels=voxels, geometry=Geometry(shape=_shape(voxels), ijk_to_ras=np.eye(4))))
 
 
 def _harmonised(
@@ -227,7 +234,7 @@ def _harmonised(
         fitted = fit_harmonisation(
             voxels,
             frame.references[name],
-            valid,
+            _tissue(valid, frame.references[name], config),
             block=_block(config),
             order=config.bias_order,
             gamma_limits=config.gamma_limits,

@@ -3,8 +3,9 @@
 The template is the MNI152 brain at 2 mm (``Resources/Templates``); mutual information lets one T1 brain find the brain
 of any sequence. Every refinement must make the match better and keep a brain's size, else the step before it stands.
 
-Thick slices with a bright scalp draw the template out to the scalp. A match that is unsure is therefore made again on
-the head without its scalp (``brain_core``), and taken only if the two ways to find the brain meet.
+Thick slices with a bright scalp draw the template out to the scalp. A match that is unsure, or could not be refined, is
+therefore made again on the head without its scalp (``brain_core``), and taken only if the two ways to find the brain
+meet.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ def template_mask(volume: Volume) -> tuple[Volume, float]:
         The mask on the volume's own grid, and the normalised mutual information of template and head at the end.
     """
     fixed = template()
-    mask, similarity = _matched(fixed, volume, _starts(fixed, volume), lambda head: head)
-    core = brain_core(volume) if similarity < SURE_SIMILARITY else None
+    mask, similarity, refined = _matched(fixed, volume, _starts(fixed, volume), lambda head: head)
+    core = None if refined and similarity >= SURE_SIMILARITY else brain_core(volume)
     if core is None:
         return mask, similarity
     goal = centroid(core, volume.geometry)
     starts = (_pitched(fixed, goal, degrees) for degrees in CORE_PITCHES_DEGREES)
-    again, better = _matched(fixed, volume, starts, lambda head: without_scalp(head, core))
+    again, better, _ = _matched(fixed, volume, starts, lambda head: without_scalp(head, core))
     found = again.voxels.astype(bool)
     if dice(found, core) < LEAST_MEETING:
         return mask, similarity
@@ -95,8 +96,8 @@ def template_mask(volume: Volume) -> tuple[Volume, float]:
 
 def _matched(
     fixed: Fixed, volume: Volume, starts: Iterable[FloatArray], seen: Callable[[Volume], Volume]
-) -> tuple[Volume, float]:
-    """The best start's rigid match, refined; ``seen`` makes of a head what the metric looks at."""
+) -> tuple[Volume, float, bool]:
+    """The best start's rigid match, and whether it could be refined; ``seen`` makes of a head what the metric sees."""
     plain = seen(volume)
     best, _ = max((_rigid(fixed, plain, start) for start in starts), key=lambda found: found[1])
     flat = seen(flattened(volume, fixed, best))
@@ -106,8 +107,8 @@ def _matched(
     growth = float(np.linalg.det(matrix[:3, :3]))
     refined = similarity_at(fixed, flat, matrix)
     if refined > similarity and LEAST_GROWTH <= growth <= MOST_GROWTH:
-        return _deformed(fixed, seen(flattened(volume, fixed, matrix)), affine), refined
-    return _carried(fixed, flat, sitk.AffineTransform(lps_from_ras_transform(best)).GetInverse()), similarity
+        return _deformed(fixed, seen(flattened(volume, fixed, matrix)), affine), refined, True
+    return _carried(fixed, flat, sitk.AffineTransform(lps_from_ras_transform(best)).GetInverse()), similarity, False
 
 
 def _starts(fixed: Fixed, volume: Volume) -> list[FloatArray]:

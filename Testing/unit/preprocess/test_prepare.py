@@ -329,6 +329,22 @@ def test_a_given_mask_on_another_oblique_grid_is_used(glioma):
     assert overlap > 0.97
 
 
+@pytest.mark.parametrize("noise", [0.0, 12.0])
+def test_without_a_mask_the_air_around_a_head_sets_no_scale(noise):
+    inside = phantom(oblique(25.0), spacing=(2.0, 2.0, 2.0))
+    air = np.abs(np.random.default_rng(1).normal(0, noise, inside.voxels.shape)) if noise else 0.0
+    volume = Volume(voxels=(inside.voxels + air).astype(np.float32), geometry=inside.geometry)
+    wide = dataclasses.replace(NEVER, mask="none")
+    frame, first = prepare_first_visit(visit_of({"FLAIR": volume}), wide)
+    masked, _ = prepare_first_visit(visit_of({"FLAIR": inside}), NEVER)
+    assert frame.scales["FLAIR"].centre == pytest.approx(masked.scales["FLAIR"].centre, rel=0.05)
+    assert frame.scales["FLAIR"].scale == pytest.approx(masked.scales["FLAIR"].scale, rel=0.1)
+    brighter = Volume(voxels=volume.voxels * np.float32(1.7), geometry=volume.geometry)
+    later = prepare_visit(visit_of({"FLAIR": brighter}, 90), frame, wide)
+    head = resample(inside, frame.grid) > 250
+    assert np.abs((later.intensities - first.intensities)[0][head]).max() < 0.05
+
+
 def test_the_reference_is_the_finest_in_its_worst_direction_and_ties_go_to_flair():
     def geometry(*spacing):
         return Geometry(shape=(9, 9, 9), ijk_to_ras=np.diag([*spacing, 1.0]))
