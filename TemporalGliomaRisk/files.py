@@ -6,10 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+LEFTOVER_SECONDS = 3600.0
 
 
 @contextlib.contextmanager
@@ -28,6 +31,17 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what :func:`written_whole` left unfinished in a folder and below when its process was killed.
+
+    Younger ones than :data:`LEFTOVER_SECONDS` stay: another run may be writing them now.
+    """
+    for path in folder.rglob(".*.part-*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
+                path.unlink()
 
 
 def write_text_whole(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.files import remove_leftovers, sha256_of
 from TemporalGliomaRisk.pipeline import Prediction, VisitResult
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
 from TemporalGliomaRisk.report.audit import AuditRecord, build_audit, write_audit_json
@@ -63,6 +63,7 @@ def write_results(
     """
     began = time.perf_counter()
     (folder / "risk.json").unlink(missing_ok=True)
+    remove_leftovers(folder)
     outside: dict[int, float] = {}
     place = _common_place(prediction)
 

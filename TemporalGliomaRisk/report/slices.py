@@ -38,6 +38,10 @@ SIDES: dict[Plane, tuple[str, str, str, str]] = {
 """Letters at the left, right, top and bottom of the picture."""
 
 
+DEEP_SHARE = 0.7
+"""Part of the head's box, along each axis, whose ellipsoid holds brain and little else."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HeadBox:
     """Where the head lies: centre in RAS mm, and its size along R, A and S in mm, margins included."""
@@ -63,9 +67,16 @@ def head_box(volume: Volume) -> HeadBox:
 
 
 def grey_window(volume: Volume) -> tuple[float, float]:
-    """Intensities shown as black and as white: robust against air and against a few very bright voxels."""
-    voxels = np.asarray(volume.voxels[::2, ::2, ::2], dtype=np.float32)
-    voxels = voxels[np.isfinite(voxels)]
+    """Intensities shown as black and as white, set by what lies deep in the head.
+
+    The scalp's fat, brighter than any brain on T1w, and a few very bright voxels do not darken the picture.
+    """
+    stride = [max(1, length // 96) for length in volume.geometry.shape]
+    coarse = np.asarray(volume.voxels[:: stride[0], :: stride[1], :: stride[2]], dtype=np.float32)
+    box = head_box(volume)
+    ras = volume.geometry.to_ras(np.moveaxis(np.indices(coarse.shape), 0, -1) * stride)
+    deep = (((ras - box.centre_ras) / (DEEP_SHARE * box.size_mm / 2)) ** 2).sum(axis=-1) <= 1
+    voxels = coarse[deep & np.isfinite(coarse)]
     tissue = voxels[voxels > 0.15 * np.percentile(voxels, 99.5)] if voxels.size else voxels
     if tissue.size < 8:
         return 0.0, 1.0
