@@ -17,9 +17,14 @@ from TemporalGliomaRisk.files import (
 def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "risk.json"
     write_text_whole(path, "old\n")
-    with pytest.raises(RuntimeError, match="on the way"), written_whole(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("on the way")
+
+    def fail() -> None:
+        with written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("on the way")
+
+    with pytest.raises(RuntimeError, match="on the way"):
+        fail()
     assert path.read_text() == "old\n"
     assert list(tmp_path.iterdir()) == [path]
 
