@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -38,27 +39,34 @@ def head(seed=0, *, fluid="dark", geometry=None):
     return Volume(voxels=np.rint(np.clip(voxels, 0, None)).astype(np.int16), geometry=geometry)
 
 
+def write_bids_patient(root, visits, *, rows=None, column="days_since_first_scan", patient="sub-01") -> Path:
+    """Write a BIDS patient under a folder, and give the patient's folder."""
+    folder = root / patient
+    for label, volumes in visits.items():
+        for suffix, volume in volumes.items():
+            path = folder / f"ses-{label}" / "anat" / f"{patient}_ses-{label}_{suffix}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_nifti(volume, path)
+    if rows is not None:
+        lines = ["\t".join(["session_id", *([column] if isinstance(column, str) else column)])]
+        lines += ["\t".join(str(cell) for cell in (f"ses-{row[0]}", *row[1:])) for row in rows]
+        (folder / f"{patient}_sessions.tsv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 @pytest.fixture
 def bids(tmp_path):
     """Write a BIDS patient: ``bids({"01": {"FLAIR": volume}}, rows=[("01", 0)])``; gives the patient's folder."""
-
-    def write(visits, *, rows=None, column="days_since_first_scan", patient="sub-01") -> Path:
-        folder = tmp_path / patient
-        for label, volumes in visits.items():
-            for suffix, volume in volumes.items():
-                path = folder / f"ses-{label}" / "anat" / f"{patient}_ses-{label}_{suffix}.nii.gz"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_nifti(volume, path)
-        if rows is not None:
-            lines = ["\t".join(["session_id", *([column] if isinstance(column, str) else column)])]
-            lines += ["\t".join(str(cell) for cell in (f"ses-{row[0]}", *row[1:])) for row in rows]
-            (folder / f"{patient}_sessions.tsv").write_text("\n".join(lines) + "\n")
-        return folder
-
-    return write
+    return functools.partial(write_bids_patient, tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def write_bids():
+    """``write_bids_patient``, for fixtures that outlive a test."""
+    return write_bids_patient
+
+
+@pytest.fixture(scope="session")
 def make_head():
     return head
 

@@ -26,10 +26,12 @@ def refused(path, **options):
     return caught.value
 
 
-@pytest.fixture
-def four_forms(bids, make_head, tmp_path, write_dicom_series):
+@pytest.fixture(scope="module")
+def four_forms(write_bids, make_head, tmp_path_factory, write_dicom_series):
+    """Written once: no test here may change what lies there."""
+    tmp_path = tmp_path_factory.mktemp("forms")
     volumes = [{"FLAIR": make_head(n), "T2w": make_head(10 + n, fluid="bright")} for n in range(2)]
-    forms = {"bids": bids({"01": volumes[0], "02": volumes[1]}, rows=[("01", 0), ("02", 203)])}
+    forms = {"bids": write_bids(tmp_path, {"01": volumes[0], "02": volumes[1]}, rows=[("01", 0), ("02", 203)])}
     dated, rows = tmp_path / "dated", ["path,sequence,date"]
     for date, visit in zip(DATES, volumes, strict=True):
         for number, (sequence, volume) in enumerate(visit.items()):
