@@ -46,10 +46,10 @@ class FinetuneConfig:
     epochs: int = 30
     patience: int = 6
     patients_per_update: int = 8
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     sampled_places: int = 1000
-    growth_gain: float = 0.5
+    growth_gain: float = 1.5
     drop_visit_chance: float = 0.1
     drop_sequence_chance: float = 0.25
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
