@@ -35,6 +35,7 @@ from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.sitk_images import (
     lps_from_ras_transform,
+    lps_point,
     ras_matrix_of,
     sitk_from_volume,
     volume_from_sitk,
@@ -159,7 +160,7 @@ def _metric(fixed: Fixed, level_mm: float, most_samples: float) -> tuple[sitk.Im
 def _affine(fixed: Fixed, flat: Volume, rigid: FloatArray) -> sitk.AffineTransform:
     start = lps_from_ras_transform(rigid)
     transform = sitk.AffineTransform(3)
-    centre = (np.diag([-1.0, -1.0, 1.0]) @ centroid(fixed.brain, fixed.volume.geometry)).tolist()
+    centre = lps_point(centroid(fixed.brain, fixed.volume.geometry))
     transform.SetMatrix(start.GetMatrix())
     transform.SetCenter(centre)
     moved = np.array(start.TransformPoint(centre)) - np.array(centre)

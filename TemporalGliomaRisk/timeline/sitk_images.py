@@ -49,6 +49,11 @@ def set_geometry(image: sitk.Image, geometry: Geometry) -> None:
     image.SetDirection((ijk_to_lps[:3, :3] / geometry.spacing_mm).ravel().tolist())
 
 
+def lps_point(ras: FloatArray) -> list[float]:
+    """A point in RAS millimetres as SimpleITK takes it."""
+    return [float(place) for place in LPS_FROM_RAS[:3, :3] @ ras]
+
+
 def lps_from_ras_transform(ras_matrix: FloatArray) -> sitk.AffineTransform:
     """SimpleITK transform that moves LPS points as the (4, 4) matrix moves RAS points."""
     lps_matrix = LPS_FROM_RAS @ ras_matrix @ LPS_FROM_RAS
