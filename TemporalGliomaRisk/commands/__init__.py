@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "Risk and a heatmap for every visit of one patient's timeline.",
     "simulate": "Make a cohort of simulated patients, timelines in BIDS with the truth beside.",
     "pretrain": "Teach the encoder, without risk labels, what changes between visits and in which order.",
-    "finetune": "Train the risk heads on whole timelines.",
+    "finetune": "Train the risk heads on whole timelines, or the reference model that they are measured against.",
     "calibrate": "Fit the calibration constants of a trained model on validation patients, and write the model bundle.",
     "evaluate": "Score a model on a cohort it never saw.",
 }
