@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 WIDTH = 100
-DEFAULT_TRAINED_GAPS_DAYS = (20, 900)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,15 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def trained_gaps_of(model: Path | None) -> tuple[int, int]:
-    """Gaps between visits that a model was trained on, from its metadata; the shipped models' where none is named."""
-    if model is None:
-        return DEFAULT_TRAINED_GAPS_DAYS
+    """Gaps between visits that a model was trained on, from its metadata; the shipped model's where none is named."""
+    from TemporalGliomaRisk.commands.predict import DEFAULT_MODEL
     from TemporalGliomaRisk.errors import ModelError
+    from TemporalGliomaRisk.resources import resource_path
 
+    folder = resource_path(DEFAULT_MODEL) if model is None else model
     try:
-        metadata = json.loads((model / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        low, high = metadata.get("trained_gaps_days", DEFAULT_TRAINED_GAPS_DAYS)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        low, high = metadata["trained_gaps_days"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             "The model's configs/metadata.json cannot be read. Name a model folder with --model."
         ) from error
