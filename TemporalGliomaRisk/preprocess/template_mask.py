@@ -81,6 +81,14 @@ def template_mask(volume: Volume) -> tuple[Volume, float]:
     Returns:
         The mask on the volume's own grid, and the normalised mutual information of template and head at the end.
     """
+    mask, similarity = _found(volume)
+    # A template reaches below a short field of view, where there is nothing but air.
+    inside = mask.voxels.astype(bool) & head_mask(volume)
+    return Volume(voxels=inside, geometry=volume.geometry), similarity
+
+
+def _found(volume: Volume) -> tuple[Volume, float]:
+    """The mask by the whole head or, where that is unsure, by the head without its scalp."""
     fixed = template()
     mask, similarity, refined = _matched(fixed, volume, _starts(fixed, volume), lambda head: head)
     core = None if refined and similarity >= SURE_SIMILARITY else brain_core(volume)
