@@ -16,6 +16,7 @@ from TemporalGliomaRisk.preprocess.brain_mask import (
     fill_holes_by_slices,
     head_mask,
 )
+from TemporalGliomaRisk.timeline.sitk_images import sitk_from_volume
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Volume
 
 BRIDGE_MM = 4.0
@@ -37,7 +38,8 @@ def brain_core(volume: Volume) -> BoolArray | None:
     classes = sitk.OtsuMultipleThresholdsImageFilter()
     classes.SetNumberOfThresholds(2)
     classes.SetNumberOfHistogramBins(128)
-    classes.Execute(sitk.GetImageFromArray(np.clip(voxels, 0.0, np.percentile(voxels, 99.5))))
+    clipped = np.clip(voxels, 0.0, np.percentile(voxels, 99.5))
+    classes.Execute(sitk_from_volume(Volume(voxels=clipped, geometry=volume.geometry)))
     low, high = classes.GetThresholds()
     deep = ndimage.distance_transform_edt((voxels > low) & (voxels < high), sampling=spacing) > BRIDGE_MM
     labels, pieces = ndimage.label(deep)
