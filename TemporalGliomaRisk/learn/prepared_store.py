@@ -25,9 +25,9 @@ from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
-from TemporalGliomaRisk.preprocess.prepared import PreparedVisit
 from TemporalGliomaRisk.timeline.reading import read_timeline
-from TemporalGliomaRisk.timeline.sitk_images import sitk_from_volume, volume_from_sitk
+from TemporalGliomaRisk.timeline.resampling import resample
+from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
@@ -132,7 +132,7 @@ def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessC
     mask = _truth_brain_mask(patient)
     frame, first = prepare_first_visit(visits[0], config, brain_mask=mask)
     prepared = [first, *(prepare_visit(visit, frame, config) for visit in visits[1:])]
-    lesions = _truth_lesions(patient, [visit.session_id for visit in visits], prepared, frame.grid)
+    lesions = _truth_lesions(patient, [visit.session_id for visit in visits], frame.grid)
     treatment = [visit.days_since_treatment for visit in visits]
     facts = {
         "patient_id": patient.patient_id,
@@ -183,16 +183,13 @@ def _truth_brain_mask(patient: CohortPatient) -> Volume | None:
     return volume_from_sitk(sitk.ReadImage(str(patient.truth / f"{patient.patient_id}_desc-brain_mask.nii.gz")))
 
 
-def _truth_lesions(
-    patient: CohortPatient, sessions: list[str], prepared: list[PreparedVisit], grid: Geometry
-) -> npt.NDArray[np.bool_] | None:
+def _truth_lesions(patient: CohortPatient, sessions: list[str], grid: Geometry) -> npt.NDArray[np.bool_] | None:
     """(visits, I, J, K), the simulator's lesion masks on the model grid, nearest voxel."""
     if patient.truth is None:
         return None
-    onto = sitk_from_volume(Volume(voxels=np.zeros(grid.shape, np.uint8), geometry=grid))
     masks = []
-    for session, _ in zip(sessions, prepared, strict=True):
+    for session in sessions:
         name = f"{patient.patient_id}_{session}_desc-lesion_mask.nii.gz"
-        mask = sitk.ReadImage(str(patient.truth / session / name))
-        masks.append(volume_from_sitk(sitk.Resample(mask, onto, sitk.Transform(), sitk.sitkNearestNeighbor)).voxels > 0)
+        mask = volume_from_sitk(sitk.ReadImage(str(patient.truth / session / name)))
+        masks.append(resample(mask, grid, nearest=True) > 0)
     return np.stack(masks)
