@@ -71,8 +71,8 @@ def timeline_features(model: PairModel, patient: StoredPatient) -> Tensor:
 def _priority(model: PairModel, features: Tensor, present: Tensor) -> Tensor:
     """(places,), the largest change any visit shows against the first or the previous one.
 
-    By the growth head, with the length of the change of the features as a small part: where pretraining had no truth the
-    head says nearly the same everywhere, and that length decides.
+    By the growth head, with the length of the change of the features as a small part: where pretraining had no truth
+    the head says nearly the same everywhere, and that length decides.
     """
     found = torch.full((features.shape[2],), -math.inf)
     for later in range(features.shape[0]):
