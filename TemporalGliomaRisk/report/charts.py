@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from TemporalGliomaRisk.report import numbers
-from TemporalGliomaRisk.report.colours import ink_on, risk_colour
+from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.colours import ink_on, risk_colour
 from TemporalGliomaRisk.report.record import RiskRecord
 
 WIDTH = 1160.0

@@ -1,33 +1,20 @@
-"""Colours: one fixed scale for a patient's heatmaps, change around a transparent zero, and a risk's own colour.
-
-All of them rise or fall in lightness, so they read without colour vision and in grey print.
-"""
+"""The shared colours laid over grey pictures, and their scales as gradients."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-RgbPixels = npt.NDArray[np.uint8]
-
-LEAST_SCALE_TOP = 1e-3
-"""Hazard per mL that a scale always reaches (10 mL of it are 1 % risk), so that a calm map's noise stays pale."""
-SHOWN_FROM = 0.1
-"""Part of the scale's top below which the overlay is transparent."""
-OPAQUE_FROM = 0.5
-GREATEST_ALPHA = 0.8
-MORE = (255, 138, 46)
-LESS = (64, 156, 255)
-_RISK_STOPS = ((34, 55, 90), (63, 95, 140), (158, 126, 92), (220, 156, 66), (255, 202, 84))
-
-
-def heat_colours(fraction: npt.ArrayLike) -> RgbPixels:
-    """(..., 3) colours of a heatmap, from fractions of the scale's top: the upper part of *inferno*."""
-    import matplotlib  # noqa: PLC0415
-
-    part = 0.3 + 0.68 * np.clip(np.asarray(fraction, dtype=np.float64), 0, 1)
-    pixels: RgbPixels = (np.asarray(matplotlib.colormaps["inferno"](part))[..., :3] * 255 + 0.5).astype(np.uint8)
-    return pixels
+from TemporalGliomaRisk.colours import (
+    GREATEST_ALPHA,
+    LESS,
+    MORE,
+    OPAQUE_FROM,
+    SHOWN_FROM,
+    RgbPixels,
+    css_colour,
+    heat_colours,
+)
 
 
 def grey_pixels(values: npt.NDArray[np.float32], window: tuple[float, float]) -> npt.NDArray[np.uint8]:
@@ -72,27 +59,6 @@ def _alpha(fraction: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 def _blend(base: RgbPixels, colour: npt.NDArray[np.generic], alpha: npt.NDArray[np.floating]) -> RgbPixels:
     weight = alpha[..., None]
     return np.asarray(base * (1 - weight) + np.asarray(colour, dtype=np.float64) * weight + 0.5).astype(np.uint8)
-
-
-def risk_colour(risk: float) -> str:
-    """CSS colour of a risk, 0 to 1, from slate blue to amber, ever lighter."""
-    places = np.linspace(0, 1, len(_RISK_STOPS))
-    stops = np.array(_RISK_STOPS, dtype=np.float64)
-    return css_colour([round(float(np.interp(risk, places, stops[:, channel]))) for channel in range(3)])
-
-
-def ink_on(colour: str) -> str:
-    """Black or white, whichever contrasts more with a CSS colour (WCAG 2 relative luminance)."""
-    channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
-    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
-
-
-def css_colour(channels: npt.ArrayLike) -> str:
-    """``#rrggbb`` of three channels of 0 to 255."""
-    red, green, blue = (int(channel) for channel in np.asarray(channels).tolist())
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def heat_gradient(steps: int = 12) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.colours import SHOWN_FROM, ink_on, risk_colour
 from TemporalGliomaRisk.files import write_text_whole
-from TemporalGliomaRisk.report import charts, numbers
+from TemporalGliomaRisk.report import charts
 from TemporalGliomaRisk.report.audit import AuditRecord
-from TemporalGliomaRisk.report.colours import SHOWN_FROM, change_gradient, heat_gradient, ink_on, risk_colour
+from TemporalGliomaRisk.report.colours import change_gradient, heat_gradient
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice, jpeg_uri
 from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import SIDES

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.colours import SHOWN_FROM, heat_colours, ink_on, risk_colour
 from TemporalGliomaRisk.files import written_whole
-from TemporalGliomaRisk.report import numbers
-from TemporalGliomaRisk.report.colours import SHOWN_FROM, heat_colours, ink_on, risk_colour
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice
 from TemporalGliomaRisk.report.record import RiskRecord
 from TemporalGliomaRisk.report.slices import SIDES

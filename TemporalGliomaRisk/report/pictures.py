@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from TemporalGliomaRisk.colours import LEAST_SCALE_TOP, RgbPixels
 from TemporalGliomaRisk.errors import GliomaRiskError
-from TemporalGliomaRisk.report.colours import LEAST_SCALE_TOP, RgbPixels, grey_pixels, with_change, with_heat
+from TemporalGliomaRisk.report.colours import grey_pixels, with_change, with_heat
 from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import (
     PLANES,

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = "TemporalGliomaRisk"
 
-FOUNDATION = {"errors", "config", "shapes", "progress", "files", "resources"}
+FOUNDATION = {"errors", "config", "shapes", "progress", "files", "resources", "numbers", "colours"}
 TENSOR_FOUNDATION = {"errors", "config", "shapes", "progress"}
 """What encode/ and risk/ may use of the foundation: they see tensors and days, never files."""
 
@@ -28,6 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"errors"},
     "files": {"errors"},
     "resources": {"errors"},
+    "numbers": set(),
+    "colours": set(),
     "timeline": FOUNDATION,
     "preprocess": FOUNDATION | {"timeline"},
     "encode": TENSOR_FOUNDATION,

@@ -18,9 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from TemporalGliomaRisk import RESEARCH_USE_ONLY
+from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
 from TemporalGliomaRisk.errors import GliomaRiskError
-from TemporalGliomaRisk.report import numbers
 from TemporalGliomaRisk.report.charts import risk_curve, risk_strip
 from TemporalGliomaRisk.report.html import ModelCard, render_report
 from TemporalGliomaRisk.report.montage import write_montage
@@ -212,7 +211,7 @@ def test_drawing_leaves_matplotlibs_pyplot_and_backend_alone() -> None:
     code = (
         "import sys; import TemporalGliomaRisk.report.html, TemporalGliomaRisk.report.montage;"
         "assert not {'matplotlib', 'torch', 'jinja2', 'jsonschema'} & set(sys.modules), 'heavy import';"
-        "from TemporalGliomaRisk.report.colours import heat_colours; heat_colours(0.5);"
+        "from TemporalGliomaRisk.colours import heat_colours; heat_colours(0.5);"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

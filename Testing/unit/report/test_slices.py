@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from TemporalGliomaRisk.report.colours import grey_pixels, heat_colours, ink_on, risk_colour, with_change, with_heat
+from TemporalGliomaRisk.colours import heat_colours, ink_on, risk_colour
+from TemporalGliomaRisk.report.colours import grey_pixels, with_change, with_heat
 from TemporalGliomaRisk.report.slices import (
     Plane,
     head_box,
@@ -117,6 +118,14 @@ def test_scales_rise_in_lightness_so_they_read_without_colour() -> None:
     risks = [risk_colour(risk) for risk in np.linspace(0, 1, 20)]
     channels = np.array([[int(colour[start : start + 2], 16) for start in (1, 3, 5)] for colour in risks])
     assert (np.diff(channels @ np.array((0.2126, 0.7152, 0.0722))) > 0).all()
+
+
+def test_heatmaps_wear_inferno_where_it_stands_out_from_black() -> None:
+    import matplotlib  # noqa: PLC0415
+
+    fractions = np.linspace(0, 1, 501)
+    wanted = 255 * np.asarray(matplotlib.colormaps["inferno"](0.3 + 0.68 * fractions))[:, :3]
+    assert np.abs(heat_colours(fractions) - wanted).max() <= 5
 
 
 def test_ink_on_every_risk_has_the_contrast_that_text_needs() -> None:

@@ -1,0 +1,60 @@
+"""Colours, alike in every host: the heatmaps' fixed scale, change around a transparent zero, a risk's own colour.
+
+All of them rise or fall in lightness, so they read without colour vision and in grey print.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+RgbPixels = npt.NDArray[np.uint8]
+
+LEAST_SCALE_TOP = 1e-3
+"""Hazard per mL that a scale always reaches (10 mL of it are 1 % risk), so that a calm map's noise stays pale."""
+SHOWN_FROM = 0.1
+"""Part of the scale's top below which the overlay is transparent."""
+OPAQUE_FROM = 0.5
+GREATEST_ALPHA = 0.8
+MORE = (255, 138, 46)
+LESS = (64, 156, 255)
+HEAT_STOPS = (
+    *((107, 23, 110), (124, 29, 109), (141, 36, 105), (158, 42, 99), (175, 49, 91), (192, 57, 82)),
+    *((207, 68, 70), (220, 80, 58), (231, 95, 45), (240, 112, 32), (247, 130, 17), (251, 150, 6)),
+    *((252, 170, 15), (251, 191, 37), (247, 212, 66), (242, 233, 103), (246, 249, 147)),
+)
+"""*inferno* from 0.3 to 0.98, where it stands out from black, in equal steps."""
+_RISK_STOPS = ((34, 55, 90), (63, 95, 140), (158, 126, 92), (220, 156, 66), (255, 202, 84))
+
+
+def heat_colours(fraction: npt.ArrayLike) -> RgbPixels:
+    """(..., 3) colours of a heatmap, from fractions of the scale's top: the upper part of *inferno*."""
+    return _along(HEAT_STOPS, fraction)
+
+
+def risk_colour(risk: float) -> str:
+    """CSS colour of a risk, 0 to 1, from slate blue to amber, ever lighter."""
+    return css_colour(_along(_RISK_STOPS, risk))
+
+
+def _along(stops: tuple[tuple[int, int, int], ...], fraction: npt.ArrayLike) -> RgbPixels:
+    """(..., 3) colours between stops in equal steps."""
+    part = np.clip(np.asarray(fraction, dtype=np.float64), 0, 1)
+    places, table = np.linspace(0, 1, len(stops)), np.array(stops, dtype=np.float64)
+    channels = [np.interp(part, places, table[:, channel]) for channel in range(3)]
+    pixels: RgbPixels = np.round(np.stack(channels, axis=-1)).astype(np.uint8)
+    return pixels
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever contrasts more with a CSS colour (WCAG 2 relative luminance)."""
+    channels = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
+    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "#000000"
+
+
+def css_colour(channels: npt.ArrayLike) -> str:
+    """``#rrggbb`` of three channels of 0 to 255."""
+    red, green, blue = (int(channel) for channel in np.asarray(channels).tolist())
+    return f"#{red:02x}{green:02x}{blue:02x}"
