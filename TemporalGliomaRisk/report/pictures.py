@@ -16,15 +16,13 @@ from TemporalGliomaRisk.report.colours import grey_pixels, with_change, with_hea
 from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import (
     PLANES,
-    HeadBox,
     Plane,
-    grey_window,
-    head_box,
     picture_centre,
     picture_size_mm,
     pixel_of,
     sample_plane,
 )
+from TemporalGliomaRisk.timeline.head import HeadBox, grey_window, head_box
 from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 

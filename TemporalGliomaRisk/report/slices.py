@@ -7,20 +7,17 @@ proportions and their sides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from TemporalGliomaRisk.timeline.head import HeadBox
 from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 Plane = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 PIXEL_MM = 0.8
-MARGIN_MM = 9.0
-HEAD_HEIGHT_MM = 185.0
-"""What lies further below the vertex than this is neck."""
 
 _RIGHT_TO_LEFT = np.array([-1.0, 0.0, 0.0])
 _FRONT_TO_BACK = np.array([0.0, -1.0, 0.0])
@@ -36,52 +33,6 @@ SIDES: dict[Plane, tuple[str, str, str, str]] = {
     "sagittal": ("A", "P", "S", "I"),
 }
 """Letters at the left, right, top and bottom of the picture."""
-
-
-DEEP_SHARE = 0.7
-"""Part of the head's box, along each axis, whose ellipsoid holds brain and little else."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadBox:
-    """Where the head lies: centre in RAS mm, and its size along R, A and S in mm, margins included."""
-
-    centre_ras: FloatArray
-    size_mm: FloatArray
-
-
-def head_box(volume: Volume) -> HeadBox:
-    """Box around what is brighter than air, or the whole field of view where nothing stands out."""
-    stride = [max(1, length // 64) for length in volume.geometry.shape]
-    coarse = np.nan_to_num(np.asarray(volume.voxels[:: stride[0], :: stride[1], :: stride[2]], dtype=np.float32))
-    indices = np.argwhere(coarse > 0.15 * np.percentile(coarse, 99.5))
-    if len(indices) < 8:
-        corners = np.array(np.meshgrid(*[(0, length - 1) for length in volume.geometry.shape])).reshape(3, -1).T
-        places = volume.geometry.to_ras(corners)
-        low, high = places.min(axis=0), places.max(axis=0)
-    else:
-        low, high = np.percentile(volume.geometry.to_ras(indices * stride), (0.2, 99.8), axis=0)
-    low, high = low - MARGIN_MM, high + MARGIN_MM
-    low[2] = max(low[2], high[2] - HEAD_HEIGHT_MM)
-    return HeadBox(centre_ras=(low + high) / 2, size_mm=high - low)
-
-
-def grey_window(volume: Volume) -> tuple[float, float]:
-    """Intensities shown as black and as white, set by what lies deep in the head.
-
-    The scalp's fat, brighter than any brain on T1w, and a few very bright voxels do not darken the picture.
-    """
-    stride = [max(1, length // 96) for length in volume.geometry.shape]
-    coarse = np.asarray(volume.voxels[:: stride[0], :: stride[1], :: stride[2]], dtype=np.float32)
-    box = head_box(volume)
-    ras = volume.geometry.to_ras(np.moveaxis(np.indices(coarse.shape), 0, -1) * stride)
-    deep = (((ras - box.centre_ras) / (DEEP_SHARE * box.size_mm / 2)) ** 2).sum(axis=-1) <= 1
-    voxels = coarse[deep & np.isfinite(coarse)]
-    tissue = voxels[voxels > 0.15 * np.percentile(voxels, 99.5)] if voxels.size else voxels
-    if tissue.size < 8:
-        return 0.0, 1.0
-    low, high = float(min(0.0, tissue.min())), float(np.percentile(tissue, 99.7))
-    return low, high if high > low else low + 1.0
 
 
 def sample_plane(

@@ -10,12 +10,12 @@ from TemporalGliomaRisk.colours import heat_colours, ink_on, risk_colour
 from TemporalGliomaRisk.report.colours import grey_pixels, with_change, with_heat
 from TemporalGliomaRisk.report.slices import (
     Plane,
-    head_box,
     picture_centre,
     picture_size_mm,
     pixel_of,
     sample_plane,
 )
+from TemporalGliomaRisk.timeline.head import head_box
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 ORIENTATIONS = {
