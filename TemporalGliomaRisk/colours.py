@@ -32,6 +32,18 @@ def heat_colours(fraction: npt.ArrayLike) -> RgbPixels:
     return _along(HEAT_STOPS, fraction)
 
 
+def change_colours(fraction: npt.ArrayLike) -> RgbPixels:
+    """(..., 3) colours of a change, from fractions of the scale's top (-1 to 1), where an overlay is opaque or absent.
+
+    More is orange, less is blue; each begins dark at zero and is full from :data:`OPAQUE_FROM` of the top on.
+    """
+    part = np.asarray(fraction, dtype=np.float64)[..., None]
+    strength = np.clip(np.abs(part) / OPAQUE_FROM, 0, 1)
+    hue = np.where(part > 0, np.array(MORE), np.array(LESS))
+    pixels: RgbPixels = np.round(hue * (0.4 + 0.6 * strength)).astype(np.uint8)
+    return pixels
+
+
 def risk_colour(risk: float) -> str:
     """CSS colour of a risk, 0 to 1, from slate blue to amber, ever lighter."""
     return css_colour(_along(_RISK_STOPS, risk))

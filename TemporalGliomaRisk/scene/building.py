@@ -1,0 +1,144 @@
+"""From a timeline and a result to a patient's nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
+from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
+from TemporalGliomaRisk.scene.documents import add_chart, add_table, add_text
+from TemporalGliomaRisk.scene.hierarchy import add_hierarchy
+from TemporalGliomaRisk.scene.maps import RiskMaps
+from TemporalGliomaRisk.scene.record import SceneRecord
+from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
+from TemporalGliomaRisk.scene.scene_visit import SceneVisit, scene_visits, visit_index
+from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.scene.visit_sequences import VisitSequences
+from TemporalGliomaRisk.timeline.head import grey_window, head_box
+from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline
+from TemporalGliomaRisk.timeline.volume import FloatArray
+
+
+def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, progress: ProgressListener) -> None:
+    """Make all of a patient's nodes. A failure leaves them for the caller to remove.
+
+    Args:
+        record: A new or emptied one.
+        timeline: Whose volumes are read.
+        result: What predict wrote of it, or None.
+        progress: Told after every visit.
+
+    Raises:
+        InputError: If result and timeline are of different visits, or a volume cannot be read.
+    """
+    _check_belongs(timeline, result)
+    visits = scene_visits(timeline, result)
+    index = visit_index(visits)
+    record.put("patient", timeline.patient_id)
+    record.put("horizon_days", None if result is None else result.horizon_days)
+    record.put("visits", [visit.to_json() for visit in visits])
+    sequences = tuple(name for name in SEQUENCES if any(name in visit.sequences for visit in visits))
+    record.put("sequences", sequences)
+    filling = _Filling(record, VisitSequences(record, index), result)
+    for visit in visits:
+        message = f"Visit {visit.number} of {len(visits)}: volumes and maps"
+        progress(ProgressEvent(stage="scene", fraction=(visit.number - 1) / len(visits), message=message))
+        filling.sequences.put_visit(visit, len(visits))
+        filling.add_visit(visit, timeline)
+    kinds = tuple(kind for kind in MapKind if any(kind in found for found in filling.kinds.values()))
+    filling.sequences.finish(sequences, kinds)
+    record.put("map_kinds", [kind.value for kind in kinds])
+    record.put("maps_of_visits", {str(number): [kind.value for kind in of] for number, of in filling.kinds.items()})
+    record.put("windows", filling.windows)
+    record.put("tops", {kind.value: top for kind, top in filling.tops.items()})
+    record.put("head", filling.head)
+    record.put("place", filling.place)
+    _add_colours(record)
+    if any(visit.risk is not None for visit in visits):
+        add_chart(record, add_table(record, visits), visits, index)
+    add_text(record, visits, result)
+    add_hierarchy(record, visits, filling.kinds)
+    progress(ProgressEvent(stage="scene", fraction=1.0, message="The scene is ready"))
+
+
+def _check_belongs(timeline: Timeline, result: RiskResult | None) -> None:
+    """Visits may have been added since the result was made; none that it speaks of may be missing or moved."""
+    if result is None:
+        return
+    days = {visit.session_id: visit.days_since_first for visit in timeline.visits}
+    wrong = [visit.number for visit in result.visits if days.get(visit.session_id) != visit.days_since_first]
+    if wrong:
+        raise InputError(
+            f"The result speaks of a visit {wrong[0]} that this timeline has not, or on another day: it was made from "
+            "another timeline. Run predict on this one."
+        )
+
+
+def _add_colours(record: SceneRecord) -> None:
+    patient = record.get("patient")
+    for role, is_change in (("risk colours", False), ("change colours", True)):
+        if not any(MapKind(kind).is_change == is_change for kind in record.get("map_kinds")):
+            continue
+        node = record.add("vtkMRMLColorTableNode", f"{patient} {role}", role)
+        fill_colour_node(node, is_change=is_change, threshold=0.0)
+
+
+class _Filling:
+    """Visits put into sequences one by one, and what is noticed on the way."""
+
+    def __init__(self, record: SceneRecord, sequences: VisitSequences, result: RiskResult | None) -> None:
+        self.sequences = sequences
+        self.windows: dict[str, list[tuple[float, float] | None]] = {name: [] for name in record.get("sequences")}
+        self.kinds: dict[int, tuple[MapKind, ...]] = {}
+        self.head: dict[str, list[float]] = {}
+        self._maps = None if result is None else RiskMaps(result=result)
+        self._said = {} if result is None else {visit.session_id: visit for visit in result.visits}
+
+    @property
+    def tops(self) -> dict[MapKind, float]:
+        """Of the scales."""
+        return {} if self._maps is None else self._maps.tops
+
+    @property
+    def place(self) -> list[float]:
+        """Where to look first, in world RAS."""
+        if self._maps is not None and self._maps.highest is not None:
+            return list(self._maps.highest[1])
+        return self.head["centre_ras"]
+
+    def add_visit(self, visit: SceneVisit, timeline: Timeline) -> None:
+        """A visit's volumes, maps and peaks."""
+        said = self._said.get(visit.session_id)
+        sources = timeline.visits[visit.number - 1].sources
+        for name, windows in self.windows.items():
+            if name not in sources:
+                windows.append(None)
+                continue
+            volume = sources[name].read()  # type: ignore[index]
+            window = grey_window(volume)
+            windows.append(window)
+            to_frame = _to_frame(said, name)
+            self.sequences.put_volume(visit, name, volume, window, to_frame)
+            if not self.head:
+                box = head_box(volume)
+                centre = (to_frame @ np.append(box.centre_ras, 1.0))[:3]
+                self.head = {"centre_ras": centre.tolist(), "size_mm": box.size_mm.tolist()}
+        if said is None or self._maps is None:
+            return
+        maps = self._maps.read(said)
+        self.kinds[visit.number] = tuple(kind for kind in MapKind if kind in maps)
+        for kind, volume in maps.items():
+            self.sequences.put_map(visit, kind, volume)
+        self.sequences.put_peaks(visit, said.to_frame())
+
+
+def _to_frame(said: ResultVisit | None, sequence: str) -> FloatArray:
+    return np.eye(4) if said is None else said.to_frame(sequence)
+
+
+def facts_of(record: SceneRecord) -> dict[str, Any]:
+    """What a record holds besides nodes."""
+    return {name: record.get(name) for name in ("visits", "sequences", "map_kinds", "windows", "tops", "head", "place")}

@@ -1,0 +1,211 @@
+"""The 3D view: ray-cast volumes, or surfaces where speed counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from TemporalGliomaRisk.colours import MORE, change_colours, heat_colours
+from TemporalGliomaRisk.scene.hierarchy import put_below
+from TemporalGliomaRisk.scene.host import module_logic
+from TemporalGliomaRisk.scene.record import SceneRecord
+from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
+from TemporalGliomaRisk.scene.surfaces import brain_surface, hot_surface
+from TemporalGliomaRisk.scene.visit_sequences import MAPS, follow
+from TemporalGliomaRisk.scene.volumes import array_of, is_empty, volume_of
+from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+
+BRAIN_COLOUR = (0.80, 0.78, 0.76)
+SHELLS = (0.25, 0.6)
+"""Parts of the scale's top at which shells enclose what is hotter; none lies under the reader's threshold."""
+GREY_OPACITY = ((0.0, 0.0), (0.18, 0.0), (0.35, 0.04), (0.60, 0.07), (1.0, 0.10))
+"""Opacity of the grey volume by part of its window."""
+
+
+def show_3d(record: SceneRecord, display: DisplaySettings, window: tuple[float, float] | None) -> None:
+    """Show what the settings say in the 3D views, and nothing else of this patient.
+
+    Args:
+        record: Of the patient.
+        display: The reader's.
+        window: Intensities of black and white at the selected visit; None where it lacks the sequence.
+    """
+    hide_3d(record)
+    kind = display.map_kind
+    if display.volume_rendering == "surface":
+        model = record.find("brain") or _add_brain(record, display.sequence)
+        if model is not None:
+            model.GetDisplayNode().SetVisibility(True)
+        if kind is not None:
+            _hot_model(record, kind, display.threshold).GetDisplayNode().SetVisibility(True)
+    elif display.volume_rendering == "volume":
+        grey = _rendering(record, f"proxy.volume.{display.sequence}")
+        fit_grey(record, display.sequence, window)
+        grey.SetVisibility(True)
+        if kind is not None:
+            coloured = _rendering(record, f"proxy.map.{kind.value}")
+            _fit_map(coloured, record.get("tops")[kind.value], display.threshold, is_change=kind.is_change)
+            coloured.SetVisibility(True)
+
+
+def hide_3d(record: SceneRecord) -> None:
+    """Show nothing of this patient in the 3D views."""
+    for node in record.owned():
+        if node.IsA("vtkMRMLModelNode") and node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetVisibility(False)
+        if node.IsA("vtkMRMLVolumeNode"):
+            for index in range(node.GetNumberOfDisplayNodes()):
+                display = node.GetNthDisplayNode(index)
+                if display is not None and display.IsA("vtkMRMLVolumeRenderingDisplayNode"):
+                    display.SetVisibility(False)
+
+
+# Volumes
+
+
+def _rendering(record: SceneRecord, role: str) -> Any:
+    """The volume rendering of a proxy, by the host's own method: its graphics processor's, or the processor's."""
+    proxy = record.find(role)
+    logic = module_logic("volumerendering")
+    found = logic.GetFirstVolumeRenderingDisplayNode(proxy)
+    return found if found is not None else logic.CreateDefaultVolumeRenderingNodes(proxy)
+
+
+def fit_grey(record: SceneRecord, sequence: str, window: tuple[float, float] | None) -> None:
+    """Fit the grey volume's transfer functions to the selected visit's window, where it is rendered."""
+    found = module_logic("volumerendering").GetFirstVolumeRenderingDisplayNode(record.find(f"proxy.volume.{sequence}"))
+    if found is None or window is None:
+        return
+    low, high = window
+    span = high - low
+    colour, opacity, gradient = vtk.vtkColorTransferFunction(), vtk.vtkPiecewiseFunction(), vtk.vtkPiecewiseFunction()
+    for part, grey in ((0.0, 0.0), (0.2, 0.28), (0.6, 0.8), (1.0, 1.0)):
+        colour.AddRGBPoint(low + part * span, grey, grey, grey)
+    for part, value in GREY_OPACITY:
+        opacity.AddPoint(low + part * span, value)
+    for part, value in ((0.0, 0.0), (0.02, 0.25), (0.08, 1.0)):
+        gradient.AddPoint(part * span, value)
+    _set_functions(found.GetVolumePropertyNode(), colour, opacity, gradient, shade=True)
+
+
+def _fit_map(node: Any, top: float, threshold: float, *, is_change: bool) -> None:
+    colour, opacity = vtk.vtkColorTransferFunction(), vtk.vtkPiecewiseFunction()
+    start = max(threshold, 0.02)
+    parts = np.linspace(start, 1.0, 12)
+    sides = (-1.0, 1.0) if is_change else (1.0,)
+    for side in sides:
+        for part in parts:
+            rgb = (change_colours(side * part) if is_change else heat_colours(part)) / 255.0
+            colour.AddRGBPoint(float(side * part * top), *(float(channel) for channel in rgb))
+            strength = 0.08 + 0.5 * float(np.clip((part - start) / max(0.75 - start, 0.1), 0, 1))
+            opacity.AddPoint(float(side * part * top), strength)
+        opacity.AddPoint(float(side * 0.98 * start * top), 0.0)
+    if not is_change:
+        opacity.AddPoint(0.0, 0.0)
+    gradient = vtk.vtkPiecewiseFunction()
+    gradient.AddPoint(0.0, 1.0)
+    _set_functions(node.GetVolumePropertyNode(), colour, opacity, gradient, shade=False)
+
+
+def _set_functions(node: Any, colour: Any, opacity: Any, gradient: Any, *, shade: bool) -> None:
+    node.SetColor(colour)
+    node.SetScalarOpacity(opacity)
+    node.SetGradientOpacity(gradient)
+    lighting = node.GetVolumeProperty()
+    lighting.SetShade(shade)
+    lighting.SetInterpolationTypeToLinear()
+    lighting.SetAmbient(0.25)
+    lighting.SetDiffuse(0.9)
+    lighting.SetSpecular(0.15)
+
+
+# Surfaces
+
+
+def _add_brain(record: SceneRecord, sequence: str) -> Any:
+    """The brain (the head where no map says what is brain) of the earliest visit with the sequence, in world RAS."""
+    volumes = record.find(f"volume.{sequence}")
+    value = volumes.GetNthIndexValue(0)
+    volume = _item_in_world(record, f"volume.{sequence}", f"place.{sequence}", value)
+    if volume is None:
+        return None
+    support = _item_in_world(record, f"map.{MapKind.RISK.value}", f"place.{MAPS}", value)
+    name = f"{record.get('patient')} {'brain' if support else 'head'} surface"
+    model = record.add("vtkMRMLModelNode", name, "brain")
+    model.SetAndObservePolyData(brain_surface(volume, support))
+    model.CreateDefaultDisplayNodes()
+    shown = model.GetDisplayNode()
+    shown.SetColor(*BRAIN_COLOUR)
+    shown.SetOpacity(0.22)
+    shown.SetAmbient(0.12)
+    shown.SetDiffuse(0.85)
+    shown.SetSpecular(0.25)
+    shown.SetPower(12)
+    shown.SetBackfaceCulling(True)
+    shown.SetVisibility2D(False)
+    put_below(record, model)
+    return model
+
+
+def _item_in_world(record: SceneRecord, role: str, place_role: str, value: str) -> Volume | None:
+    """A sequence's volume at an index value, moved to world RAS; None where it has none."""
+    sequence, places = record.find(role), record.find(place_role)
+    item = None if sequence is None else sequence.GetDataNodeAtValue(value, True)
+    if is_empty(item):
+        return None
+    volume = volume_of(item, in_world=False)
+    place = None if places is None else places.GetDataNodeAtValue(value, True)
+    if place is None:
+        return volume
+    matrix = vtk.vtkMatrix4x4()
+    place.GetMatrixTransformToParent(matrix)
+    moved = Geometry(shape=volume.geometry.shape, ijk_to_ras=array_of(matrix) @ volume.geometry.ijk_to_ras)
+    return Volume(voxels=volume.voxels, geometry=moved)
+
+
+def _hot_model(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
+    """The proxy of the shells of a map; the shells of all visits are made when they are first asked for."""
+    role, top = f"hot.{kind.value}", record.get("tops")[kind.value]
+    parts = sorted({max(part, threshold) for part in SHELLS})
+    levels = [part * top for part in parts] + ([-part * top for part in parts] if kind.is_change else [])
+    sequence, proxy = record.find(role), record.find(f"proxy.{role}")
+    if sequence is not None and record.get(f"levels.{kind.value}") == levels:
+        return proxy
+    maps = record.find(f"map.{kind.value}")
+    patient = record.get("patient")
+    if sequence is None:
+        sequence = record.add("vtkMRMLSequenceNode", f"{patient} {kind.label} surface sequence", role)
+        sequence.CopySequenceIndex(maps)
+    sequence.RemoveAllDataNodes()
+    for index in range(maps.GetNumberOfDataNodes()):
+        model = slicer.vtkMRMLModelNode()
+        model.SetName(f"{maps.GetNthDataNode(index).GetName()}_surface")
+        model.SetAndObservePolyData(hot_surface(volume_of(maps.GetNthDataNode(index), in_world=False), tuple(levels)))
+        sequence.SetDataNodeAtValue(model, maps.GetNthIndexValue(index))
+    record.put(f"levels.{kind.value}", levels)
+    browser = record.find("browser")
+    if proxy is None:
+        proxy = follow(record, browser, role, f"{kind.label} surface", "vtkMRMLModelNode")
+        proxy.SetAndObserveTransformNodeID(record.find(f"proxy.place.{MAPS}").GetID())
+        proxy.CreateDefaultDisplayNodes()
+        _style_hot(record, proxy.GetDisplayNode(), kind, top)
+        put_below(record, sequence)
+    module_logic("sequences").UpdateProxyNodesFromSequences(browser)
+    return proxy
+
+
+def _style_hot(record: SceneRecord, shown: Any, kind: MapKind, top: float) -> None:
+    shown.SetColor(*(channel / 255 for channel in MORE))
+    shown.SetScalarVisibility(True)
+    shown.SetActiveScalar("hazard", vtk.vtkAssignAttribute.POINT_DATA)
+    shown.SetAndObserveColorNodeID(record.find("change colours" if kind.is_change else "risk colours").GetID())
+    shown.SetScalarRangeFlag(shown.UseManualScalarRange)
+    shown.SetScalarRange(-top if kind.is_change else 0.0, top)
+    shown.SetOpacity(0.55)
+    shown.SetAmbient(0.35)
+    shown.SetDiffuse(0.75)
+    shown.SetSpecular(0.1)
+    shown.SetVisibility2D(False)

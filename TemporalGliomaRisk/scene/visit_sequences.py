@@ -1,0 +1,155 @@
+"""A patient's voxels, greys, places and peaks as sequence nodes under one browser.
+
+Every sequence is indexed by the same days. A visit that lacks an item shows an empty node, never its neighbour's. The
+window of each visit's greys is a sequence too, so that a desktop without any of our code steps through comparable
+pictures; so is the transform that takes a visit's RAS to the first visit's: nothing is resampled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
+from TemporalGliomaRisk.scene.documents import visit_label
+from TemporalGliomaRisk.scene.host import module_logic
+from TemporalGliomaRisk.scene.record import SceneRecord
+from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
+from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.scene.volumes import new_volume_node, vtk_matrix
+from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
+
+VISITS, PEAKS, MAPS = "visits", "peaks", "maps"
+PROXY = "TemporalGliomaRisk.proxy"
+GREY = "vtkMRMLColorTableNodeGrey"
+PEAK_COLOUR = (0.45, 0.95, 1.0)
+"""Neither a hue of the maps nor grey."""
+
+
+class VisitSequences:
+    """The sequence nodes of one patient, filled visit by visit.
+
+    Args:
+        record: Of the patient.
+        index: Of the visits.
+    """
+
+    def __init__(self, record: SceneRecord, index: VisitIndex) -> None:
+        self.record = record
+        self.index = index
+        self.patient: str = record.get("patient")
+        self.browser = record.add("vtkMRMLSequenceBrowserNode", f"{self.patient} visits", "browser")
+        self.browser.SetIndexDisplayMode(self.browser.IndexDisplayAsIndexValue)
+        self.browser.SetPlaybackRateFps(1.0)
+
+    def put(self, role: str, name: str, number: int, node: Any) -> None:
+        """Keep a node as a visit's item of the sequence of a role, which is made with its first item."""
+        sequence = self.record.find(role) or self._new_sequence(role, name)
+        sequence.SetDataNodeAtValue(node, self.index.values[number - 1])
+
+    def _new_sequence(self, role: str, name: str) -> Any:
+        sequence = self.record.add("vtkMRMLSequenceNode", f"{self.patient} {name} sequence", role)
+        sequence.SetIndexName(self.index.name)
+        sequence.SetIndexUnit("d")
+        sequence.SetIndexTypeFromString("numeric")
+        return sequence
+
+    def put_visit(self, visit: SceneVisit, count: int) -> None:
+        """The visit in words: the master sequence, for every visit has one."""
+        node = slicer.vtkMRMLTextNode()
+        node.SetName(f"{self.patient}_{visit.session_id}")
+        gap = "" if visit.gap_days is None else f", {numbers.days(visit.gap_days)} after the previous visit"
+        node.SetText(f"{self.patient}, {visit_label(visit)} ({visit.number} of {count}){gap}. {RESEARCH_USE_ONLY}")
+        self.put(VISITS, "visits", visit.number, node)
+
+    def put_volume(
+        self, visit: SceneVisit, sequence: str, volume: Volume, window: tuple[float, float], to_frame: FloatArray
+    ) -> None:
+        """A visit's volume of a pulse sequence, its grey window and its place."""
+        label = f"{self.patient}_{visit.session_id}_{sequence}"
+        self.put(f"volume.{sequence}", sequence, visit.number, new_volume_node(volume, label))
+        display = slicer.vtkMRMLScalarVolumeDisplayNode()
+        display.SetName(f"{label} window")
+        display.SetAutoWindowLevel(0)
+        display.SetWindowLevelMinMax(*window)
+        display.SetAndObserveColorNodeID(GREY)
+        self.put(f"window.{sequence}", f"{sequence} window", visit.number, display)
+        self._put_place(sequence, visit, to_frame)
+
+    def put_map(self, visit: SceneVisit, kind: MapKind, volume: Volume) -> None:
+        """A visit's map."""
+        label = f"{self.patient}_{visit.session_id}_desc-{kind.value}_heatmap"
+        self.put(f"map.{kind.value}", kind.label, visit.number, new_volume_node(volume, label))
+
+    def put_peaks(self, visit: SceneVisit, to_frame: FloatArray) -> None:
+        """A visit's peaks, with their share of the risk, and the place of its maps."""
+        node = slicer.vtkMRMLMarkupsFiducialNode()
+        node.SetName(f"{self.patient}_{visit.session_id}_peaks")
+        for peak in visit.peaks:
+            index = node.AddControlPoint(*peak.ras_mm)
+            node.SetNthControlPointLabel(index, f"{peak.name}: {numbers.percent(peak.share_of_hazard)} of the risk")
+            node.SetNthControlPointDescription(index, f"{numbers.significant(peak.hazard_per_mL)} hazard per mL")
+        node.SetLocked(True)
+        self.put(PEAKS, PEAKS, visit.number, node)
+        self._put_place(MAPS, visit, to_frame)
+
+    def _put_place(self, what: str, visit: SceneVisit, to_frame: FloatArray) -> None:
+        node = slicer.vtkMRMLLinearTransformNode()
+        node.SetName(f"{self.patient}_{visit.session_id}_{what}_to_first_visit")
+        node.SetMatrixTransformToParent(vtk_matrix(to_frame))
+        self.put(f"place.{what}", f"{what} place", visit.number, node)
+
+    def finish(self, sequences: tuple[str, ...], kinds: tuple[MapKind, ...]) -> None:
+        """Make the proxies and let them follow the browser."""
+        self.browser.SetAndObserveMasterSequenceNodeID(self.record.find(VISITS).GetID())
+        self.follow(VISITS, "selected visit", "vtkMRMLTextNode")
+        for sequence in sequences:
+            place = self.follow(f"place.{sequence}", f"{sequence} place", "vtkMRMLLinearTransformNode")
+            window = self.follow(f"window.{sequence}", f"{sequence} window", "vtkMRMLScalarVolumeDisplayNode")
+            volume = self.follow(f"volume.{sequence}", sequence, "vtkMRMLScalarVolumeNode")
+            volume.SetAndObserveDisplayNodeID(window.GetID())
+            volume.SetAndObserveTransformNodeID(place.GetID())
+            # A reader's own window at a visit stays that visit's.
+            self.browser.SetSaveChanges(self.record.find(f"window.{sequence}"), True)
+        if self.record.find(PEAKS) is not None:
+            self._finish_maps(kinds)
+        module_logic("sequences").UpdateProxyNodesFromSequences(self.browser)
+
+    def _finish_maps(self, kinds: tuple[MapKind, ...]) -> None:
+        place = self.follow(f"place.{MAPS}", "map place", "vtkMRMLLinearTransformNode")
+        for kind in kinds:
+            volume = self.follow(f"map.{kind.value}", kind.label, "vtkMRMLScalarVolumeNode")
+            volume.SetAndObserveTransformNodeID(place.GetID())
+            volume.CreateDefaultDisplayNodes()
+        peaks = self.follow(PEAKS, PEAKS, "vtkMRMLMarkupsFiducialNode")
+        peaks.SetAndObserveTransformNodeID(place.GetID())
+        peaks.CreateDefaultDisplayNodes()
+        display = peaks.GetDisplayNode()
+        display.SetColor(*PEAK_COLOUR)
+        display.SetSelectedColor(*PEAK_COLOUR)
+        display.SetGlyphType(display.ThickCross2D)
+        display.SetGlyphScale(2.0)
+        display.SetTextScale(2.6)
+        display.SetOccludedVisibility(True)
+        display.SetOccludedOpacity(0.9)
+        display.SetPropertiesLabelVisibility(False)
+        peaks.SetLocked(True)
+
+    def follow(self, role: str, name: str, class_name: str) -> Any:
+        """A node that shows the selected visit's item of a sequence, empty where the visit has none."""
+        return follow(self.record, self.browser, role, name, class_name)
+
+
+def follow(record: SceneRecord, browser: Any, role: str, name: str, class_name: str) -> Any:
+    """Give a sequence its proxy, synchronized with the browser."""
+    sequence = record.find(role)
+    proxy = record.add(class_name, f"{record.get('patient')} {name}", f"proxy.{role}")
+    proxy.SetAttribute(PROXY, role)
+    if sequence.GetID() != browser.GetMasterSequenceNode().GetID():
+        browser.AddSynchronizedSequenceNodeID(sequence.GetID())
+    browser.AddProxyNode(proxy, sequence, False)
+    browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+    browser.SetOverwriteProxyName(sequence, False)
+    browser.SetSaveChanges(sequence, False)
+    return proxy

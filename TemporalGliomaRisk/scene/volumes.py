@@ -1,0 +1,155 @@
+"""Volumes and matrices between this package and MRML: the other one of the two files where axes are turned.
+
+VTK keeps voxels with i fastest, which numpy sees as [k, j, i]; MRML is in RAS as this package is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from TemporalGliomaRisk.errors import GeometryError, VolumeError
+from TemporalGliomaRisk.timeline.volume import FloatArray, Geometry, Volume
+
+
+def vtk_matrix(matrix: FloatArray) -> Any:
+    """(4, 4) as a vtkMatrix4x4."""
+    made = vtk.vtkMatrix4x4()
+    made.DeepCopy(np.asarray(matrix, dtype=np.float64).ravel().tolist())
+    return made
+
+
+def array_of(matrix: Any) -> FloatArray:
+    """A vtkMatrix4x4 as (4, 4)."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def world_from_node(node: Any) -> FloatArray:
+    """(4, 4), from a node's own RAS to world RAS through its parent transforms.
+
+    Raises:
+        GeometryError: If a parent transform is not linear.
+    """
+    parent = node.GetParentTransformNode()
+    matrix = vtk.vtkMatrix4x4()
+    if parent is not None and not parent.IsTransformToWorldLinear():
+        raise GeometryError("A volume lies under a transform that bends it; harden the transform first.")
+    if parent is not None:
+        parent.GetMatrixTransformToWorld(matrix)
+    return array_of(matrix)
+
+
+def image_of(voxels: Any) -> Any:
+    """(I, J, K) voxels as vtkImageData, copied; truth values as bytes, half and integer types VTK lacks widened."""
+    if voxels.dtype == bool:
+        voxels = voxels.astype(np.uint8)
+    elif voxels.dtype == np.float16:
+        voxels = voxels.astype(np.float32)
+    flat = np.ascontiguousarray(voxels.transpose(2, 1, 0)).ravel()
+    scalars = numpy_support.numpy_to_vtk(flat.astype(flat.dtype.newbyteorder("="), copy=False), deep=True)
+    scalars.SetName("voxels")
+    image = vtk.vtkImageData()
+    image.SetDimensions(*voxels.shape)
+    image.GetPointData().SetScalars(scalars)
+    return image
+
+
+def set_volume(node: Any, volume: Volume) -> None:
+    """Give a volume node a volume's voxels and place."""
+    node.SetIJKToRASMatrix(vtk_matrix(volume.geometry.ijk_to_ras))
+    node.SetAndObserveImageData(image_of(volume.voxels))
+
+
+def new_volume_node(volume: Volume, name: str) -> Any:
+    """A vtkMRMLScalarVolumeNode that is in no scene yet."""
+    node = slicer.vtkMRMLScalarVolumeNode()
+    node.SetName(name)
+    set_volume(node, volume)
+    return node
+
+
+def is_empty(node: Any) -> bool:
+    """Whether a volume node holds no voxels."""
+    image = None if node is None else node.GetImageData()
+    return image is None or image.GetNumberOfPoints() == 0
+
+
+def volume_of(node: Any, *, in_world: bool = True) -> Volume:
+    """Voxels of a scalar volume node with their place.
+
+    A parent transform that only moves or scales along the axes is taken into the place, voxels untouched; one that
+    shears or bends is applied to a copy, which Slicer resamples.
+
+    Args:
+        node: vtkMRMLScalarVolumeNode in a scene.
+        in_world: Whether parent transforms count.
+
+    Raises:
+        VolumeError: If it holds no voxels or several numbers a voxel.
+        GeometryError: If its own place cannot be used.
+    """
+    if is_empty(node):
+        raise VolumeError("A volume of the scene holds no voxels. Load it anew or leave it out.")
+    if node.GetImageData().GetNumberOfScalarComponents() != 1:
+        raise VolumeError("A volume of the scene has several numbers a voxel, wanted one. Leave it out.")
+    parent = node.GetParentTransformNode() if in_world else None
+    if parent is None:
+        return _volume(node, np.eye(4))
+    if parent.IsTransformToWorldLinear():
+        try:
+            return _volume(node, world_from_node(node))
+        except GeometryError:
+            pass  # a shear: resampled below
+    return _hardened(node)
+
+
+def _volume(node: Any, to_world: FloatArray) -> Volume:
+    image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    shape = image.GetDimensions()
+    voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape[::-1]).transpose(2, 1, 0)
+    return Volume(voxels=voxels, geometry=Geometry(shape=shape, ijk_to_ras=to_world @ array_of(matrix)))
+
+
+def _hardened(node: Any) -> Volume:
+    scene = node.GetScene()
+    copy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hardened copy")
+    try:
+        copy.CopyContent(node, True)
+        copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+        if not copy.HardenTransform():
+            raise GeometryError("A volume of the scene could not be hardened. Harden its transform in Slicer first.")
+        own = _volume(copy, np.eye(4))
+        return Volume(voxels=own.voxels.copy(), geometry=own.geometry)
+    finally:
+        scene.RemoveNode(copy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSource:
+    """A volume of the scene as a timeline's source, parent transforms included.
+
+    Args:
+        node: vtkMRMLScalarVolumeNode.
+    """
+
+    node: Any
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None: it is in memory."""
+        return ()
+
+    def read(self) -> Volume:
+        """The volume in world RAS.
+
+        Raises:
+            VolumeError, GeometryError: If it cannot be used.
+        """
+        return volume_of(self.node)
