@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check a timeline and print what was seen; 0 if nothing is refused, else 2."""
+    """Check a timeline and print what was seen; 0 if nothing is refused.
+
+    Raises:
+        TimelineRefused: After printing, so that the refusals stand in one line on standard error too.
+    """
     from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
     from TemporalGliomaRisk.timeline.reading import read_timeline
     from TemporalGliomaRisk.timeline.rules import TimelineRefused
@@ -48,7 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     except TimelineRefused as error:
         report = TimelineCheck(rows=(), findings=error.findings)
     print(as_json(patient_id, report) if arguments.json else as_text(patient_id, report))
-    return 2 if report.refused else 0
+    if report.refused:
+        raise TimelineRefused(report.findings)
+    return 0
 
 
 def trained_gaps_of(model: Path | None) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader
 from TemporalGliomaRisk.timeline.image_file import volume_of_image
 from TemporalGliomaRisk.timeline.rules import volume_error
+from TemporalGliomaRisk.timeline.sitk_images import without_warnings
 from TemporalGliomaRisk.timeline.volume import Volume
 
 UNEVEN_FRACTION = 0.1
@@ -47,18 +48,23 @@ class DicomSeries:
             raise volume_error("file_missing", self.role)
         names = [str(path) for path in self.paths]
         try:
-            if len(names) == 1:
-                image = sitk.ReadImage(names[0], sitk.sitkFloat32, "GDCMImageIO")
-            else:
-                reader = sitk.ImageSeriesReader()
-                reader.SetImageIO("GDCMImageIO")
-                reader.SetOutputPixelType(sitk.sitkFloat32)
-                reader.SetFileNames(names)
-                image = reader.Execute()
+            with without_warnings():
+                image = _read(names)
         except RuntimeError as error:
             problem = "pixels are missing or in an encoding that GDCM does not read"
             raise volume_error("truncated", self.role, problem=problem) from error
         return volume_of_image(image, self.role)
+
+
+def _read(names: list[str]) -> sitk.Image:
+    """One multi-frame file, or a file a slice."""
+    if len(names) == 1:
+        return sitk.ReadImage(names[0], sitk.sitkFloat32, "GDCMImageIO")
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetOutputPixelType(sitk.sitkFloat32)
+    reader.SetFileNames(names)
+    return reader.Execute()
 
 
 @dataclass(frozen=True, kw_only=True)

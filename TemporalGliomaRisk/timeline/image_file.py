@@ -17,7 +17,13 @@ from TemporalGliomaRisk.timeline.nifti_header import (
     read_nifti_header,
 )
 from TemporalGliomaRisk.timeline.rules import volume_error
-from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
+from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk, without_warnings
+from TemporalGliomaRisk.timeline.text_header_image import (
+    CutShortError,
+    TextHeaderError,
+    is_text_header_image,
+    read_text_header_image,
+)
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -55,7 +61,14 @@ class VolumeFile:
         """
         self.check_header()
         try:
-            image = sitk.ReadImage(str(self.path))
+            with without_warnings():
+                text = is_text_header_image(self.path)
+                image = read_text_header_image(self.path) if text else sitk.ReadImage(str(self.path))
+        except CutShortError as error:
+            raise volume_error("truncated", self.role, problem=str(error)) from error
+        except (TextHeaderError, OSError) as error:
+            problem = str(error) if isinstance(error, TextHeaderError) else "the system refuses to open it"
+            raise volume_error("unreadable", self.role, problem=problem) from error
         except RuntimeError as error:
             raise volume_error("unreadable", self.role, problem="its format is unknown or damaged") from error
         return volume_of_image(image, self.role)
@@ -72,9 +85,14 @@ class VolumeFile:
             return None
         try:
             header = read_nifti_header(self.path)
+            if header.version != 1 or not header.in_one_file:
+                kind = "NIfTI-2" if header.version != 1 else "NIfTI in two files, header and voxels"
+                raise NiftiError(f"it is {kind}; wanted NIfTI-1 in one file")
             if len(header.shape) != 3 or min(header.shape) < 2:
                 count = sum(length > 1 for length in header.shape)
                 raise volume_error("not_three_dimensional", self.role, count=count)
+            if header.zipped and not self.path.name.lower().endswith(".gz"):
+                raise NiftiError("its bytes are compressed and its name does not say so; name it .nii.gz")
             not_finite = check_nifti_is_whole(self.path, header)
             self._check_forms(header)
         except TruncatedNiftiError as error:

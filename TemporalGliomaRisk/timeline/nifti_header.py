@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 
-from TemporalGliomaRisk.timeline.volume import FloatArray
+from TemporalGliomaRisk.timeline.volume import MOST_VOXELS, FloatArray
 
 HEADER_BYTES = 348
+MOST_BYTES_BEFORE_VOXELS = 1 << 26
+"""Header extensions hold some text; a file whose voxels begin further on is forged or damaged."""
+MOST_BYTES_BEHIND = 1 << 20
+"""Some writers pad their files; more bytes behind the voxels contradict the header, and unpacking them could go on
+for hours."""
 _BYTES_BY_DATATYPE = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
 """Bytes a voxel of the real scalar datatypes; colour, complex and 128-bit ones are not volumes here."""
 
@@ -31,6 +37,9 @@ class NiftiHeader:
     """The parts of a NIfTI-1 or NIfTI-2 header that tell size and place.
 
     Args:
+        version: 1 or 2.
+        in_one_file: Whether the header says that the voxels follow it.
+        zipped: Whether the file's bytes are gzip.
         shape: Length of every axis, trailing axes of length 1 left out (but at least three kept where stated).
         qform: (4, 4) RAS mm, or None when its code is 0.
         sform: (4, 4) RAS mm, or None when its code is 0.
@@ -40,6 +49,9 @@ class NiftiHeader:
         float_type: numpy's name of the voxels' type where it is floating point, else None.
     """
 
+    version: int
+    in_one_file: bool
+    zipped: bool
     shape: tuple[int, ...]
     qform: FloatArray | None
     sform: FloatArray | None
@@ -68,7 +80,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
             head = handle.read(540)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise TruncatedNiftiError("its compressed bytes are damaged") from error
-    return parse_nifti_header(head)
+    return replace(parse_nifti_header(head), zipped=zipped)
 
 
 def parse_nifti_header(head: bytes) -> NiftiHeader:
@@ -84,10 +96,10 @@ def parse_nifti_header(head: bytes) -> NiftiHeader:
         raise TruncatedNiftiError("it ends inside its header")
     for order in "<>":
         size = struct.unpack(f"{order}i", head[:4])[0]
-        if size == 348 and head[344:347] in (b"n+1", b"ni1"):
-            return _parse(head, order, first=True)
-        if size == 540 and head[4:7] in (b"n+2", b"ni2") and len(head) >= 540:
-            return _parse(head, order, first=False)
+        older = size == 348 and head[344:347] in (b"n+1", b"ni1")
+        if older or (size == 540 and head[4:7] in (b"n+2", b"ni2") and len(head) >= 540):
+            with np.errstate(invalid="ignore", over="ignore"):  # a form of NaN or infinity is refused later, in words
+                return _parse(head, order, first=older)
     raise NiftiError("its first bytes are not a NIfTI header")
 
 
@@ -98,7 +110,8 @@ def _parse(head: bytes, order: str, *, first: bool) -> NiftiHeader:
     dim = [int(value) for value in (get("8h", 40) if first else get("8q", 16))]
     datatype = int(get("h", 70 if first else 12)[0])
     pixdim = get("8f", 76) if first else get("8d", 104)
-    offset = int(get("f", 108)[0] if first else get("q", 168)[0])
+    offset = get("f", 108)[0] if first else get("q", 168)[0]
+    in_one_file = head[345:346] == b"+" if first else head[5:6] == b"+"
     units = int(head[123] if first else get("i", 500)[0])
     q_code, s_code = (int(code) for code in (get("2h", 252) if first else get("2i", 344)))
     quaternion = get("6f", 256) if first else get("6d", 352)
@@ -107,25 +120,34 @@ def _parse(head: bytes, order: str, *, first: bool) -> NiftiHeader:
         raise NiftiError("its header states an impossible size")
     if datatype not in _BYTES_BY_DATATYPE:
         raise NiftiError("its voxels are colour, complex or of an unknown kind, wanted real numbers")
+    voxels = math.prod(dim[1 : dim[0] + 1])
+    if voxels > MOST_VOXELS:
+        raise NiftiError(f"its header states {voxels:.3g} voxels, more than the {MOST_VOXELS:.3g} that are read")
+    least = HEADER_BYTES + 4 if first else 544
+    if in_one_file and not (least <= offset <= MOST_BYTES_BEFORE_VOXELS and offset == int(offset)):
+        raise NiftiError("its header states an impossible place where the voxels begin")
+    begin = int(offset) if in_one_file else 0
     shape = dim[1 : dim[0] + 1]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     mm = {1: 1000.0, 3: 0.001}.get(units & 7, 1.0)
     scale = np.diag([mm, mm, mm, 1.0])
-    voxels = int(np.prod(np.array(dim[1 : dim[0] + 1], dtype=object)))
     return NiftiHeader(
+        version=1 if first else 2,
+        in_one_file=in_one_file,
+        zipped=False,
         shape=tuple(shape),
         qform=scale @ _from_quaternion(quaternion, pixdim) if q_code > 0 else None,
         sform=scale @ np.vstack([np.reshape(rows, (3, 4)), [0, 0, 0, 1]]) if s_code > 0 else None,
         spacing_mm=(abs(pixdim[1]) * mm, abs(pixdim[2]) * mm, abs(pixdim[3]) * mm),
-        voxels_at=max(offset, 0),
-        bytes_wanted=max(offset, 0) + voxels * _BYTES_BY_DATATYPE[datatype],
+        voxels_at=begin,
+        bytes_wanted=begin + voxels * _BYTES_BY_DATATYPE[datatype],
         float_type={16: f"{order}f4", 64: f"{order}f8"}.get(datatype),
     )
 
 
 def _from_quaternion(values: tuple[float, ...], pixdim: tuple[float, ...]) -> FloatArray:
-    """The qform's matrix; NIfTI's "method 2", qfac 0 taken as 1."""
+    """The qform's matrix; NIfTI's "method 2", qfac 0 taken as 1, voxel sizes by their absolute values."""
     b, c, d = values[:3]
     a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
     norm = np.sqrt(a * a + b * b + c * c + d * d)
@@ -138,7 +160,7 @@ def _from_quaternion(values: tuple[float, ...], pixdim: tuple[float, ...]) -> Fl
         ]
     )
     matrix = np.eye(4)
-    matrix[:3, :3] = rotation * np.array([pixdim[1], pixdim[2], pixdim[3] * (-1.0 if pixdim[0] < 0 else 1.0)])
+    matrix[:3, :3] = rotation * np.abs(pixdim[1:4]) * np.array([1.0, 1.0, -1.0 if pixdim[0] < 0 else 1.0])
     matrix[:3, 3] = values[3:6]
     return matrix
 
@@ -151,11 +173,11 @@ def check_nifti_is_whole(path: Path, header: NiftiHeader) -> int:
 
     Raises:
         TruncatedNiftiError: If bytes are missing or damaged.
+        NiftiError: If it holds far more than its header says.
 
     SimpleITK fills missing bytes with zeros and sets NaN to zero, and says neither.
     """
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
+    zipped = header.zipped
     if not zipped and header.float_type is None:
         found, not_finite = path.stat().st_size, 0
     else:
@@ -166,14 +188,18 @@ def check_nifti_is_whole(path: Path, header: NiftiHeader) -> int:
             raise TruncatedNiftiError("its compressed bytes end too soon or fail their checksum") from error
     if found < header.bytes_wanted:
         raise TruncatedNiftiError(f"{found} of {header.bytes_wanted} bytes are there")
+    if found > header.bytes_wanted + MOST_BYTES_BEHIND:
+        raise NiftiError("it holds far more bytes than its header says")
     return not_finite
 
 
 def _scan(handle: IO[bytes], header: NiftiHeader) -> tuple[int, int]:
-    """Bytes in a stream, and stored floating-point voxels that are not finite."""
+    """Bytes in a stream as far as they matter, and stored floating-point voxels that are not finite."""
     found = len(handle.read(header.voxels_at))
     not_finite = 0
-    while block := handle.read(1 << 22):  # a multiple of every voxel size; only the last block may be shorter
+    most = header.bytes_wanted + MOST_BYTES_BEHIND
+    # Blocks are a multiple of every voxel size; only the last one may be shorter.
+    while found <= most and (block := handle.read(1 << 22)):
         if header.float_type is not None:
             end = min(len(block), max(header.bytes_wanted - found, 0))
             values = np.frombuffer(block[: end - end % int(header.float_type[-1])], dtype=header.float_type)

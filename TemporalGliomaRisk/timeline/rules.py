@@ -15,6 +15,9 @@ from TemporalGliomaRisk.timeline.finding import Finding, Severity
 
 REFUSAL, WARNING, NOTE = Severity.REFUSAL, Severity.WARNING, Severity.NOTE
 
+MOST_TOLD = 5
+"""Refusals that one line on standard error still holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -211,6 +214,13 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "{where}: qform and sform place the voxels up to {distance} mm apart; the {used} is used, as 3D Slicer does.",
     ),
     (
+        "sizes_contradict",
+        REFUSAL,
+        "{where}: the header's voxel sizes and its matrix place the voxels {distance} mm apart, so their "
+        "true size is not known. Correct the header.",
+    ),
+    ("place_outside", REFUSAL, "{where}: the header places the volume over {limit} m from the scanner. Correct it."),
+    (
         "handedness_differs",
         NOTE,
         "Voxel axes are left-handed in some volumes and right-handed in others; allowed, but "
@@ -226,6 +236,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     # Voxels
     ("not_finite", REFUSAL, "{where}: {count} voxels are NaN or infinite. Replace them and write the file again."),
     ("empty", REFUSAL, "{where}: every voxel has the same value. Check how the file was made."),
+    (
+        "few_values",
+        REFUSAL,
+        "{where}: the voxels hold {count} different values only, as a mask does; wanted an MRI volume. "
+        "Name the image instead.",
+    ),
     ("no_head", REFUSAL, "{where}: no head was found, {volume} mL of signal in one piece, wanted 300 or more."),
     (
         "brain_cut_off",
@@ -280,7 +296,7 @@ def finding(code: str, *, visit: int | None = None, sequence: str | None = None,
 
 
 class TimelineRefused(TimelineError):
-    """No timeline could be made of the input.
+    """No timeline could be made of the input; the message holds the first few refusals, ``findings`` all.
 
     Args:
         findings: Everything noticed up to there, at least one of them a refusal.
@@ -288,7 +304,11 @@ class TimelineRefused(TimelineError):
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
-        super().__init__(" ".join(item.message for item in self.findings if item.severity is REFUSAL))
+        refusals = [item.message for item in self.findings if item.severity is REFUSAL]
+        told = refusals[:MOST_TOLD]
+        if len(refusals) > MOST_TOLD:
+            told.append(f"{len(refusals) - MOST_TOLD} further refusals are listed by the command check.")
+        super().__init__(" ".join(told))
 
 
 def refuse_if_any(findings: Iterable[Finding]) -> None:

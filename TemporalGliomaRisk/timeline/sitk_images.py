@@ -5,15 +5,30 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.timeline.volume import FloatArray, Geometry, Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """While inside, ITK prints no warnings: they hold the paths of files, and go to standard error past Python."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def geometry_of(image: sitk.Image) -> Geometry:
@@ -38,6 +53,26 @@ def sitk_from_volume(volume: Volume) -> sitk.Image:
     voxels = volume.voxels.astype(np.uint8) if volume.voxels.dtype == bool else volume.voxels
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0)))
     set_geometry(image, volume.geometry)
+    return image
+
+
+def sitk_from_axes(
+    voxels_kji: npt.NDArray[Any], axes: FloatArray, origin: FloatArray, space: tuple[float, float, float]
+) -> sitk.Image:
+    """SimpleITK image of voxels as files order them, i the fastest.
+
+    Args:
+        voxels_kji: (K, J, I) or with more axes in front of them.
+        axes: (3, 3), a column per voxel axis, mm, in a space of the patient.
+        origin: (3,), of the first voxel.
+        space: Signs that take that space to RAS.
+    """
+    image = sitk.GetImageFromArray(voxels_kji, isVector=False)
+    to_lps = np.diag(LPS_FROM_RAS[:3, :3].diagonal() * np.array(space))
+    spacing = np.linalg.norm(axes, axis=0)
+    image.SetOrigin((to_lps @ origin).tolist())
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((to_lps @ (axes / spacing)).ravel().tolist())
     return image
 
 

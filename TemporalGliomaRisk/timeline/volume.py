@@ -16,6 +16,9 @@ import numpy.typing as npt
 from TemporalGliomaRisk.errors import GeometryError
 from TemporalGliomaRisk.shapes import check_shape
 
+MOST_VOXELS = 512**3
+"""A volume of more voxels is refused before memory is taken for it: 0.5 mm over half a metre, far beyond head MRI."""
+
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 

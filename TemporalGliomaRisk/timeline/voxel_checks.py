@@ -27,6 +27,8 @@ SIDE_FACE_CM2 = 40.0
 """The same for left, right, front and back, where nose, ears and scalp are often cut without harm."""
 LEAST_HEIGHT_MM = 90.0
 """From the vertex down to the cut, a head that runs out of the lower face must reach this far to hold the brain."""
+FEWEST_VALUES = 16
+"""Different intensities that an image has at least, on every few voxels; masks and label maps have fewer."""
 BRIGHT_FLUID = 4.0
 DARK_FLUID = 1.2
 """Where (p98 - p50) / (p50 - p2) of the inner head says that fluid is bright or dark; between them it can't be told."""
@@ -56,7 +58,8 @@ def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> Voxel
         sequence: What the input calls it.
     """
     ras = to_nearest_ras(volume)
-    voxels = np.ascontiguousarray(ras.voxels, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what single precision cannot hold becomes infinite, and is refused as that
+        voxels = np.ascontiguousarray(ras.voxels, dtype=np.float32)
     voxels_hash = hashlib.sha256(voxels.tobytes()).hexdigest()
     findings: list[Finding] = []
     bad = voxels.size - int(np.isfinite(voxels).sum())
@@ -72,6 +75,9 @@ def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> Voxel
 def _check_content(voxels: FloatArray, spacing_mm: FloatArray, visit: int, sequence: SequenceName) -> list[Finding]:
     """The head in the field of view, and what fluid looks like inside it."""
     coarse, coarse_mm = _coarse(voxels, spacing_mm)
+    values = len(np.unique(coarse))
+    if values < FEWEST_VALUES:
+        return [finding("few_values", visit=visit, sequence=sequence, count=values)]
     head = head_of(coarse)
     volume_mL = float(head.sum() * np.prod(coarse_mm) / 1000.0)
     if volume_mL < LEAST_HEAD_ML:
