@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, pro
     record.put("tops", {kind.value: top for kind, top in filling.tops.items()})
     record.put("head", filling.head)
     record.put("place", filling.place)
+    record.put("place_visit", filling.place_visit(len(visits)))
     _add_colours(record)
     if any(visit.risk is not None for visit in visits):
         add_chart(record, add_table(record, visits), visits, index)
@@ -95,12 +97,15 @@ class _Filling:
         self.kinds: dict[int, tuple[MapKind, ...]] = {}
         self.head: dict[str, list[float]] = {}
         self._maps = None if result is None else RiskMaps(result=result)
+        self._said_sessions = {} if result is None else {visit.number: visit.session_id for visit in result.visits}
+        self.numbers: dict[str, int] = {}
         self._said = {} if result is None else {visit.session_id: visit for visit in result.visits}
 
     @property
     def tops(self) -> dict[MapKind, float]:
         """Of the scales."""
-        return {} if self._maps is None else self._maps.tops
+        tops = {} if self._maps is None else self._maps.tops
+        return {kind: rounded(top, math.ceil) for kind, top in tops.items()}
 
     @property
     def place(self) -> list[float]:
@@ -109,8 +114,14 @@ class _Filling:
             return list(self._maps.highest[1])
         return self.head["centre_ras"]
 
+    def place_visit(self, last: int) -> int:
+        """Number of the visit whose map is highest there; the last one without maps."""
+        found = None if self._maps is None else self._maps.highest
+        return last if found is None else self.numbers[self._said_sessions[found[2]]]
+
     def add_visit(self, visit: SceneVisit, timeline: Timeline) -> None:
         """A visit's volumes, maps and peaks."""
+        self.numbers[visit.session_id] = visit.number
         said = self._said.get(visit.session_id)
         sources = timeline.visits[visit.number - 1].sources
         for name, windows in self.windows.items():
@@ -118,7 +129,8 @@ class _Filling:
                 windows.append(None)
                 continue
             volume = sources[name].read()  # type: ignore[index]
-            window = grey_window(volume)
+            low, high = grey_window(volume)
+            window = (rounded(low, math.floor), rounded(high, math.ceil))
             windows.append(window)
             to_frame = _to_frame(said, name)
             self.sequences.put_volume(visit, name, volume, window, to_frame)
@@ -135,10 +147,13 @@ class _Filling:
         self.sequences.put_peaks(visit, said.to_frame())
 
 
+def rounded(value: float, towards: Callable[[float], int]) -> float:
+    """A number of four digits, up or down: a scene writes six, and shows the same pixels when it is read again."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+    return float(f"{towards(value / unit) * unit:.4g}")
+
+
 def _to_frame(said: ResultVisit | None, sequence: str) -> FloatArray:
     return np.eye(4) if said is None else said.to_frame(sequence)
-
-
-def facts_of(record: SceneRecord) -> dict[str, Any]:
-    """What a record holds besides nodes."""
-    return {name: record.get(name) for name in ("visits", "sequences", "map_kinds", "windows", "tops", "head", "place")}

@@ -43,12 +43,12 @@ class RiskMaps:
     Args:
         result: What predict wrote.
         tops: Greatest value by kind so far, at least the least top of a scale.
-        highest: The highest hazard so far: its value and its place in world RAS.
+        highest: The highest hazard so far: its value, its place in world RAS, and its visit's number.
     """
 
     result: RiskResult
     tops: dict[MapKind, float] = field(default_factory=dict)
-    highest: tuple[float, tuple[float, float, float]] | None = None
+    highest: tuple[float, tuple[float, float, float], int] | None = None
     _first: tuple[ResultVisit, Volume] | None = None
     _previous: tuple[ResultVisit, Volume] | None = None
 
@@ -84,4 +84,4 @@ class RiskMaps:
             return
         place = visit.peaks[0].ras_mm if visit.peaks else risk.geometry.to_ras(index)
         x, y, z = (visit.to_frame() @ np.append(place, 1.0))[:3].tolist()
-        self.highest = (value, (x, y, z))
+        self.highest = (value, (x, y, z), visit.number)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vtk
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.progress import ProgressListener, ignore_progress
@@ -250,6 +251,11 @@ class PatientScene:
         """(3,), world RAS, where to look first: the highest map's highest place, else the head's centre."""
         return np.array(self._record.get("place"), dtype=np.float64)
 
+    @property
+    def default_visit(self) -> int:
+        """Number of the visit whose map is highest at :meth:`default_ras`; the last one without maps."""
+        return int(self._record.get("place_visit"))
+
     def head_box(self) -> tuple[FloatArray, FloatArray]:
         """Centre (3,) in world RAS and size (3,) along R, A, S in mm of the first visit's head: for fitting views."""
         head = self._record.get("head")
@@ -289,8 +295,6 @@ class PatientScene:
 
 
 def _matrix(place: Any) -> FloatArray:
-    import vtk  # noqa: PLC0415
-
     matrix = vtk.vtkMatrix4x4()
     place.GetMatrixTransformToParent(matrix)
     return array_of(matrix)

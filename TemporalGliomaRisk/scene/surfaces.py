@@ -39,11 +39,14 @@ def brain_surface(volume: Volume, support: Volume | None) -> Any:
         seen = Volume(voxels=(np.asarray(support.voxels) > 0).astype(np.uint8), geometry=support.geometry)
         # Map cells are some millimetres wide: their staircase is smoothed before it cuts anything.
         inside = ndimage.gaussian_filter(resample(seen, grid), 1.5) > 0.4
-    bright = np.percentile(grey[inside], 90) if inside.any() else grey.max()
-    tissue = _largest(inside & (grey > BRIGHTER_THAN_AIR * bright))
+    level = BRIGHTER_THAN_AIR * (np.percentile(grey[inside], 90) if inside.any() else grey.max())
+    tissue = _largest(inside & (grey > level))
     closed = ndimage.binary_closing(np.pad(tissue, 3), iterations=2)
     filled = ndimage.binary_fill_holes(closed)[3:-3, 3:-3, 3:-3]
-    field = ndimage.gaussian_filter(np.pad(filled, 2).astype(np.float32), 0.7)
+    # The greys place the surface between voxels; ventricles stay inside, and nothing beyond the tissue is left.
+    field = np.clip(grey / max(2 * level, 1e-12), 0.0, 1.0) * ndimage.binary_dilation(filled)
+    field = np.pad(np.where(ndimage.binary_erosion(filled, iterations=2), 1.0, field), 2).astype(np.float32)
+    field = ndimage.gaussian_filter(field, 0.6)
     return _smoothed(_shell(field, 0.5, _padded(grid, 2)))
 
 

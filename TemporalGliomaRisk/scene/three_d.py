@@ -18,8 +18,8 @@ from TemporalGliomaRisk.scene.visit_sequences import MAPS, follow
 from TemporalGliomaRisk.scene.volumes import array_of, is_empty, volume_of
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
-BRAIN_COLOUR = (0.80, 0.78, 0.76)
-SHELLS = (0.25, 0.6)
+BRAIN_COLOUR = (0.93, 0.89, 0.86)
+SHELLS = (0.12, 0.4)
 """Parts of the scale's top at which shells enclose what is hotter; none lies under the reader's threshold."""
 GREY_OPACITY = ((0.0, 0.0), (0.18, 0.0), (0.35, 0.04), (0.60, 0.07), (1.0, 0.10))
 """Opacity of the grey volume by part of its window."""
@@ -86,7 +86,7 @@ def fit_grey(record: SceneRecord, sequence: str, window: tuple[float, float] | N
         colour.AddRGBPoint(low + part * span, grey, grey, grey)
     for part, value in GREY_OPACITY:
         opacity.AddPoint(low + part * span, value)
-    for part, value in ((0.0, 0.0), (0.02, 0.25), (0.08, 1.0)):
+    for part, value in ((0.0, 0.0), (0.03, 0.1), (0.14, 1.0)):
         gradient.AddPoint(part * span, value)
     _set_functions(found.GetVolumePropertyNode(), colour, opacity, gradient, shade=True)
 
@@ -139,11 +139,11 @@ def _add_brain(record: SceneRecord, sequence: str) -> Any:
     model.CreateDefaultDisplayNodes()
     shown = model.GetDisplayNode()
     shown.SetColor(*BRAIN_COLOUR)
-    shown.SetOpacity(0.22)
-    shown.SetAmbient(0.12)
-    shown.SetDiffuse(0.85)
-    shown.SetSpecular(0.25)
-    shown.SetPower(12)
+    shown.SetOpacity(0.30)
+    shown.SetAmbient(0.10)
+    shown.SetDiffuse(0.95)
+    shown.SetSpecular(0.20)
+    shown.SetPower(20)
     shown.SetBackfaceCulling(True)
     shown.SetVisibility2D(False)
     put_below(record, model)
@@ -204,7 +204,7 @@ def _style_hot(record: SceneRecord, shown: Any, kind: MapKind, top: float) -> No
     shown.SetAndObserveColorNodeID(record.find("change colours" if kind.is_change else "risk colours").GetID())
     shown.SetScalarRangeFlag(shown.UseManualScalarRange)
     shown.SetScalarRange(-top if kind.is_change else 0.0, top)
-    shown.SetOpacity(0.55)
+    shown.SetOpacity(0.85)
     shown.SetAmbient(0.35)
     shown.SetDiffuse(0.75)
     shown.SetSpecular(0.1)

@@ -14,7 +14,7 @@ import slicer
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
 from TemporalGliomaRisk.scene.documents import visit_label
 from TemporalGliomaRisk.scene.host import module_logic
-from TemporalGliomaRisk.scene.record import SceneRecord
+from TemporalGliomaRisk.scene.record import SceneRecord, remove_nodes
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.volumes import new_volume_node, vtk_matrix
@@ -148,7 +148,11 @@ def follow(record: SceneRecord, browser: Any, role: str, name: str, class_name: 
     proxy.SetAttribute(PROXY, role)
     if sequence.GetID() != browser.GetMasterSequenceNode().GetID():
         browser.AddSynchronizedSequenceNodeID(sequence.GetID())
+    made = browser.GetProxyNode(sequence)
     browser.AddProxyNode(proxy, sequence, False)
+    if made is not None:
+        # A browser that is followed already makes a proxy by itself, with a name and display of its own.
+        remove_nodes(record.scene, [made])
     browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
     browser.SetOverwriteProxyName(sequence, False)
     browser.SetSaveChanges(sequence, False)
