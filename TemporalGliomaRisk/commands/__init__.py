@@ -36,6 +36,7 @@ DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 COMMANDS: Mapping[str, str] = {
     "check": "Look at a timeline without running a model: what was scanned, when, and what is wrong with it.",
     "predict": "Risk and a heatmap for every visit of one patient's timeline.",
+    "view": "Look at a result or a timeline in the browser: slices, 3D, risk over time, and a prediction at a click.",
     "simulate": "Make a cohort of simulated patients, timelines in BIDS with the truth beside.",
     "pretrain": "Teach the encoder, without risk labels, what changes between visits and in which order.",
     "finetune": "Train the risk heads on whole timelines, or the reference model that they are measured against.",

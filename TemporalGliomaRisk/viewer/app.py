@@ -1,0 +1,243 @@
+"""The viewer put together: server, scene, views, page, the worker, and what happens on every click."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vtk
+from aiohttp import web
+from trame.ui.html import DivLayout
+from trame_slicer.core import SlicerApp
+
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError
+from TemporalGliomaRisk.scene.host import complete_host
+from TemporalGliomaRisk.viewer.gate import REPORT_POLICY, Gate
+from TemporalGliomaRisk.viewer.opening import Opened, find
+from TemporalGliomaRisk.viewer.runs import Runs
+from TemporalGliomaRisk.viewer.server import HOST, guarded_server, run
+from TemporalGliomaRisk.viewer.session import Session
+from TemporalGliomaRisk.viewer.stage import Stage
+from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, CHOSEN_BY_READER, first_state
+from TemporalGliomaRisk.viewer.uploads import Uploads
+
+PAGE = Path(__file__).with_name("templates") / "page.html"
+SECONDS_A_VISIT = 1.4
+"""While playing."""
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """How the viewer is started.
+
+    Args:
+        port: 0 for any that is free.
+        visit: Shown first; None for where the risk rises most.
+        with_3d: Whether OpenGL works here.
+    """
+
+    port: int = 0
+    visit: int | None = None
+    with_3d: bool = True
+
+
+class Viewer:
+    """One run of the viewer.
+
+    Args:
+        opened: What is shown first; empty for the page that asks.
+        options: How it is started.
+    """
+
+    def __init__(self, opened: Opened, options: ViewOptions) -> None:
+        self.gate = Gate()
+        self._options = options
+        self._folder = Path(tempfile.mkdtemp(prefix="temporal-glioma-risk-"))
+        self._uploads = Uploads(self._folder / "uploads")
+        self._results = 0
+        routes = [web.get("/report.html", self._report), web.get("/scene.mrb", self._scene), *self._uploads.routes()]
+        self.server = guarded_server(self.gate, routes)
+        self._host = SlicerApp()
+        _keep_vtk_quiet(self._folder / "vtk.log")
+        complete_host(self._host.scene, self._host.app_logic)
+        self._stage = Stage(self.server, self._host, with_3d=options.with_3d)
+        self._session = Session(self.server, self._host, self._stage)
+        self._runs = Runs(show=self._show_run, finished=self._run_finished, failed=self._say_error)
+        self._playing: asyncio.Task[None] | None = None
+        self.server.state.update(first_state(with_3d=options.with_3d))
+        self._connect()
+        with DivLayout(self.server) as layout:
+            layout.root.add_child(PAGE.read_text(encoding="utf-8"))
+        if opened.timeline is not None or opened.scene_file is not None:
+            self._session.open(opened, options.visit)
+
+    async def serve(self, ready: Callable[[str], None]) -> None:
+        """Serve until cancelled.
+
+        Args:
+            ready: Given the address, secret included, once the page can be opened.
+        """
+        address = f"http://{HOST}:%d{self.gate.prefix}/"
+        self.server.controller.on_server_ready.add(lambda **_: ready(address % self.server.port))
+        try:
+            await run(self.server, self._options.port)
+        finally:
+            self._runs.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._stage.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _connect(self) -> None:
+        state = self.server.state
+        state.change(*CHOSEN_BY_READER)(self._safely(lambda **_: self._session.display_changed()))
+        state.change(*ARRANGED_BY_READER)(self._safely(lambda **_: self._session.arrangement_changed()))
+        state.change("playing")(self._play)
+        actions: dict[str, Callable[..., Any]] = {
+            "key": self._key,
+            "slice": self._stage.set_slice,
+            "go_to_peak": self._session.go_to_peak,
+            "open": self._open,
+            "open_upload": lambda upload: self._open(str(self._uploads.place(upload))),
+            "predict": self._predict,
+            "cancel": self._runs.cancel,
+        }
+        for name, action in actions.items():
+            self.server.controller.trigger(name)(self._safely(action))
+
+    def _safely(self, action: Callable[..., Any]) -> Callable[..., Any]:
+        """What fails becomes a sentence on the page; the viewer goes on."""
+
+        async def act(*arguments: Any, **named: Any) -> None:
+            try:
+                outcome = action(*arguments, **named)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except GliomaRiskError as error:
+                self._say_error(str(error))
+            except Exception as error:  # one failed click must not end the viewer
+                _LOGGER.debug("An action of the page failed.", exc_info=True)  # may hold a path, so it is not shown
+                self._say_error(f"That failed with an unexpected {type(error).__name__}; the rest still works.")
+
+        return act
+
+    def _say_error(self, sentence: str) -> None:
+        with self.server.state as state:
+            state.error = sentence
+
+    # Keys and playing
+
+    def _key(self, key: str) -> None:
+        state = self.server.state
+        if key == "map":
+            state.map_on = not state.map_on and bool(state.map_kinds)
+        elif key in ("earlier", "later"):
+            step = 1 if key == "later" else -1
+            state.visit = max(1, min(max(1, len(state.visits)), int(state.visit) + step))
+        else:
+            self._stage.step_slice(state.hovered, 1 if key == "slice_up" else -1)
+
+    def _play(self, playing: bool, **_: Any) -> None:
+        if self._playing is not None:
+            self._playing.cancel()
+            self._playing = None
+        if playing:
+            self._playing = asyncio.get_running_loop().create_task(self._step_through())
+
+    async def _step_through(self) -> None:
+        state = self.server.state
+        while state.playing and state.visits:
+            with state:
+                state.visit = int(state.visit) % len(state.visits) + 1
+            await asyncio.sleep(SECONDS_A_VISIT)
+
+    # Opening
+
+    async def _open(self, path: str) -> None:
+        if self._runs.active:
+            raise InputError("A prediction is under way; cancel it before another timeline is opened.")
+        with self.server.state as state:
+            state.error, state.upload = "", {"words": "Reading the folder"}
+        try:
+            place = Path(path.strip().strip('"')).expanduser()
+            opened = await asyncio.to_thread(find, place)
+            self._session.open(opened)
+        finally:
+            with self.server.state as state:
+                state.upload = {"words": ""}
+        with self.server.state as state:
+            state.dialog = ""
+        if opened.result is None:
+            self._runs.warm_up()
+
+    # Predicting
+
+    def _predict(self) -> None:
+        path = self._session.opened.timeline_path
+        if path is None:
+            raise InputError("There is no timeline to predict from; open its folder first.")
+        self._results += 1
+        with self.server.state as state:
+            state.error = state.notice = ""
+        self._runs.predict(path, self._folder / f"result-{self._results}")
+
+    def _show_run(self, shown: dict[str, Any]) -> None:
+        with self.server.state as state:
+            state.run = shown
+
+    def _run_finished(self, folder: Path) -> None:
+        path = self._session.opened.timeline_path
+
+        async def take() -> None:
+            opened = await asyncio.to_thread(find, folder, path)
+            self._session.take_result(opened)
+
+        self._later = asyncio.get_running_loop().create_task(self._safely(take)())
+
+    # Files of what is open
+
+    async def _report(self, _: web.Request) -> web.StreamResponse:
+        report = self._session.opened.report
+        if report is None:
+            return web.Response(status=404, text="There is no report; run a prediction first.\n")
+        return web.FileResponse(report, headers={"Content-Security-Policy": REPORT_POLICY})
+
+    async def _scene(self, _: web.Request) -> web.StreamResponse:
+        patient = self._session.patient
+        if patient is None:
+            return web.Response(status=404, text="No timeline is open.\n")
+        path = self._folder / "scene.mrb"
+        self._session.save_scene(path)
+        name = f"{patient.patient}_risk-scene.mrb"
+        return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _keep_vtk_quiet(path: Path) -> None:
+    """Send VTK's own messages to a file that goes with the viewer; they may name a patient's files."""
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+    window = vtk.vtkFileOutputWindow()
+    window.SetFileName(str(path))
+    vtk.vtkOutputWindow.SetInstance(window)
+
+
+async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str], None]) -> None:
+    """Show what was found, until cancelled.
+
+    Args:
+        opened: What is shown first.
+        options: How the viewer is started.
+        ready: Given the address, secret included, once the page can be opened.
+
+    Raises:
+        InputError: If images or maps cannot be read.
+        OSError: If the port is taken.
+    """
+    await Viewer(opened, options).serve(ready)

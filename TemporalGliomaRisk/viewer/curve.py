@@ -1,0 +1,131 @@
+"""Where everything lies in the risk curve; the page draws it as SVG, so that its points can be clicked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.scene.scene_visit import SceneVisit
+
+WIDTH, HEIGHT = 340.0, 196.0
+LEFT, RIGHT, TOP, BOTTOM = 40.0, 328.0, 14.0, 158.0
+"""The edges of the plotting area within WIDTH x HEIGHT."""
+_DAY_STEPS = (10, 20, 30, 60, 100, 200, 500, 1000, 2000, 5000)
+_RISK_STEPS = (0.02, 0.05, 0.1, 0.2)
+_LEAST_TOP = 0.1
+_MOST_TICKS = 5
+
+
+def axis_days(visits: Sequence[SceneVisit]) -> tuple[str, list[int]]:
+    """What the axis of time counts from, in words, and every visit's day on it.
+
+    Days count from treatment where that is known for every visit, else from the first visit.
+    """
+    since_treatment = [visit.days_since_treatment for visit in visits if visit.days_since_treatment is not None]
+    if len(since_treatment) == len(visits):
+        return "treatment", since_treatment
+    return "the first visit", [visit.days_since_first for visit in visits]
+
+
+def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
+    """The curve as the page wants it, None where no visit has a risk.
+
+    Args:
+        visits: Oldest first.
+
+    Returns:
+        Places in a drawing of ``WIDTH`` x ``HEIGHT``: ``points`` (with the members' extremes and the risk of the visit
+        alone), ``line``, ``band``, ``x_ticks``, ``y_ticks``, and the words of the axes.
+    """
+    since, days = axis_days(visits)
+    known = [(visit, day) for visit, day in zip(visits, days, strict=True) if visit.risk is not None]
+    if not known:
+        return None
+    risks = [
+        value
+        for visit, _ in known
+        for value in (visit.risk, visit.risk_high, visit.single_visit_risk)
+        if value is not None
+    ]
+    risk_step, top = _risk_axis(max(risks))
+    first, last = _day_ends([day for _, day in known])
+
+    def x(day: float) -> float:
+        return round(LEFT + (RIGHT - LEFT) * (day - first) / (last - first), 1)
+
+    def y(risk: float | None) -> float | None:
+        return None if risk is None else round(BOTTOM - (BOTTOM - TOP) * risk / top, 1)
+
+    points = [
+        {
+            "number": visit.number,
+            "x": x(day),
+            "y": y(visit.risk),
+            "low": y(visit.risk_low),
+            "high": y(visit.risk_high),
+            "single": y(visit.single_visit_risk),
+            "label": numbers.percent(visit.risk),
+            "words": _words(visit, day, since),
+        }
+        for visit, day in known
+    ]
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": RIGHT,
+        "top": TOP,
+        "bottom": BOTTOM,
+        "points": points,
+        "line": _path([(point["x"], point["y"]) for point in points]),
+        "band": _band(points),
+        "x_ticks": [{"at": x(day), "label": str(day)} for day in _day_ticks(first, last)],
+        "y_ticks": [
+            {"at": y(risk_step * index), "label": f"{100 * risk_step * index:.0f}"}
+            for index in range(round(top / risk_step) + 1)
+        ],
+        "x_title": f"days since {since}",
+        "y_title": "risk within 365 days, %",
+    }
+
+
+def _risk_axis(greatest: float) -> tuple[float, float]:
+    """Step and top of the axis of risk: at least 10 %, at most 100 %, with some room above the curve."""
+    wanted = min(1.0, max(_LEAST_TOP, greatest * 1.08))
+    step = next((step for step in _RISK_STEPS if wanted / step <= _MOST_TICKS), _RISK_STEPS[-1])
+    return step, min(1.0, math.ceil(wanted / step - 1e-9) * step)
+
+
+def _day_ends(days: Sequence[int]) -> tuple[float, float]:
+    """Ends of the axis of time, a little beyond the visits."""
+    margin = max(15.0, 0.04 * (days[-1] - days[0]))
+    return min(days) - margin, max(days) + margin
+
+
+def _day_ticks(first: float, last: float) -> list[int]:
+    step = next((step for step in _DAY_STEPS if (last - first) / step <= _MOST_TICKS), _DAY_STEPS[-1])
+    return [number * step for number in range(math.ceil(first / step), math.floor(last / step) + 1)]
+
+
+def _path(places: Sequence[tuple[Any, Any]]) -> str:
+    return "M" + " L".join(f"{x} {y}" for x, y in places)
+
+
+def _band(points: Sequence[dict[str, Any]]) -> str | None:
+    """The members' extremes as one area; None where a point has none, or there is a single point."""
+    if len(points) < 2 or any(point["low"] is None or point["high"] is None for point in points):
+        return None
+    upper = [(point["x"], point["high"]) for point in points]
+    lower = [(point["x"], point["low"]) for point in reversed(points)]
+    return _path([*upper, *lower]) + " Z"
+
+
+def _words(visit: SceneVisit, day: int, since: str) -> str:
+    words = f"Visit {visit.number}, day {day} since {since}: risk {numbers.percent(visit.risk)}"
+    if visit.risk_low is not None and visit.risk_high is not None:
+        words += f", members {numbers.percent_range(visit.risk_low, visit.risk_high)}"
+    if visit.single_visit_risk is not None:
+        words += f", this visit alone {numbers.percent(visit.single_visit_risk)}"
+    return words

@@ -1,0 +1,60 @@
+"""The colour scales beside the images: what a colour means, in hazard per mL, never over a brain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.colours import change_colours, css_colour, heat_colours
+from TemporalGliomaRisk.scene.settings import MapKind
+
+_STEPS = 24
+_HIDDEN = "#1a2029"
+"""Of values that the threshold hides: the colour of nothing."""
+
+
+def legend(kind: MapKind, top: float, threshold: float, horizon_days: int, title: str | None = None) -> dict[str, Any]:
+    """One scale as the page wants it.
+
+    Args:
+        kind: Which map.
+        top: Hazard per mL at the end of the scale.
+        threshold: Part of the top below which nothing is shown.
+        horizon_days: Of the risk.
+        title: Instead of the map's own label.
+    """
+    ends = [f"−{numbers.significant(top)}", "0", f"+{numbers.significant(top)}"]
+    middle = numbers.significant(top / 2)
+    return {
+        "title": title or kind.label,
+        "gradient": gradient(is_change=kind.is_change, threshold=threshold),
+        "labels": ends if kind.is_change else ["0", middle, numbers.significant(top)],
+        "unit": f"hazard per mL within {horizon_days} days",
+    }
+
+
+def gradient(*, is_change: bool, threshold: float) -> str:
+    """CSS gradient of a scale; grey where the threshold hides."""
+    if not is_change:
+        shown = np.linspace(threshold, 1.0, _STEPS)
+        return _css([(0.0, _HIDDEN), (threshold, _HIDDEN), *_stops(shown, heat_colours(shown))])
+    less, more = np.linspace(-1.0, -threshold, _STEPS), np.linspace(threshold, 1.0, _STEPS)
+    left, right = (1 - threshold) / 2, (1 + threshold) / 2
+    return _css(
+        [
+            *_stops((less + 1) / 2, change_colours(less)),
+            (left, _HIDDEN),
+            (right, _HIDDEN),
+            *_stops((more + 1) / 2, change_colours(more)),
+        ]
+    )
+
+
+def _stops(places: Any, colours: Any) -> list[tuple[float, str]]:
+    return [(float(place), css_colour(colour)) for place, colour in zip(places, colours, strict=True)]
+
+
+def _css(stops: list[tuple[float, str]]) -> str:
+    return f"linear-gradient(to right, {', '.join(f'{colour} {100 * place:.1f}%' for place, colour in stops)})"

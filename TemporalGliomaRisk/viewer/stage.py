@@ -1,0 +1,249 @@
+"""The views of the present layout: what they show, how they are fitted, and where their slices lie."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from trame_slicer.core import SlicerApp
+
+from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
+from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.timeline.volume import FloatArray
+from TemporalGliomaRisk.viewer.layouts import (
+    ALONG,
+    AXIAL,
+    COMPARE,
+    CORONAL,
+    FOUR,
+    MOST_IN_ROW,
+    ROW,
+    SAGITTAL,
+    THREE_D,
+    Grid,
+    all_visits,
+    four_views,
+    large_3d,
+    place_words,
+    two_visits,
+)
+from TemporalGliomaRisk.viewer.views import Views
+
+IN_PLANE = {AXIAL: (0, 1), CORONAL: (0, 2), SAGITTAL: (1, 2)}
+"""The axes of RAS across and up a slice."""
+_MARGIN = 1.12
+"""Room around the head, for the letters at the edges."""
+_CAMERA_FROM = (0.62, 0.66, 0.42)
+"""From where the 3D view looks at first: in front, above, and the side of the place looked at."""
+
+
+class Stage:
+    """Arranges Slicer's views for a patient.
+
+    Args:
+        server: trame's server, whose state tells the page.
+        host: Slicer's scene and application logic.
+        with_3d: Whether 3D can be drawn on this computer.
+    """
+
+    def __init__(self, server: Any, host: SlicerApp, *, with_3d: bool) -> None:
+        self._server = server
+        self.with_3d = with_3d
+        self._views = Views(server, host, changed=self._slice_moved, resized=self._fit)
+        self._patient: PatientScene | None = None
+        self._grid = Grid(tiles=(), columns="1fr", rows="1fr")
+        self._copies: Comparison | VisitRow | None = None
+        self._key: tuple[Any, ...] = ()
+        self._moved: set[str] = set()
+
+    def set_patient(self, patient: PatientScene | None) -> None:
+        """Another patient, or the same with other nodes: whatever was arranged is not any more."""
+        self.leave()
+        self._patient = patient
+
+    def leave(self) -> None:
+        """Give back the nodes that a layout of several visits made."""
+        copies, self._copies, self._key = self._copies, None, ()
+        if copies is not None:
+            copies.close()
+
+    def arrange(self, layout: str, visit: int, compare_with: int, orientation: str) -> None:
+        """Show a layout.
+
+        Args:
+            layout: One of the layouts' names.
+            visit: The selected one.
+            compare_with: The other one, for two side by side.
+            orientation: Of the slices of "All visits".
+        """
+        patient = self._patient
+        if patient is None:
+            return
+        selected = patient.visits[visit - 1]
+        first, second = sorted((visit, compare_with))
+        grid = {
+            FOUR: lambda: four_views(selected, with_3d=self.with_3d),
+            THREE_D: lambda: large_3d(selected),
+            COMPARE: lambda: two_visits(
+                patient.visits[first - 1], patient.visits[second - 1], with_difference=bool(patient.map_kinds)
+            ),
+            ROW: lambda: all_visits(patient.visits, orientation),
+        }[layout]()
+        key = {COMPARE: (COMPARE, first, second), ROW: (ROW,)}.get(layout, ())
+        place = self.place()
+        if key != self._key:
+            self.leave()
+        self._grid = grid
+        self._views.show(grid.slices(), grid.three_d())
+        if key and key != self._key:
+            self._show_copies(layout, first, second)
+            self._key = key
+        for name in grid.slices():
+            self._fit(name)
+        if place is not None:
+            self.go_to(place)
+
+    def tell(self) -> None:
+        """Tell the page how the views stand."""
+        with self._server.state as state:
+            state.grid = {
+                "tiles": [tile.to_page() for tile in self._grid.tiles],
+                "columns": self._grid.columns,
+                "rows": self._grid.rows,
+            }
+        self._tell_slices(self._grid.slices())
+
+    def _show_copies(self, layout: str, first: int, second: int) -> None:
+        patient = self._patient
+        if patient is None:
+            return
+        nodes = {tile.name: self._views.slice_node(tile.name) for tile in self._grid.tiles if tile.orientation}
+        if layout == ROW:
+            row = patient.row([visit.number for visit in patient.visits[-MOST_IN_ROW:]])
+            row.show(list(nodes.values()))
+            self._copies = row
+            return
+        comparison = patient.compare(first, second)
+        comparison.show(
+            **{
+                part: [node for name, node in nodes.items() if name.startswith(part)]
+                for part in ("first", "second", "difference")
+            }
+        )
+        self._copies = comparison
+
+    # Where slices lie
+
+    def place(self) -> FloatArray | None:
+        """World RAS where the slices of the present layout cross; None before there are any."""
+        place, found = np.zeros(3), False
+        for name, orientation in self._grid.slices().items():
+            axis = ALONG[orientation][0]
+            place[axis] = self._offset(name, axis)
+            found = True
+        if not found:
+            return None
+        # A layout without one of the orientations keeps the place where that one was last.
+        for name, orientation in ((AXIAL.lower(), AXIAL), (CORONAL.lower(), CORONAL), (SAGITTAL.lower(), SAGITTAL)):
+            if orientation not in self._grid.slices().values() and name in self._views.names():
+                place[ALONG[orientation][0]] = self._offset(name, ALONG[orientation][0])
+        return place
+
+    def go_to(self, ras: Sequence[float] | FloatArray) -> None:
+        """Jump every slice to a place in world RAS."""
+        if self._patient is not None:
+            self._patient.go_to(ras, [self._views.slice_node(name) for name in self._views.slice_names()])
+            self._views.draw()
+
+    def set_slice(self, name: str, offset_mm: float) -> None:
+        """Move one slice to where its slider is."""
+        if name in self._grid.slices():
+            for other in self._together(name):
+                self._views.slice(other).set_slice_value(float(offset_mm))
+
+    def step_slice(self, name: str, steps: int) -> None:
+        """Move a slice by steps of its volume's spacing; the first slice where the name is no slice's."""
+        slices = self._grid.slices()
+        chosen = name if name in slices else next(iter(slices), None)
+        if chosen is not None:
+            view = self._views.slice(chosen)
+            self.set_slice(chosen, view.get_slice_value() + steps * view.get_slice_step())
+
+    def look_from_the_side_of(self, ras: FloatArray) -> None:
+        """Turn the 3D views so that a place is on the near side, and the head fills them."""
+        if self._patient is None:
+            return
+        centre, size = self._patient.head_box()
+        side = 1.0 if ras[0] >= centre[0] else -1.0
+        direction = np.array([side * _CAMERA_FROM[0], _CAMERA_FROM[1], _CAMERA_FROM[2]])
+        for view in self._views.three_d():
+            camera = view.get_camera_node().GetCamera()
+            distance = 0.4 * float(np.linalg.norm(size)) / np.sin(np.radians(camera.GetViewAngle() / 2))
+            camera.SetFocalPoint(*centre)
+            camera.SetPosition(*(centre + distance * direction / np.linalg.norm(direction)))
+            camera.SetViewUp(0, 0, 1)
+            view.renderer().ResetCameraClippingRange()
+            view.schedule_render()
+
+    def draw(self) -> None:
+        """Draw the present layout again."""
+        self._views.draw()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        self.leave()
+        await self._views.close()
+
+    def _together(self, name: str) -> list[str]:
+        """The slices that move with one: all of its orientation where several visits are shown."""
+        slices = self._grid.slices()
+        return [other for other, orientation in slices.items() if orientation == slices[name]]
+
+    def _offset(self, name: str, axis: int) -> float:
+        return float(self._views.slice_node(name).GetSliceToRAS().GetElement(axis, 3))
+
+    def _fit(self, name: str) -> None:
+        """Make a slice view hold the head, in the same scale as every other view of its size."""
+        orientation = self._grid.slices().get(name)
+        if self._patient is None or orientation is None:
+            return
+        node = self._views.slice_node(name)
+        width, height = node.GetDimensions()[:2]
+        centre, size = self._patient.head_box()
+        across, up = IN_PLANE[orientation]
+        mm_per_pixel = _MARGIN * max(size[across] / max(1, width), size[up] / max(1, height))
+        matrix = node.GetSliceToRAS()
+        modifying = node.StartModify()
+        matrix.SetElement(across, 3, centre[across])
+        matrix.SetElement(up, 3, centre[up])
+        node.SetXYZOrigin(0, 0, 0)
+        node.SetFieldOfView(mm_per_pixel * width, mm_per_pixel * height, node.GetFieldOfView()[2])
+        node.UpdateMatrices()
+        node.EndModify(modifying)
+
+    def _slice_moved(self, name: str) -> None:
+        """Tell the page once, after everything that one cause moved."""
+        if not self._moved:
+            asyncio.get_running_loop().call_soon(self._tell_moved)
+        self._moved.add(name)
+
+    def _tell_moved(self) -> None:
+        names, self._moved = self._moved, set()
+        self._tell_slices({name: kind for name, kind in self._grid.slices().items() if name in names})
+
+    def _tell_slices(self, slices: dict[str, str]) -> None:
+        with self._server.state as state:
+            state.slices = {**state.slices, **{name: self._slice_words(name, slices[name]) for name in slices}}
+
+    def _slice_words(self, name: str, orientation: str) -> dict[str, Any]:
+        view = self._views.slice(name)
+        least, most = view.get_slice_range()
+        return {
+            "value": round(view.get_slice_value(), 2),
+            "least": round(least, 2),
+            "most": round(most, 2),
+            "step": round(view.get_slice_step(), 3),
+            "place": place_words(orientation, self._offset(name, ALONG[orientation][0])),
+        }

@@ -1,0 +1,48 @@
+// What the page itself does: keys, and sending a folder's files. Everything else is the server's.
+(() => {
+  const typing = (element) =>
+    element.closest("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]") !== null;
+  const keys = { ArrowLeft: "earlier", ArrowRight: "later", ArrowUp: "slice_up", ArrowDown: "slice_down", h: "map", H: "map" };
+
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      const key = keys[event.key];
+      if (!key || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (window.trame.state.get("dialog")) return;
+      event.preventDefault(); // a slider that has the focus stays where it is, and nothing scrolls
+      event.stopPropagation();
+      window.trame.trigger("key", [key]);
+    },
+    true,
+  );
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && window.trame?.state) window.trame.state.set("dialog", "");
+  });
+
+  const say = (words) => window.trame.state.set("upload", { words });
+
+  async function post(address, body) {
+    const answer = await fetch(address, { method: "POST", body });
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.text();
+  }
+
+  window.viewerUpload = async (input) => {
+    const files = [...input.files];
+    input.value = "";
+    if (!files.length) return;
+    try {
+      const folder = await post("upload/new");
+      for (const [index, file] of files.entries()) {
+        say(`Uploading file ${index + 1} of ${files.length}`);
+        const name = encodeURIComponent(file.webkitRelativePath || file.name);
+        await post(`upload/${folder}/file?name=${name}`, file);
+      }
+      say("");
+      await window.trame.trigger("open_upload", [folder]);
+    } catch (error) {
+      say(error.message || "The upload was interrupted.");
+    }
+  };
+})();

@@ -1,0 +1,160 @@
+"""Slicer's slice and 3D views, each drawn off screen and shown in the page as a stream of pictures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+from trame_rca import module as pictures_module
+from trame_rca.schedulers import RcaImageRenderScheduler
+from trame_rca.utils import RcaViewAdapter
+from trame_slicer.core import SlicerApp
+from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy
+from trame_slicer.views import SliceView, ThreeDView
+
+from TemporalGliomaRisk.viewer.drawing import (
+    ENCODER,
+    SLICES_PER_SECOND,
+    STILL_QUALITY,
+    SettlingScheduler,
+    SettlingWindow,
+    SliceWindow,
+)
+
+BLACK = "#000000"
+THREE_D_BACKGROUND = ("#07090d", "#141b26")
+_ENCODERS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownView:
+    """One view: Slicer's side, and the side that the page sees."""
+
+    name: str
+    view: Any
+    adapter: Any
+
+
+class Views:
+    """Every view that was ever shown, by name; only those of the present layout are drawn.
+
+    Args:
+        server: trame's server.
+        host: Slicer's scene and application logic.
+        changed: Called with a slice view's name whenever its slice moved.
+        resized: Called with a slice view's name when the page gave it another size.
+    """
+
+    def __init__(
+        self, server: Any, host: SlicerApp, *, changed: Callable[[str], None], resized: Callable[[str], None]
+    ) -> None:
+        self._server = server
+        self._host = host
+        self._changed = changed
+        self._resized = resized
+        self._views: dict[str, ShownView] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._encode_pool = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encode")
+        server.enable_module(pictures_module)
+
+    def show(self, slices: dict[str, str], three_d: Iterable[str]) -> None:
+        """Draw exactly these views from now on; those not there yet are made.
+
+        Args:
+            slices: Name -> orientation: Axial, Coronal or Sagittal.
+            three_d: Names.
+        """
+        for name, orientation in slices.items():
+            if name not in self._views:
+                self._views[name] = self._slice_view(name, orientation)
+            elif self.slice(name).get_orientation() != orientation:
+                self.slice(name).set_orientation(orientation)
+        for name in three_d:
+            if name not in self._views:
+                self._views[name] = self._three_d_view(name)
+        wanted = {*slices, *three_d}
+        for name, shown in self._views.items():
+            shown.view.set_mapped_in_layout(name in wanted)
+            shown.view.set_render_blocked(name not in wanted)
+
+    def slice(self, name: str) -> Any:
+        """A slice view of trame-slicer."""
+        return self._views[name].view
+
+    def slice_node(self, name: str) -> Any:
+        """A view's vtkMRMLSliceNode."""
+        return self._views[name].view.get_view_node()
+
+    def three_d(self) -> list[Any]:
+        """The 3D views."""
+        return [shown.view for shown in self._views.values() if isinstance(shown.view, ThreeDView)]
+
+    def names(self) -> list[str]:
+        """All views made so far."""
+        return list(self._views)
+
+    def slice_names(self) -> list[str]:
+        """All slice views made so far."""
+        return [name for name, shown in self._views.items() if isinstance(shown.view, SliceView)]
+
+    def draw(self) -> None:
+        """Draw the views of the present layout again."""
+        for shown in self._views.values():
+            shown.view.schedule_render()
+
+    async def close(self) -> None:
+        """Draw no more and give the windows back."""
+        for shown in self._views.values():
+            await shown.adapter.close()
+            shown.view.finalize()
+        self._encode_pool.shutdown()
+
+    def _slice_view(self, name: str, orientation: str) -> ShownView:
+        view = SliceView(self._host.scene, self._host.app_logic, name)
+        view.set_background_color_from_string(BLACK)
+        view.set_orientation(orientation)
+        view.render_window().SetMultiSamples(0)
+        window = SliceWindow(view.render_window(), self._server.state, f"cursor_{name}")
+        window.resized = lambda: self._resized(name)
+        scheduler = RcaImageRenderScheduler(
+            window,
+            interactive_quality=STILL_QUALITY,
+            still_quality=STILL_QUALITY,
+            target_fps=SLICES_PER_SECOND,
+            rca_encoder=ENCODER,
+        )
+        node = view.get_view_node()
+        node.AddObserver("ModifiedEvent", lambda *_: self._changed(name))
+        return self._registered(name, view, window, scheduler)
+
+    def _three_d_view(self, name: str) -> ShownView:
+        view = ThreeDView(self._host.scene, self._host.app_logic, name)
+        view.set_background_color_from_string(THREE_D_BACKGROUND)
+        view.renderer().GradientBackgroundOn()
+        view.set_box_visible(False)
+        view.set_orientation_marker(
+            slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeAxes,
+            slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall,
+        )
+        # Both cost seconds a picture without graphics hardware, and nothing here needs them.
+        view.renderer().SetUseDepthPeeling(False)
+        view.renderer().SetUseDepthPeelingForVolumes(False)
+        window = SettlingWindow(view.render_window(), self._server.state, f"cursor_{name}")
+        return self._registered(name, view, window, SettlingScheduler(window, self._encode_pool))
+
+    def _registered(self, name: str, view: Any, window: Any, scheduler: Any) -> ShownView:
+        adapter = RcaViewAdapter(window, name, scheduler=scheduler, do_schedule_render_on_interaction=False)
+        view.set_scheduled_render(RcaRenderStrategy(scheduler))
+
+        async def register() -> None:
+            await self._server.ready
+            self._server.controller.rc_area_register(adapter)
+
+        task = asyncio.get_running_loop().create_task(register())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return ShownView(name=name, view=view, adapter=adapter)
