@@ -28,9 +28,6 @@ TOOLS = {
 }
 """Declared for development and run or loaded by name, never imported by a file of ours."""
 
-AHEAD = {"viewer"}
-"""Extras declared for parts that are not built yet: nothing imports them, and set-up does not install them."""
-
 HOSTED = {"slicer", "vtk", "qt", "ctk"}
 """What Slicer itself brings."""
 
@@ -76,7 +73,7 @@ def test_the_tests_import_only_what_is_declared() -> None:
 
 
 def test_what_users_install_is_imported_by_the_package() -> None:
-    extras = set(PROJECT["optional-dependencies"]) - {"dev"} - AHEAD
+    extras = set(PROJECT["optional-dependencies"]) - {"dev"}
 
     assert declared(*extras) - imported("TemporalGliomaRisk") == set()
 
@@ -84,7 +81,7 @@ def test_what_users_install_is_imported_by_the_package() -> None:
 def test_what_developers_install_is_imported_or_run() -> None:
     used = imported("TemporalGliomaRisk") | imported("Testing") | TOOLS
 
-    assert declared(*set(PROJECT["optional-dependencies"]) - AHEAD) - used == set()
+    assert declared(*set(PROJECT["optional-dependencies"])) - used == set()
 
 
 def test_every_dependency_carries_a_reason_and_a_lower_bound() -> None:
@@ -99,5 +96,5 @@ def test_the_lock_pins_every_declared_package_once_a_python() -> None:
     lock = (REPOSITORY / "requirements-dev.lock").read_text(encoding="utf-8").splitlines()
     pins = {normalised(line.split("==")[0]) for line in lock if "==" in line and not line.startswith("#")}
 
-    assert declared(*set(PROJECT["optional-dependencies"]) - AHEAD) - pins == set()
+    assert declared(*set(PROJECT["optional-dependencies"])) - pins == set()
     assert [name for name in pins if name.startswith(("nvidia-", "cuda-", "triton"))] == []
