@@ -13,7 +13,9 @@ Matrices here are named ``fixed_to_moving``: (4, 4), RAS millimetres of the fixe
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,6 +24,7 @@ from scipy import ndimage
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, head_mask, stripped_mask
 from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.intensity import block_means, fit_bias
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.timeline.resampling import block_sum, resample
 from TemporalGliomaRisk.timeline.sitk_images import LPS_FROM_RAS, ras_matrix_of, sitk_from_volume
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
@@ -155,8 +158,46 @@ def run_level(
     method.SetOptimizerScalesFromPhysicalShift()
     transform = _euler(start, fixed)
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(image, sitk_from_volume(shrunk(moving, level_mm)))
+    execute(method, image, sitk_from_volume(shrunk(moving, level_mm)))
     return ras_matrix_of(transform)
+
+
+def execute(method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image) -> None:
+    """Run a registration to its end; a cancel, or Ctrl-C, ends it at the next iteration.
+
+    Args:
+        method: All set; its transform is changed in place.
+        fixed: Target.
+        moving: What is moved.
+    """
+    raised: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            check_cancelled()
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    def quietly(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not raised:
+            before(kind, error, trace)
+
+    check_cancelled()
+    method.AddCommand(sitk.sitkIterationEvent, look)
+    # StopRegistration does not stop LBFGSB, an error in the callback stops every optimiser; SimpleITK hands it to
+    # sys.excepthook, for printing, and raises a RuntimeError of its own.
+    before, sys.excepthook = sys.excepthook, quietly
+    # The method's own number of threads does not reach the metric, whose sums then differ from run to run.
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        method.Execute(fixed, moving)
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+        sys.excepthook = before
+        if raised:
+            raise raised[0]
 
 
 def level_of(fixed: Fixed, level_mm: float) -> tuple[sitk.Image, sitk.Image]:

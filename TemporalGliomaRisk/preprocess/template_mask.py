@@ -23,6 +23,7 @@ from TemporalGliomaRisk.preprocess.alignment import (
     Fixed,
     centroid,
     dilated,
+    execute,
     flattened,
     level_of,
     run_level,
@@ -178,7 +179,7 @@ def _affine(fixed: Fixed, flat: Volume, rigid: FloatArray) -> sitk.AffineTransfo
         method.SetOptimizerAsRegularStepGradientDescent(step_mm, 0.005, iterations, 0.7, 1e-7)
         method.SetOptimizerScalesFromPhysicalShift()
         method.SetInitialTransform(transform, inPlace=True)
-        method.Execute(image, sitk_from_volume(shrunk(flat, level_mm)))
+        execute(method, image, sitk_from_volume(shrunk(flat, level_mm)))
     return transform
 
 
@@ -202,7 +203,7 @@ def _deformed(fixed: Fixed, flat: Volume, affine: sitk.AffineTransform) -> Volum
     method.SetInitialTransform(bending, inPlace=True)
     method.SetMovingInitialTransform(back)
     method.SetOptimizerAsLBFGSB(gradientConvergenceTolerance=1e-5, numberOfIterations=10)
-    method.Execute(image, sitk_from_volume(shrunk(fixed.volume, 4.0)))
+    execute(method, image, sitk_from_volume(shrunk(fixed.volume, 4.0)))
     whole = sitk.CompositeTransform([back, bending])
     bent = _carried(fixed, flat, whole)
     ratio = float(bent.voxels.sum()) / float(first.sum())
