@@ -6,11 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import time
 import uuid
+import zlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+
+from TemporalGliomaRisk.progress import check_cancelled
 
 LEFTOVER_SECONDS = 3600.0
 
@@ -23,7 +28,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     a cancellation included, so nothing half-written stays under the final name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.part-{path.name}")
+    temporary = path.with_name(f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.part-{path.name}")
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -36,12 +41,32 @@ def written_whole(path: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path) -> None:
     """Remove what :func:`written_whole` left unfinished in a folder and below when its process was killed.
 
-    Younger ones than :data:`LEFTOVER_SECONDS` stay: another run may be writing them now.
+    Those of a process of this machine that is gone go at once; of the others, which may be writing now, only those
+    older than :data:`LEFTOVER_SECONDS`.
     """
     for path in folder.rglob(".*.part-*"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
+            if _writer_is_gone(path.name) or path.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
                 path.unlink()
+
+
+def _writer_is_gone(name: str) -> bool:
+    machine, process = (*name[1:].split("-", 2), "")[:2]
+    # On Windows os.kill would end the process it is asked about.
+    if machine != _machine() or not process.isdecimal() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def _machine() -> str:
+    """Eight letters for this machine's name, which may be a person's."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 def write_text_whole(path: Path, text: str) -> None:
@@ -55,10 +80,38 @@ def write_json_whole(path: Path, content: Any) -> None:
     write_text_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+_remembered: ContextVar[dict[tuple[object, ...], str] | None] = ContextVar("_remembered", default=None)
+
+
+@contextlib.contextmanager
+def hashes_remembered() -> Iterator[None]:
+    """While inside, on this thread, a file whose size and times stay the same is hashed once."""
+    known = _remembered.get()
+    token = _remembered.set({} if known is None else known)
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
+    remembered = _remembered.get()
     with path.open("rb") as handle:
+        state = os.fstat(handle.fileno())
+        key = (str(path), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        if remembered is not None and key in remembered:
+            return remembered[key]
+        digest = hashlib.sha256()
         while block := handle.read(1 << 20):
+            check_cancelled()
             digest.update(block)
+    if remembered is not None:
+        remembered[key] = digest.hexdigest()
     return digest.hexdigest()
+
+
+def sha256_of_all(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder and below, by its path inside the folder, with forward slashes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from TemporalGliomaRisk.errors import UsageError
 
+DEFAULT_MODEL = "Models/evidence-simulated-1"
+"""The model that is shipped, by its path inside Resources/."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.files import remove_leftovers, sha256_of
+from TemporalGliomaRisk.files import remove_leftovers, sha256_of_all
 from TemporalGliomaRisk.pipeline import Prediction, VisitResult
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, check_cancelled, ignore_progress
 from TemporalGliomaRisk.report.audit import AuditRecord, build_audit, write_audit_json
 from TemporalGliomaRisk.report.html import ModelCard, write_report
 from TemporalGliomaRisk.report.montage import write_montage
@@ -46,6 +46,7 @@ def write_results(
     heatmaps: bool = True,
     identified: bool = False,
     asked: Mapping[str, Any] | None = None,
+    brain_mask: str | None = None,
     progress: ProgressListener = ignore_progress,
 ) -> RiskRecord:
     """Write risk.json, risk.tsv, heatmaps, report.html, montage.png and audit.json.
@@ -56,6 +57,7 @@ def write_results(
         heatmaps: Whether maps are written and drawn.
         identified: Whether the report shows what the input calls the patient.
         asked: The command's options, for the audit.
+        brain_mask: Hash of a given brain mask, for the audit.
         progress: Told after every visit.
 
     Returns:
@@ -79,9 +81,11 @@ def write_results(
     pictures = gather_pictures(risk_record(prediction, {}, heatmaps=heatmaps), volumes())
     record = risk_record(prediction, outside, heatmaps=heatmaps)
     seconds = {**prediction.seconds, "maps_and_pictures": time.perf_counter() - began}
-    audit = _audit(prediction, asked or {}, seconds)
+    audit = _audit(prediction, asked or {}, seconds, brain_mask)
     identity = "; ".join(prediction.timeline.identity.values()) if identified else None
+    check_cancelled()
     write_montage(record, pictures, folder / "montage.png")
+    check_cancelled()
     write_report(
         record, pictures, folder / "report.html", model_card=_card(prediction), audit=audit, identity=identity or None
     )
@@ -171,13 +175,16 @@ def _draw(
 ) -> tuple[VisitVolumes, float]:
     """One visit's reference volume and maps; the maps are written as they are made."""
     result = prediction.visits[number - 1]
+    check_cancelled()
     reference = result.visit.sources[result.encoded.reference_sequence].read()
     place = _in_visit(result, place_in_frame)
     if folder is None:
         return VisitVolumes(reference=reference, place_ras=place), 0.0
     drawn = result.heatmap()
+    check_cancelled()
     write_nifti(drawn.volume, folder / _map_name(prediction, number, "risk"))
     change = prediction.change(number, drawn.volume)
+    check_cancelled()
     if change is not None:
         write_nifti(change, folder / _map_name(prediction, number, "change"))
     volumes = VisitVolumes(reference=reference, heatmap=drawn.volume, change=change, place_ras=place)
@@ -204,7 +211,9 @@ def _map_name(prediction: Prediction, number: int, kind: str) -> str:
     return f"heatmaps/{prediction.timeline.patient_id}_{session}_desc-{kind}_heatmap.nii.gz"
 
 
-def _audit(prediction: Prediction, asked: Mapping[str, Any], seconds: Mapping[str, float]) -> AuditRecord:
+def _audit(
+    prediction: Prediction, asked: Mapping[str, Any], seconds: Mapping[str, float], brain_mask: str | None
+) -> AuditRecord:
     model = prediction.model
     return build_audit(
         prediction.timeline,
@@ -212,17 +221,13 @@ def _audit(prediction: Prediction, asked: Mapping[str, Any], seconds: Mapping[st
         options=asked,
         preprocessing=configs.to_json(prediction.preprocessing),
         model=model.name,
-        model_files={} if model.folder is None else _hashes(model.folder),
+        model_files={} if model.folder is None else sha256_of_all(model.folder),
         timings_s={stage: round(value, 3) for stage, value in seconds.items()},
         findings=prediction.findings,
         alignments={result.visit.session_id: result.encoded.alignments for result in prediction.visits},
         torch_version=torch.__version__,
+        brain_mask=brain_mask,
     )
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
 
 def _card(prediction: Prediction) -> ModelCard:

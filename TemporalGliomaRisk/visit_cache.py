@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.files import remove_leftovers, written_whole
 
 LARGEST_BYTES = 4_000_000_000
 FOLDER_VARIABLE = "TEMPORAL_GLIOMA_RISK_CACHE"
@@ -91,6 +91,7 @@ class VisitCache:
         return self.folder / f"{key}.safetensors"
 
     def _prune(self) -> None:
+        remove_leftovers(self.folder)
         files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
         total = 0
         for path in files:

@@ -17,14 +17,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn, Protocol, cast
 
 import TemporalGliomaRisk
-from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError
+from TemporalGliomaRisk.errors import Cancelled, InputError
 
 PROGRAM = "temporal-glioma-risk"
+DEBUG = "; run again with --debug for the traceback"
 
 ABOUT = (
     "Risk that a child's treated glioma recurs within a year, at every visit of a series of MRI, and where it comes "
@@ -36,6 +36,7 @@ DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 COMMANDS: Mapping[str, str] = {
     "check": "Look at a timeline without running a model: what was scanned, when, and what is wrong with it.",
     "predict": "Risk and a heatmap for every visit of one patient's timeline.",
+    "worker": "Wait for requests in JSON lines on standard input, as Slicer and the browser viewer send them.",
     "view": "Look at a result or a timeline in the browser: slices, 3D, risk over time, and a prediction at a click.",
     "simulate": "Make a cohort of simulated patients, timelines in BIDS with the truth beside.",
     "pretrain": "Teach the encoder, without risk labels, what changes between visits and in which order.",
@@ -91,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # noqa: BLE001  the last place where a failure can become one sentence
-        return _fail(_sentence_for(error), FAILED, error, debug)
+        from TemporalGliomaRisk.failures import sentence_of
+
+        return _fail(sentence_of(error, advice=DEBUG), FAILED, error, debug)
 
 
 def _run_command(arguments_given: list[str]) -> int:
@@ -163,34 +166,6 @@ def _fail(sentence: str, status: int, error: BaseException, debug: bool) -> int:
         traceback.print_exception(type(error), error, error.__traceback__)
     sys.stderr.write(f"{PROGRAM}: {_one_line(sentence)}\n")
     return status
-
-
-def _sentence_for(error: Exception) -> str:
-    """One sentence for a failure nobody foresaw.
-
-    A foreign exception's own text stays out unless ``--debug`` asks for it: it may hold a path, and so a name.
-    """
-    if isinstance(error, GliomaRiskError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("TemporalGliomaRisk"):
-        return f"the Python package {error.name!r} is needed here and not installed; install it, or this package anew."
-    what = type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        what = f"{what} ({error.strerror})"
-    return f"stopped by an unexpected {what}{_place_of(error)}; run again with --debug for the traceback."
-
-
-def _place_of(error: Exception) -> str:
-    """Where in this package the failure began, as ' in pipeline.py, line 40'; empty if nowhere in it."""
-    package = Path(TemporalGliomaRisk.__file__).parent
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if package in Path(frame.filename).parents and Path(frame.filename) != Path(__file__)
-    ]
-    if not own:
-        return ""
-    return f" in {Path(own[-1].filename).relative_to(package).as_posix()}, line {own[-1].lineno}"
 
 
 def _one_line(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import textwrap
 from pathlib import Path
@@ -59,9 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def trained_gaps_of(model: Path | None) -> tuple[int, int]:
     """Gaps between visits that a model was trained on, from its metadata; the shipped model's where none is named."""
-    from TemporalGliomaRisk.commands.predict import DEFAULT_MODEL
     from TemporalGliomaRisk.errors import ModelError
-    from TemporalGliomaRisk.resources import resource_path
+    from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
     folder = resource_path(DEFAULT_MODEL) if model is None else model
     try:
@@ -76,13 +74,9 @@ def trained_gaps_of(model: Path | None) -> tuple[int, int]:
 
 def as_json(patient_id: str | None, report: Any) -> str:
     """The report for a program: patient, refused, visits, findings."""
-    content = {
-        "patient": patient_id,
-        "refused": report.refused,
-        "visits": [dataclasses.asdict(row) for row in report.rows],
-        "findings": [{**dataclasses.asdict(item), "severity": item.severity.value} for item in report.findings],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    from TemporalGliomaRisk.timeline.checks import check_content
+
+    return json.dumps(check_content(patient_id, report), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 COLUMNS = ("visit", "day", "gap", "treated", "sequence", "shape", "spacing mm", "axes", "covers mm", "to first")

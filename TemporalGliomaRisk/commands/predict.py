@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.pipeline import Prediction
-    from TemporalGliomaRisk.timeline.volume import Volume
 
-DEFAULT_MODEL = "Models/evidence-simulated-1"
-CHECKED, PREDICTED = 0.15, 0.75
-"""Parts of the whole run done after checking and after predicting, for the progress shown."""
+DEFAULTS = {"device": "auto", "register": "auto", "heatmaps": True, "identified": False}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask", default="auto", metavar="FILE|auto|none", help="brain mask of the first visit (default %(default)s)"
     )
     parser.add_argument("--no-heatmaps", dest="heatmaps", action="store_false", help="risks only")
+    parser.add_argument("--scene", action="store_true", help="write scene.mrb too, which 3D Slicer opens")
     parser.add_argument("--no-cache", dest="cache", action="store_false", help="keep nothing for the next time")
     parser.add_argument("--identified", action="store_true", help="write what the input calls the patient and visits")
+    parser.add_argument(
+        "--from-audit",
+        type=Path,
+        metavar="FILE",
+        help="repeat the run of an audit.json with its options, and say what differs; refused where input or model do",
+    )
     parser.add_argument("--progress", choices=("plain", "json"), default="plain", help="default %(default)s")
 
 
@@ -54,68 +56,63 @@ def run(arguments: argparse.Namespace) -> int:
     listener = _printer(arguments.progress)
     listener(ProgressEvent(stage="start", fraction=0.0, message="Starting"))
     # Heavy imports come after the first line of progress, so that the reader is not left waiting for it.
-    from TemporalGliomaRisk.bundle import load_bundle
-    from TemporalGliomaRisk.pipeline import PredictOptions, predict_risk
-    from TemporalGliomaRisk.resources import resource_path
-    from TemporalGliomaRisk.results import write_results
-    from TemporalGliomaRisk.timeline.checks import check_timeline
-    from TemporalGliomaRisk.timeline.reading import read_timeline
-    from TemporalGliomaRisk.timeline.rules import TimelineRefused
+    from TemporalGliomaRisk.run import PredictRequest, check_output, load_model, mask_asked, run_prediction
     from TemporalGliomaRisk.visit_cache import VisitCache, default_folder
 
-    _check_output(arguments.output)
-    model = load_bundle(arguments.model or resource_path(DEFAULT_MODEL))
-    mask = _given_mask(arguments.mask)
-    timeline = read_timeline(arguments.timeline, patient=arguments.patient, identified=arguments.identified)
-    checked = check_timeline(
-        timeline, trained_gaps_days=model.trained_gaps_days, progress=part_of(listener, 0.0, CHECKED)
-    )
-    if checked.refused:
-        raise TimelineRefused(checked.findings)
-    prediction = predict_risk(
-        replace(timeline, findings=checked.findings),
-        model,
-        options=PredictOptions(
+    if arguments.from_audit is not None:
+        prediction = _repeat(arguments, listener)
+    else:
+        check_output(arguments.output)
+        request = PredictRequest(
+            timeline=arguments.timeline,
+            output=arguments.output,
+            patient=arguments.patient,
             device=arguments.device,
             register=arguments.register,
-            mask="none" if arguments.mask == "none" else "auto",
-        ),
-        brain_mask=mask,
-        cache=VisitCache(folder=default_folder()) if arguments.cache else None,
-        progress=part_of(listener, CHECKED, PREDICTED),
-    )
-    write_results(
-        prediction,
-        arguments.output,
-        heatmaps=arguments.heatmaps,
-        identified=arguments.identified,
-        asked=vars(arguments),
-        progress=part_of(listener, PREDICTED, 1.0),
-    )
+            mask=mask_asked(arguments.mask),
+            heatmaps=arguments.heatmaps,
+            identified=arguments.identified,
+            scene=arguments.scene,
+        )
+        cache = VisitCache(folder=default_folder()) if arguments.cache else None
+        prediction = run_prediction(request, load_model(arguments.model), cache=cache, progress=listener)
     _say(prediction, arguments)
     return 0
 
 
-def _check_output(folder: Path) -> None:
-    """Refuse a folder that cannot be written to before minutes are spent, and without making it yet."""
+def _repeat(arguments: argparse.Namespace, listener: ProgressListener) -> Prediction:
+    """A run with the options of its audit, nothing taken from the cache; what differs goes to standard error."""
+    from TemporalGliomaRisk import repeat
     from TemporalGliomaRisk.errors import UsageError
+    from TemporalGliomaRisk.report.audit import read_audit_record
+    from TemporalGliomaRisk.run import check_output, mask_asked, read_inputs, run_prediction
 
-    place = folder.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise UsageError("The output must be a folder, and what is there is a file. Name another with --output.")
-    if not os.access(place, os.W_OK):
-        raise UsageError("The output folder may not be written to by this user. Name another with --output.")
-
-
-def _given_mask(asked: str) -> Volume | None:
-    """The mask that ``--mask`` names, None for ``auto`` and ``none``."""
-    if asked in ("auto", "none"):
-        return None
-    from TemporalGliomaRisk.timeline.image_file import VolumeFile
-
-    return VolumeFile(path=Path(asked), role="brain mask").read()
+    own = {"--device": "device", "--register": "register", "--no-heatmaps": "heatmaps", "--identified": "identified"}
+    given = [option for option, name in own.items() if getattr(arguments, name) != DEFAULTS[name]]
+    if given:
+        raise UsageError(f"With --from-audit the options come from the audit. Leave {' and '.join(given)} out.")
+    folder = arguments.from_audit.resolve().parent
+    if arguments.output.resolve() == folder:
+        raise UsageError("The output would replace the results that the audit is of. Name another with --output.")
+    check_output(arguments.output)
+    audit = read_audit_record(arguments.from_audit)
+    mask = mask_asked(arguments.mask)
+    request = repeat.request_of(
+        audit,
+        arguments.timeline,
+        arguments.output,
+        patient=arguments.patient,
+        mask=mask if isinstance(mask, Path) else None,
+    )
+    model = repeat.model_of(audit, arguments.model)
+    inputs = read_inputs(request)
+    repeat.refuse_other_input(audit, inputs)
+    for sentence in repeat.noted_before(audit):
+        print(f"differs: {sentence}", file=sys.stderr)
+    prediction = run_prediction(request, model, inputs=inputs, progress=listener)
+    for sentence in repeat.noted_after(audit, prediction, folder, arguments.output):
+        print(f"repeated: {sentence}", file=sys.stderr)
+    return prediction
 
 
 def _printer(form: str) -> ProgressListener:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from TemporalGliomaRisk.encode.days import DAY_FEATURES, day_features
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.shapes import check_shape
 
 SEQUENCE_COUNT = 4
@@ -94,6 +95,7 @@ class VisitEncoder(nn.Module):
         inside = cells[:, None].to(volumes.dtype)
         features: Tensor = self.stems[sequence](volumes[:, None]) * inside
         for layer in self.layers:
+            check_cancelled()
             features = features + layer(nn.functional.leaky_relu(features, 0.1)) * inside
         return features
 
@@ -291,6 +293,7 @@ class EvidenceModel(nn.Module):
             memory = VisitMemory(features, present, features, present, states)
         states, local_logs = [], []
         for head, state in zip(self._heads(), memory.states, strict=True):
+            check_cancelled()
             with_first = head.comparison(memory.first, features, memory.first_present, present)
             with_previous = head.comparison(memory.previous, features, memory.previous_present, present)
             after, logs = head.step(state, with_first, with_previous, days)

@@ -10,6 +10,7 @@ from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.preprocess.brain_mask import Background, background_of, stripped_mask
 from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.keys import volume_key
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SequenceName, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
@@ -57,7 +58,9 @@ def load(visit: Visit, name: SequenceName, number: int | None) -> LoadedVolume:
     Raises:
         VolumeError: If it holds NaN or infinite voxels.
     """
+    check_cancelled()
     stored = visit.sources[name].read()
+    check_cancelled()
     where = f"{name} of visit {number}" if number else f"{name}"
     if np.issubdtype(stored.voxels.dtype, np.floating) and not np.isfinite(stored.voxels).all():
         raise VolumeError(f"{where} holds NaN or infinite voxels; finite intensities are needed. Export it again.")

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +66,8 @@ class AuditRecord:
         timings_s: Seconds by stage.
         findings: What the checks noticed, each with severity, code, message, visit, sequence.
         alignments: How every volume was aligned, each with its session and a (4, 4) matrix.
+        days: Day of every visit by its session: ``since_first``, and ``since_treatment`` or None.
+        brain_mask: SHA-256 of the voxels and the place of a given brain mask; None where none was given.
         research_use_only: The sentence that goes with every number.
         schema_version: Version of the file's schema.
     """
@@ -83,6 +85,8 @@ class AuditRecord:
     timings_s: Mapping[str, float]
     findings: Sequence[Mapping[str, Any]]
     alignments: Sequence[Mapping[str, Any]]
+    days: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    brain_mask: str | None = None
     research_use_only: str = RESEARCH_USE_ONLY
     schema_version: str = SCHEMA_VERSION
 
@@ -100,6 +104,7 @@ def build_audit(
     alignments: Mapping[str, Sequence[AlignmentLike]] | None = None,
     torch_version: str | None = None,
     seed: int | None = None,
+    brain_mask: str | None = None,
 ) -> AuditRecord:
     """Gather an audit record; hashes the timeline's files, so it reads each of them once.
 
@@ -115,12 +120,13 @@ def build_audit(
         alignments: Alignments of every visit by session_id.
         torch_version: ``torch.__version__`` (torch is not imported here).
         seed: Seed, or None.
+        brain_mask: SHA-256 of a given brain mask, or None.
     """
     return AuditRecord(
         patient=timeline.patient_id,
         inputs=input_hashes(timeline),
         versions=versions(torch_version),
-        platform=f"{platform.system()} {platform.release()}, {platform.machine()}",
+        platform=platform_name(),
         device=device,
         seed=seed,
         options=safe_options(options),
@@ -152,7 +158,17 @@ def build_audit(
             for session_id, of_visit in (alignments or {}).items()
             for alignment in of_visit
         ],
+        days=visit_days(timeline),
+        brain_mask=brain_mask,
     )
+
+
+def visit_days(timeline: Timeline) -> dict[str, dict[str, int | None]]:
+    """Day of every visit by its session: ``since_first``, and ``since_treatment`` or None."""
+    return {
+        visit.session_id: {"since_first": visit.days_since_first, "since_treatment": visit.days_since_treatment}
+        for visit in timeline.visits
+    }
 
 
 def input_hashes(timeline: Timeline) -> dict[str, list[str]]:
@@ -164,6 +180,11 @@ def input_hashes(timeline: Timeline) -> dict[str, list[str]]:
         for visit in timeline.visits
         for sequence in visit.sequences
     }
+
+
+def platform_name() -> str:
+    """Operating system and processor."""
+    return f"{platform.system()} {platform.release()}, {platform.machine()}"
 
 
 def versions(torch_version: str | None = None) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.colours import SHOWN_FROM, ink_on, risk_colour
 from TemporalGliomaRisk.files import write_text_whole
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report import charts
 from TemporalGliomaRisk.report.audit import AuditRecord
 from TemporalGliomaRisk.report.colours import change_gradient, heat_gradient
@@ -136,6 +137,7 @@ def _scale(pictures: ReportPictures) -> dict[str, Any]:
 
 
 def _visit_content(record: RiskRecord, index: int, pictures: ReportPictures | None) -> dict[str, Any]:
+    check_cancelled()
     visit, gap = record.visits[index], record.gaps_days[index]
     colour = risk_colour(visit.risk)
     hazard = record.horizon_hazard(visit)

@@ -10,6 +10,7 @@ import numpy as np
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.colours import SHOWN_FROM, heat_colours, ink_on, risk_colour
 from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice
 from TemporalGliomaRisk.report.record import RiskRecord
 from TemporalGliomaRisk.report.slices import SIDES
@@ -90,6 +91,7 @@ def _write_titles(figure: Figure, record: RiskRecord, height: float, *, one_plac
 def _draw_visit(
     figure: Figure, record: RiskRecord, pictures: ReportPictures, index: int, *, corner: tuple[float, float]
 ) -> None:
+    check_cancelled()
     visit, gap, (left, top) = record.visits[index], record.gaps_days[index], corner
     heights = [_tile_height(pictures, row) for row in range(len(_rows(pictures)))]
     middle = left + TILE_IN / 2

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from TemporalGliomaRisk.colours import LEAST_SCALE_TOP, RgbPixels
 from TemporalGliomaRisk.errors import GliomaRiskError
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report.colours import grey_pixels, with_change, with_heat
 from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import (
@@ -140,6 +141,7 @@ def _slices_of(visit: VisitRecord, volumes: VisitVolumes, box: HeadBox) -> Visit
     window = grey_window(volumes.reference)
 
     def through(point: FloatArray, plane: Plane, mark: FloatArray | None) -> Slice:
+        check_cancelled()
         centre, size = picture_centre(box, point, plane), picture_size_mm(box.size_mm, plane)
         grey = grey_pixels(sample_plane(volumes.reference, centre, plane, size_mm=size), window)
         over = [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from TemporalGliomaRisk.errors import InputError
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, check_cancelled, ignore_progress
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 from TemporalGliomaRisk.timeline.header_checks import check_forms, check_geometry
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
@@ -141,6 +142,16 @@ def check_timeline(
     return TimelineCheck(rows=tuple(rows), findings=tuple(findings))
 
 
+def check_content(patient_id: str | None, report: TimelineCheck) -> dict[str, Any]:
+    """A check for a program, JSON-ready: patient, refused, visits, findings."""
+    return {
+        "patient": patient_id,
+        "refused": report.refused,
+        "visits": [dataclasses.asdict(row) for row in report.rows],
+        "findings": [{**dataclasses.asdict(item), "severity": item.severity.value} for item in report.findings],
+    }
+
+
 def check_days(timeline: Timeline, *, trained_gaps_days: tuple[int, int] | None = None) -> list[Finding]:
     """A single visit, and gaps outside what the model was trained on; days themselves are checked on reading."""
     findings = []
@@ -174,11 +185,13 @@ def _checked_volumes(visit: Visit, number: int) -> Iterator[tuple[SequenceName, 
     """Read and check a visit's volumes one after the other; one that can't be read is a refusal, the rest go on."""
     for sequence in visit.sequences:
         source = visit.sources[sequence]
+        check_cancelled()
         try:
             volume = source.read()
         except InputError as error:
             yield sequence, None, [finding_of(error, visit=number, sequence=sequence)], ""
             continue
+        check_cancelled()
         findings, voxels_hash = check_volume(volume, source, visit=number, sequence=sequence)
         yield sequence, volume, findings, voxels_hash
 

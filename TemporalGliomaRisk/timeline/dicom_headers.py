@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.timeline.days import is_unknown
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
@@ -60,6 +61,7 @@ def read_dicom_headers(files: Iterable[Path]) -> tuple[list[DicomHeader], int]:
     headers: list[DicomHeader] = []
     others = 0
     for path in files:
+        check_cancelled()
         try:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
             header = _header(path, dataset)

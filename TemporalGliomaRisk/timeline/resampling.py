@@ -7,6 +7,7 @@ import math
 import numpy as np
 import SimpleITK as sitk
 
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.timeline.sitk_images import (
     lps_from_ras_transform,
     set_geometry,
@@ -43,6 +44,7 @@ def resample(
     Returns:
         Shape of the grid, float32; ``outside`` outside the volume's field of view.
     """
+    check_cancelled()
     matrix = np.eye(4) if grid_ras_to_volume_ras is None else np.asarray(grid_ras_to_volume_ras)
     factors = (1, 1, 1) if nearest else _subsamples(volume.geometry, grid, matrix)
     fine = subdivided(grid, factors)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline
 
 DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
+MOST_TOLD = 10
+"""Mistakes that one message lists."""
 KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS, "patient")
 
 
@@ -27,7 +30,25 @@ def read_table(path: Path, *, patient: str | None = None, identified: bool = Fal
     Raises:
         TimelineRefused: If a column is missing or any row has a mistake.
     """
-    table = read_text_table(path, what="The table")
+    return _timeline_of(read_text_table(path, what="The table"), path.parent, patient, identified)
+
+
+def timeline_of_rows(
+    rows: Sequence[Mapping[str, str]], *, patient: str | None = None, identified: bool = False
+) -> Timeline:
+    """The timeline of a table that was never a file: a dictionary a row, its paths absolute; rows count from line 1.
+
+    Raises:
+        TimelineRefused: As :func:`read_table`.
+    """
+    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+    filled = [{name: str(row.get(name, "")).strip() for name in columns} for row in rows]
+    table = TextTable(columns=columns, rows=filled, numbers=list(range(1, len(filled) + 1)))
+    return _timeline_of(table, Path(), patient, identified)
+
+
+def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified: bool) -> Timeline:
+    """A table's timeline; ``folder`` is where relative paths begin."""
     _check_columns(table)
     rows = _rows_of_patient(table, patient)
     mistakes: list[str] = []
@@ -39,15 +60,18 @@ def read_table(path: Path, *, patient: str | None = None, identified: bool = Fal
         if sequence is None:
             problems.append(f"sequence is none of {', '.join(SEQUENCES)} or their synonyms")
         volume = Path(row["path"].replace("\\", "/")) if row["path"] else None
-        problems += _path_problems(path.parent, volume)
+        problems += _path_problems(folder, volume)
         if not problems and sequence is not None and volume is not None:
             earlier = seen.setdefault((when, sequence), line)
             if earlier != line:
                 problems.append(f"{sequence} on this day is in line {earlier} already")
-            visits.setdefault(when, {})[sequence] = partial(_file_source, path.parent / volume)
+            visits.setdefault(when, {})[sequence] = partial(_file_source, folder / volume)
         mistakes += [f"Line {line}: {problem}." for problem in problems]
+    count = len(mistakes)
     if mistakes:
-        raise refuse("table_mistakes", problem=f"The table has {len(mistakes)} mistakes. {' '.join(mistakes)}")
+        if len(mistakes) > MOST_TOLD:
+            mistakes[MOST_TOLD:] = [f"{len(mistakes) - MOST_TOLD} further mistakes are not listed."]
+        raise refuse("table_mistakes", problem=f"The table has {count} mistakes. {' '.join(mistakes)}")
     unused = [name for name in table.columns if name and name not in KNOWN_COLUMNS]
     findings = [finding("columns_ignored", count=len(unused))] if unused else []
     found = [
@@ -117,7 +141,8 @@ def _path_problems(folder: Path, volume: Path | None) -> list[str]:
         return ["path is empty"]
     if volume_suffix(volume) is None:
         return [f"path does not end in one of {', '.join(VOLUME_SUFFIXES)}"]
-    return [] if (folder / volume).is_file() else ["no file is at this path"]
+    # os.path says no where pathlib raises: a path too long for the system, say
+    return [] if os.path.isfile(folder / volume) else ["no file is at this path"]  # noqa: PTH113
 
 
 def _file_source(path: Path, role: str) -> VolumeFile:

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -141,15 +140,8 @@ class WorkerProcess:
 
 
 def worker_command(interpreter: str) -> list[str]:
-    """How the worker is started.
-
-    The system is asked to end it with the thread that starts it (Linux does so even for SIGKILL), which is right only
-    for a thread that lives as long as the host: its main thread.
-    """
-    command = [interpreter, "-m", "TemporalGliomaRisk", "worker", "--own-group"]
-    if threading.current_thread() is threading.main_thread():
-        command.append("--end-with-parent")
-    return command
+    """How the worker is started."""
+    return [interpreter, "-m", "TemporalGliomaRisk", "worker", "--own-group"]
 
 
 def _creation_flags() -> int:

@@ -26,8 +26,9 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors"},
     "shapes": {"errors"},
     "progress": {"errors"},
-    "files": {"errors"},
+    "files": {"errors", "progress"},
     "resources": {"errors"},
+    "failures": {"errors"},
     "numbers": set(),
     "colours": set(),
     "timeline": FOUNDATION,
@@ -49,12 +50,28 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": FOUNDATION
     | {"bundle", "device", "visit_cache", "visit_encoding", "timeline", "preprocess", "encode", "risk", "explain"},
     "results": FOUNDATION | {"pipeline", "report", "risk", "timeline"},
+    "run": FOUNDATION | {"bundle", "pipeline", "results", "visit_cache", "timeline", "scene", "preprocess"},
+    "repeat": FOUNDATION | {"run", "bundle", "pipeline", "report", "timeline", "preprocess"},
     "worker": set(),
-    "worker.client": set(),
-    "worker.server": FOUNDATION | {"pipeline"},
+    "worker.messages": set(),
+    "worker.process": set(),
+    "worker.diagnostics": set(),
+    "worker.client": {"worker.messages", "worker.process", "worker.diagnostics"},
+    "worker.schema": {"worker.messages"},
+    "worker.channel": {"worker.messages"},
+    "worker.greeting": FOUNDATION,
+    "worker.requests": {"run", "worker.messages"},
+    "worker.warm_cache": {"visit_cache"},
+    "worker.finished_runs": FOUNDATION | {"run", "bundle", "preprocess"},
+    "worker.work": FOUNDATION
+    | {"run", "bundle", "device", "visit_cache", "timeline"}
+    | {"worker.messages", "worker.requests", "worker.finished_runs", "worker.warm_cache"},
+    "worker.server": FOUNDATION
+    | {"failures", "worker.messages", "worker.schema", "worker.channel", "worker.greeting", "worker.work"},
     "commands": FOUNDATION
     | {"timeline", "preprocess", "encode", "risk", "explain", "report", "scene", "viewer", "learn", "simulate"}
-    | {"evaluate", "worker", "bundle", "device", "visit_cache", "visit_encoding", "pipeline", "results"},
+    | {"evaluate", "worker.server", "bundle", "device", "visit_cache", "visit_encoding", "pipeline", "results"}
+    | {"run", "repeat", "failures"},
     "__main__": {"commands"},
     "scripted_modules": FOUNDATION | {"scene", "timeline", "worker.client"},
 }
@@ -63,11 +80,12 @@ ALLOWED: dict[str, set[str]] = {
 SLICER = {"slicer", "vtk", "qt", "ctk"}
 SLICER_UNITS = {"scene", "viewer", "scripted_modules"}
 NETWORK = {"torch", "monai"}
+CLIENT = {"worker.client", "worker.messages", "worker.process", "worker.diagnostics"}
 WITHOUT_NETWORK = {
     *("timeline", "scene", "viewer", "scripted_modules", "report", "simulate", "evaluate"),
-    *("errors", "config", "files", "progress", "resources", "", "worker", "worker.client"),
+    *("errors", "config", "files", "progress", "resources", "", "worker", *CLIENT),
 }
-LOADED_BY_SLICER = {"timeline", "scene", "scripted_modules", "worker", "worker.client", "errors", "files", ""}
+LOADED_BY_SLICER = {"timeline", "scene", "scripted_modules", "worker", *CLIENT, "errors", "files", ""}
 SLICER_FILE_SCOPE = {*SLICER, "SimpleITK", "numpy", "scipy", "pydicom", PACKAGE}
 """All that a file's scope may import where Slicer loads it: what Slicer ships, besides the standard library."""
 
@@ -231,7 +249,7 @@ def test_the_worker_s_client_needs_the_standard_library_only() -> None:
     wrong = [
         found
         for found in ALL_IMPORTS
-        if found.unit == "worker.client" and root_of(found) not in sys.stdlib_module_names
+        if found.unit in CLIENT and root_of(found) not in {*sys.stdlib_module_names, PACKAGE}
     ]
 
     assert [str(found) for found in wrong] == []

@@ -1,0 +1,43 @@
+"""A failure nobody foresaw as one sentence: what it was and where in this package, without its own text.
+
+A foreign exception's text may hold a path, and so a patient's name.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from TemporalGliomaRisk.errors import GliomaRiskError
+
+_PACKAGE = Path(__file__).resolve().parent
+_PASSED_ON = {Path("commands/__init__.py"), Path("worker/server.py")}
+"""Where failures end up, not where they begin."""
+
+
+def sentence_of(error: Exception, *, advice: str = "") -> str:
+    """One sentence for a failure.
+
+    Args:
+        error: Any.
+        advice: What follows a failure of our own making, such as "; run again with --debug".
+    """
+    if isinstance(error, GliomaRiskError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("TemporalGliomaRisk"):
+        return f"the Python package {error.name!r} is needed here and not installed; install it, or this package anew."
+    what = type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{what} ({error.strerror})"
+    return f"stopped by an unexpected {what}{place_of(error)}{advice}."
+
+
+def place_of(error: Exception) -> str:
+    """Where in this package the failure began, as ' in pipeline.py, line 40'; empty if nowhere in it."""
+    own = [
+        (Path(frame.filename).relative_to(_PACKAGE), frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if _PACKAGE in Path(frame.filename).parents
+    ]
+    own = [(path, line) for path, line in own if path not in _PASSED_ON]
+    return f" in {own[-1][0].as_posix()}, line {own[-1][1]}" if own else ""
