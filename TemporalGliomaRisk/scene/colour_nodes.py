@@ -23,7 +23,8 @@ def fill_colour_node(node: Any, *, is_change: bool, threshold: float) -> None:
     """
     fractions = np.linspace(-1.0 if is_change else 0.0, 1.0, STEPS)
     colours = (change_colours(fractions) if is_change else heat_colours(fractions)) / 255.0
-    opaque = np.abs(fractions) >= threshold
+    # Zero itself is never shown: a visit without a map has one that is all zero.
+    opaque = np.abs(fractions) >= (max(threshold, 0.01) if is_change else threshold)
     modifying = node.StartModify()
     if node.GetNumberOfColors() != STEPS:
         node.SetTypeToUser()

@@ -18,7 +18,7 @@ from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.showing import shown_window, style_map, window_of
 from TemporalGliomaRisk.scene.slices import HELD, composite_of, set_layers
 from TemporalGliomaRisk.scene.visit_sequences import GREY, MAPS
-from TemporalGliomaRisk.scene.volumes import set_volume, volume_of, world_from_node
+from TemporalGliomaRisk.scene.volumes import is_empty, set_volume, volume_of, world_from_node
 
 
 @dataclass(kw_only=True)
@@ -127,7 +127,7 @@ class _Copies:
     def _map(self, number: int, kind: MapKind | None) -> Any:
         """A visit's map of a kind, in the patient's colours."""
         item = None if kind is None else self._item(f"map.{kind.value}", number)
-        if item is None or kind is None:
+        if kind is None or is_empty(item):
             return None
         key = f"visit {number} {kind.label}"
         if key not in self._nodes:

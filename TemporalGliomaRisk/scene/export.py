@@ -44,12 +44,11 @@ def write_scene(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the libraries' remarks from the terminal: what fails is known by return values, and told in a sentence."""
-    shown = vtk.vtkObject.GetGlobalWarningDisplay()
-    verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
-    vtk.vtkObject.SetGlobalWarningDisplay(0)
+    window, verbosity = vtk.vtkOutputWindow.GetInstance(), vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    vtk.vtkOutputWindow.SetInstance(vtk.vtkStringOutputWindow())
     vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
     try:
         yield
     finally:
         vtk.vtkLogger.SetStderrVerbosity(verbosity)
-        vtk.vtkObject.SetGlobalWarningDisplay(shown)
+        vtk.vtkOutputWindow.SetInstance(window)

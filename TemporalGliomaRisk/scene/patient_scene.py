@@ -138,6 +138,11 @@ class PatientScene:
         """Maps that any visit has; empty without a result or with --no-heatmaps."""
         return tuple(MapKind(value) for value in self._record.get("map_kinds"))
 
+    def kinds_of(self, visit_number: int) -> tuple[MapKind, ...]:
+        """Maps that a visit has."""
+        self._check_visit(visit_number)
+        return tuple(MapKind(value) for value in self._record.get("maps_of_visits").get(str(visit_number), ()))
+
     @property
     def browser(self) -> Any:
         """Its vtkMRMLSequenceBrowserNode; the master sequence has an item a visit."""
@@ -146,13 +151,15 @@ class PatientScene:
     def volume(self, sequence: str | None = None) -> Any:
         """Proxy vtkMRMLScalarVolumeNode of the selected visit; None where no visit has that sequence.
 
+        Where this visit lacks it, it is blank: see ``volumes.is_empty``.
+
         Args:
             sequence: The one shown by default.
         """
         return self._record.find(f"proxy.volume.{sequence or self.display.sequence}")
 
     def map(self, kind: MapKind) -> Any:
-        """Proxy of a map at the selected visit; None where there is no such map; empty where this visit lacks it."""
+        """Proxy of a map at the selected visit; None where there is no such map; all zero where this visit lacks it."""
         return self._record.find(f"proxy.map.{kind.value}")
 
     def peaks(self) -> Any:

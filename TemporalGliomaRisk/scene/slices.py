@@ -80,7 +80,7 @@ def set_layers(composite: Any, background: Any, foreground: Any, opacity: float)
 
 def jump(scene: Any, ras: Sequence[float] | FloatArray, slice_nodes: Iterable[Any] | None = None) -> None:
     """Move slices (all, or those given) to a place in world RAS, and the crosshair with them."""
-    place = [float(value) for value in ras]
+    place = [round(float(value), 2) for value in ras]
     for node in nodes_of_class(scene, "vtkMRMLSliceNode") if slice_nodes is None else slice_nodes:
         node.JumpSliceByOffsetting(*place)
     for crosshair in nodes_of_class(scene, "vtkMRMLCrosshairNode"):
@@ -94,9 +94,10 @@ def fit(slice_node: Any, centre_ras: FloatArray, size_mm: FloatArray) -> None:
     origin = np.array([matrix.GetElement(row, 3) for row in range(3)])
     offset = axes[:, 2] * float(axes[:, 2] @ (origin - centre_ras))
     for row, value in enumerate(np.asarray(centre_ras) + offset):
-        matrix.SetElement(row, 3, float(value))
+        matrix.SetElement(row, 3, round(float(value), 2))
     slice_node.UpdateMatrices()
     wide, high = (float(np.abs(axes[:, column]) @ size_mm) for column in range(2))
     columns, rows = slice_node.GetDimensions()[:2]
-    a_pixel_mm = max(wide / max(columns, 1), high / max(rows, 1))
+    # Steps that a saved scene keeps in full, so that it shows the same pixels when it is read again.
+    a_pixel_mm = np.ceil(1000 * max(wide / max(columns, 1), high / max(rows, 1))) / 1000
     slice_node.SetFieldOfView(columns * a_pixel_mm, rows * a_pixel_mm, slice_node.GetFieldOfView()[2])

@@ -127,8 +127,8 @@ def _set_functions(node: Any, colour: Any, opacity: Any, gradient: Any, *, shade
 
 def _add_brain(record: SceneRecord, sequence: str) -> Any:
     """The brain (the head where no map says what is brain) of the earliest visit with the sequence, in world RAS."""
-    volumes = record.find(f"volume.{sequence}")
-    value = volumes.GetNthIndexValue(0)
+    windows = record.get("windows")[sequence]
+    value = record.find("visits").GetNthIndexValue(next(i for i, window in enumerate(windows) if window is not None))
     volume = _item_in_world(record, f"volume.{sequence}", f"place.{sequence}", value)
     if volume is None:
         return None

@@ -1,6 +1,8 @@
 """A patient's voxels, greys, places and peaks as sequence nodes under one browser.
 
-Every sequence is indexed by the same days. A visit that lacks an item shows an empty node, never its neighbour's. The
+Every sequence is indexed by the same days. A visit that lacks a volume or map has a blank one, all zero, instead: a
+volume node without voxels is no answer, since slice views go on showing what was there before (seen in Slicer 5.11 and
+5.12), which would be the neighbour's. The
 window of each visit's greys is a sequence too, so that a desktop without any of our code steps through comparable
 pictures; so is the transform that takes a visit's RAS to the first visit's: nothing is resampled.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
@@ -17,7 +20,7 @@ from TemporalGliomaRisk.scene.host import module_logic
 from TemporalGliomaRisk.scene.record import SceneRecord, remove_nodes
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 from TemporalGliomaRisk.scene.settings import MapKind
-from TemporalGliomaRisk.scene.volumes import new_volume_node, vtk_matrix
+from TemporalGliomaRisk.scene.volumes import blank_image, new_volume_node, vtk_matrix
 from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 VISITS, PEAKS, MAPS = "visits", "peaks", "maps"
@@ -100,8 +103,20 @@ class VisitSequences:
         node.SetMatrixTransformToParent(vtk_matrix(to_frame))
         self.put(f"place.{what}", f"{what} place", visit.number, node)
 
+    def _fill_gaps(self) -> None:
+        """Give every sequence an item a visit: blank volumes, no peaks, no move, and some window."""
+        patterns: dict[str, Any] = {}
+        for node in self.record.owned():
+            if not node.IsA("vtkMRMLSequenceNode"):
+                continue
+            for value in self.index.values:
+                if node.GetDataNodeAtValue(value, True) is None:
+                    pattern = patterns.setdefault(node.GetID(), emptied(node.GetNthDataNode(0)))
+                    node.SetDataNodeAtValue(pattern, value)
+
     def finish(self, sequences: tuple[str, ...], kinds: tuple[MapKind, ...]) -> None:
-        """Make the proxies and let them follow the browser."""
+        """Fill the gaps, make the proxies and let them follow the browser."""
+        self._fill_gaps()
         self.browser.SetAndObserveMasterSequenceNodeID(self.record.find(VISITS).GetID())
         self.follow(VISITS, "selected visit", "vtkMRMLTextNode")
         for sequence in sequences:
@@ -139,6 +154,20 @@ class VisitSequences:
     def follow(self, role: str, name: str, class_name: str) -> Any:
         """A node that shows the selected visit's item of a sequence, empty where the visit has none."""
         return follow(self.record, self.browser, role, name, class_name)
+
+
+def emptied(item: Any) -> Any:
+    """A node like an item, without what belongs to that item's visit."""
+    node = item.CreateNodeInstance()
+    node.CopyContent(item)
+    node.SetName("blank")
+    if node.IsA("vtkMRMLVolumeNode"):
+        node.SetAndObserveImageData(blank_image(item.GetImageData()))
+    elif node.IsA("vtkMRMLMarkupsNode"):
+        node.RemoveAllControlPoints()
+    elif node.IsA("vtkMRMLLinearTransformNode"):
+        node.SetMatrixTransformToParent(vtk_matrix(np.eye(4)))
+    return node
 
 
 def follow(record: SceneRecord, browser: Any, role: str, name: str, class_name: str) -> Any:

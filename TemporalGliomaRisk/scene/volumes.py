@@ -74,10 +74,19 @@ def new_volume_node(volume: Volume, name: str) -> Any:
     return node
 
 
+def blank_image(image: Any) -> Any:
+    """An image like another, all zero."""
+    blank = vtk.vtkImageData()
+    blank.CopyStructure(image)
+    blank.AllocateScalars(image.GetScalarType(), 1)
+    blank.GetPointData().GetScalars().Fill(0)
+    return blank
+
+
 def is_empty(node: Any) -> bool:
-    """Whether a volume node holds no voxels."""
+    """Whether a volume node shows nothing: no voxels, or none other than zero, as where a visit lacks a volume."""
     image = None if node is None else node.GetImageData()
-    return image is None or image.GetNumberOfPoints() == 0
+    return image is None or image.GetNumberOfPoints() == 0 or tuple(image.GetScalarRange()) == (0.0, 0.0)
 
 
 def volume_of(node: Any, *, in_world: bool = True) -> Volume:
@@ -94,7 +103,7 @@ def volume_of(node: Any, *, in_world: bool = True) -> Volume:
         VolumeError: If it holds no voxels or several numbers a voxel.
         GeometryError: If its own place cannot be used.
     """
-    if is_empty(node):
+    if node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0:
         raise VolumeError("A volume of the scene holds no voxels. Load it anew or leave it out.")
     if node.GetImageData().GetNumberOfScalarComponents() != 1:
         raise VolumeError("A volume of the scene has several numbers a voxel, wanted one. Leave it out.")

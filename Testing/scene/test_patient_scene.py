@@ -1,0 +1,321 @@
+"""The nodes of a patient: there, right, following the visits, and gone again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+
+from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.record import hierarchy_of
+from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
+from TemporalGliomaRisk.scene.slices import nodes_of_class
+from TemporalGliomaRisk.scene.volumes import is_empty, volume_of
+
+
+@pytest.fixture
+def patient(scene, phantom, three_visits, three_results) -> PatientScene:
+    """The three visits with their result."""
+    return PatientScene.build(scene, phantom.timeline(three_visits), three_results)
+
+
+def test_every_sequence_and_map_is_a_sequence_node_indexed_by_days_since_treatment(patient) -> None:
+    browser = patient.browser
+    synchronized = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(synchronized, True)
+    nodes = [synchronized.GetItemAsObject(index) for index in range(synchronized.GetNumberOfItems())]
+    by_name = {node.GetName(): node for node in nodes}
+
+    assert patient.sequences == ("FLAIR", "T1w")
+    assert patient.map_kinds == tuple(MapKind)
+    for label in ("FLAIR", "T1w", *(kind.label for kind in MapKind)):
+        assert f"sub-07 {label} sequence" in by_name
+    assert {node.GetIndexName() for node in nodes} == {"days since treatment"}
+    assert {node.GetIndexUnit() for node in nodes} == {"d"}
+    flair = by_name["sub-07 FLAIR sequence"]
+    assert [flair.GetNthIndexValue(index) for index in range(3)] == ["20", "111", "227"]
+    assert all(browser.GetMissingItemMode(node) == browser.MissingItemSetToDefault for node in nodes)
+
+
+def test_days_since_the_first_visit_are_the_index_where_one_treatment_day_is_unknown(scene, phantom) -> None:
+    visits = [phantom.Visit(0, 20), phantom.Visit(91, None)]
+    patient = PatientScene.build(scene, phantom.timeline(visits))
+    master = patient.browser.GetMasterSequenceNode()
+
+    assert master.GetIndexName() == "days since the first visit"
+    assert [master.GetNthIndexValue(index) for index in range(2)] == ["0", "91"]
+
+
+def test_two_visits_on_one_day_are_two_items(scene, phantom) -> None:
+    visits = [phantom.Visit(0, 50), phantom.Visit(1, 50, gain=2.0), phantom.Visit(2, 50, gain=3.0)]
+    patient = PatientScene.build(scene, phantom.timeline(visits))
+    tops = []
+    for number in (1, 2, 3):
+        patient.selected_visit = number
+        tops.append(int(volume_of(patient.volume("FLAIR")).voxels.max()))
+
+    assert patient.browser.GetNumberOfItems() == 3
+    assert tops == [1000, 2000, 3000]
+
+
+def test_a_visit_that_lacks_a_volume_or_map_shows_an_empty_node_not_its_neighbours(patient) -> None:
+    for number, lacking in ((3, False), (2, True), (1, False), (2, True)):
+        patient.selected_visit = number
+        assert is_empty(patient.volume("T1w")) == lacking
+        assert is_empty(patient.map(MapKind.RISK)) == lacking
+        assert not is_empty(patient.volume("FLAIR"))
+        assert patient.peaks().GetNumberOfControlPoints() == {1: 1, 2: 0, 3: 2}[number]
+
+
+def test_voxels_and_places_of_every_visit_are_those_of_the_timeline(patient, phantom, three_visits) -> None:
+    for number, visit in enumerate(three_visits, start=1):
+        patient.selected_visit = number
+        shown = volume_of(patient.volume("FLAIR"), in_world=False)
+        wanted = phantom.head(visit.geometry, visit.to_frame, visit.gain)
+        assert shown.geometry.same_as(wanted.geometry)
+        assert (shown.voxels == wanted.voxels).all()
+        in_world = volume_of(patient.volume("FLAIR")).geometry.ijk_to_ras
+        assert in_world == pytest.approx(visit.to_frame @ visit.geometry.ijk_to_ras, abs=1e-9)
+
+
+def test_peaks_of_misaligned_visits_lie_at_one_place_of_the_world(patient, phantom) -> None:
+    for number in (1, 3):
+        patient.selected_visit = number
+        world = [0.0, 0.0, 0.0]
+        patient.peaks().GetNthControlPointPositionWorld(0, world)
+        assert world == pytest.approx(phantom.HOT.tolist(), abs=1e-6)
+        assert patient.peak_ras(number, "A") == pytest.approx(phantom.HOT, abs=1e-6)
+    assert patient.peaks().GetNthControlPointLabel(0) == "A: 34\u202f% of the risk"
+    with pytest.raises(InputError, match="Visit 2 has no peak 'A'"):
+        patient.peak_ras(2, "A")
+
+
+def test_the_scale_of_a_map_is_its_greatest_value_over_all_visits_and_stays_when_stepping(patient) -> None:
+    assert patient.scale_top(MapKind.RISK) == pytest.approx(0.02, rel=0.02)
+    for number in (1, 2, 3):
+        patient.selected_visit = number
+        shown = patient.map(MapKind.RISK).GetDisplayNode()
+        assert shown.GetWindowLevelMin() == 0
+        assert shown.GetWindowLevelMax() == pytest.approx(patient.scale_top(MapKind.RISK))
+        change = patient.map(MapKind.CHANGE).GetDisplayNode()
+        assert change.GetWindowLevelMin() == -change.GetWindowLevelMax()
+
+
+def test_greys_of_visits_of_unlike_gain_get_windows_in_proportion(patient) -> None:
+    first, second = (patient.automatic_window(number, "FLAIR") for number in (1, 2))
+    patient.apply(replace(patient.display, window=(0.1, 0.6)))
+    for number, (low, high) in ((1, first), (2, second)):
+        patient.selected_visit = number
+        shown = patient.volume("FLAIR").GetDisplayNode()
+        assert shown.GetWindowLevelMin() == pytest.approx(low + 0.1 * (high - low))
+        assert shown.GetWindowLevelMax() == pytest.approx(low + 0.6 * (high - low))
+
+    assert second[1] / first[1] == pytest.approx(3.0, rel=0.01)
+    assert patient.automatic_window(2, "T1w") is None
+
+
+def test_change_since_the_first_visit_is_the_difference_of_the_maps_across_grids(
+    patient, phantom, three_visits
+) -> None:
+    patient.selected_visit = 3
+    visit = three_visits[2]
+    change = volume_of(patient.map(MapKind.CHANGE_FROM_FIRST), in_world=False)
+    wanted = (
+        phantom.hazard(visit.geometry, visit.to_frame, 0.02).voxels
+        - phantom.hazard(visit.geometry, visit.to_frame, 0.004).voxels
+    )
+
+    assert change.geometry.same_as(visit.geometry)
+    assert np.abs(change.voxels - wanted).max() < 0.08 * wanted.max()
+
+
+def test_patient_visits_and_series_stand_in_the_subject_hierarchy(patient, scene) -> None:
+    hierarchy = hierarchy_of(scene)
+    item = hierarchy.GetItemByName("sub-07")
+    studies = vtk.vtkIdList()
+    hierarchy.GetItemChildren(item, studies)
+    names = [hierarchy.GetItemName(studies.GetId(index)) for index in range(studies.GetNumberOfIds())]
+    second = hierarchy.GetItemByName("visit 2, day 91, risk 20\u202f%")
+    series = vtk.vtkIdList()
+    hierarchy.GetItemChildren(second, series)
+
+    assert hierarchy.GetItemLevel(item) == "Patient"
+    assert hierarchy.GetItemLevel(second) == "Study"
+    assert names[0].startswith("visit 1, day 0")
+    assert [hierarchy.GetItemName(series.GetId(index)) for index in range(series.GetNumberOfIds())] == ["FLAIR"]
+    assert hierarchy.GetItemAncestorAtLevel(hierarchy.GetItemByDataNode(patient.volume("FLAIR")), "Patient") == item
+
+
+def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(patient) -> None:
+    table = patient.table().GetTable()
+    column = {table.GetColumnName(index): table.GetColumn(index) for index in range(table.GetNumberOfColumns())}
+    chart = patient.chart()
+    text = patient.text().GetText()
+
+    assert [column["risk (%)"].GetValue(row) for row in range(3)] == [10.0, 20.0, 35.0]
+    assert column["lowest member (%)"].GetValue(2) == pytest.approx(33.0)
+    assert column["single-visit risk (%)"].GetValue(0) == 10.0
+    assert np.isnan(column["gap (d)"].GetValue(0))
+    assert [column["gap (d)"].GetValue(row) for row in (1, 2)] == [91.0, 116.0]
+    assert chart.GetNumberOfPlotSeriesNodes() == 4
+    assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Days since treatment (days)", "Risk (%)")
+    assert chart.GetYAxisRange()[1] == 50.0
+    for said in ("phantom-model 9", "A phantom's caveat.", "A long gap.", "Visit 2 was moved.", "Research use only"):
+        assert said in text
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_one_visit_and_twelve_visits_step_through(scene, phantom, tmp_path, count) -> None:
+    small = phantom.grid((22, 26, 20), (8.0, 8.0, 8.0))
+    visits = [phantom.Visit(60 * index, geometry=small, gain=1 + index) for index in range(count)]
+    result = phantom.result(tmp_path / "result", visits)
+    patient = PatientScene.build(scene, phantom.timeline(visits), result)
+
+    assert patient.selected_visit == count
+    assert (MapKind.CHANGE in patient.map_kinds) == (count > 1)
+    for number in range(1, count + 1):
+        patient.selected_visit = number
+        assert volume_of(patient.volume()).voxels.max() == 1000 * number
+        assert is_empty(patient.map(MapKind.RISK)) is False
+    with pytest.raises(InputError, match=f"visits 1 to {count}, got {count + 1}"):
+        patient.selected_visit = count + 1
+
+
+def test_without_a_result_there_are_volumes_and_no_maps(scene, phantom, three_visits) -> None:
+    patient = PatientScene.build(scene, phantom.timeline(three_visits))
+
+    assert patient.map_kinds == ()
+    assert patient.display.map_kind is None
+    assert patient.map(MapKind.RISK) is None
+    assert patient.table() is patient.chart() is patient.peaks() is None
+    assert "No risk has been computed" in patient.text().GetText()
+    patient.apply(DisplaySettings(sequence="FLAIR", map_kind=MapKind.RISK, volume_rendering="volume"))
+    assert patient.display.map_kind is None
+
+
+def test_without_heatmaps_there_are_risks_and_no_maps(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(0, height=None), phantom.Visit(100, height=None)]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+
+    assert patient.map_kinds == ()
+    assert patient.table().GetTable().GetNumberOfRows() == 2
+    assert patient.peaks().GetNumberOfControlPoints() == 1
+
+
+def nodes_and_observers(scene) -> tuple[int, list[str], int]:
+    names = sorted(f"{scene.GetNthNode(i).GetClassName()} {scene.GetNthNode(i).GetID()}" for i in range(len_of(scene)))
+    return len_of(scene), names, hierarchy_of(scene).GetNumberOfItems()
+
+
+def len_of(scene) -> int:
+    return scene.GetNumberOfNodes()
+
+
+@pytest.mark.parametrize("rendering", ["off", "surface", "volume"])
+def test_removing_a_patient_leaves_nothing_behind(scene, phantom, three_visits, three_results, rendering) -> None:
+    timeline = phantom.timeline(three_visits)
+    before = nodes_and_observers(scene)
+    patient = PatientScene.build(scene, timeline, three_results)
+    for kind in MapKind:
+        patient.apply(replace(patient.display, volume_rendering=rendering, map_kind=kind))
+        patient.selected_visit = 2
+    comparison = patient.compare(1, 3)
+    comparison.show(first=nodes_of_class(scene, "vtkMRMLSliceNode")[:1])
+    patient.row()
+    during = scene.GetNumberOfNodes()
+    patient.remove()
+
+    assert during > before[0] + 40
+    assert nodes_and_observers(scene) == before
+    assert PatientScene.all_in(scene) == []
+    for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
+        assert composite.GetBackgroundVolumeID() is None
+        assert composite.GetForegroundVolumeID() is None
+        assert composite.GetAttribute("TemporalGliomaRisk.held") is None
+
+
+def test_a_cancelled_or_failed_build_leaves_nothing_behind(scene, phantom, three_visits, three_results) -> None:
+    timeline = phantom.timeline(three_visits)
+    before = nodes_and_observers(scene)
+
+    def stop(event) -> None:
+        if event.fraction > 0.5:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        PatientScene.build(scene, timeline, three_results, progress=stop)
+    with pytest.raises(InputError, match="made from another timeline"):
+        PatientScene.build(scene, replace(timeline, visits=timeline.visits[:2]), three_results)
+
+    assert nodes_and_observers(scene) == before
+
+
+def test_a_visit_added_keeps_what_the_reader_set(scene, phantom, three_visits, three_results) -> None:
+    timeline = phantom.timeline(three_visits)
+    patient = PatientScene.build(scene, replace(timeline, visits=timeline.visits[:2]))
+    patient.selected_visit = 1
+    patient.apply(replace(patient.display, window=(0.2, 0.7), opacity=0.3, threshold=0.4, volume_rendering="off"))
+    patient.go_to((1.0, 2.0, 3.0))
+    patient.update(timeline, three_results)
+
+    assert len(patient.visits) == 3
+    assert patient.selected_visit == 1
+    assert (patient.display.sequence, patient.display.map_kind) == ("FLAIR", MapKind.RISK)
+    assert len(PatientScene.all_in(scene)) == 1
+    patient.apply(replace(patient.display, window=(0.2, 0.7), threshold=0.4))
+    kept = patient.display
+    patient.update(timeline, three_results)
+    assert patient.display == kept
+    offsets = [node.GetSliceOffset() for node in nodes_of_class(scene, "vtkMRMLSliceNode")]
+    assert sorted(np.abs(offsets).tolist()) == pytest.approx([1.0, 2.0, 3.0], abs=0.01)
+
+
+def test_two_patients_in_one_scene_do_not_mix(scene, phantom, tmp_path) -> None:
+    one = [phantom.Visit(0, gain=1.0), phantom.Visit(50, gain=2.0)]
+    other = [phantom.Visit(0, gain=5.0), phantom.Visit(70, gain=6.0), phantom.Visit(90, gain=7.0)]
+    first = PatientScene.build(scene, phantom.timeline(one), phantom.result(tmp_path / "a", one))
+    count = scene.GetNumberOfNodes()
+    second = PatientScene.build(
+        scene, phantom.timeline(other, "sub-08"), phantom.result(tmp_path / "b", other, "sub-08")
+    )
+    first.selected_visit = 1
+    second.selected_visit = 2
+
+    assert [patient.patient for patient in PatientScene.all_in(scene)] == ["sub-07", "sub-08"]
+    assert volume_of(first.volume()).voxels.max() == 1000
+    assert volume_of(second.volume()).voxels.max() == 6000
+    assert not first.peaks().GetDisplayNode().GetVisibility()
+    assert second.peaks().GetDisplayNode().GetVisibility()
+    composite = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")[0]
+    assert composite.GetBackgroundVolumeID() == second.volume().GetID()
+    first.apply(first.display)
+    assert composite.GetBackgroundVolumeID() == first.volume().GetID()
+    second.remove()
+    assert scene.GetNumberOfNodes() == count
+    assert volume_of(first.volume()).voxels.max() == 1000
+
+
+def test_names_and_facts_hold_no_more_than_bids_labels(patient, scene) -> None:
+    names = {scene.GetNthNode(index).GetName() or "" for index in range(scene.GetNumberOfNodes())}
+    ours = {name for name in names if "07" in name}
+
+    assert all(name.startswith("sub-07") for name in ours)
+    assert json.loads(nodes_of_class(scene, "vtkMRMLScriptedModuleNode")[0].GetParameter("patient")) == "sub-07"
+
+
+def test_an_unknown_sequence_is_refused_in_a_sentence(patient) -> None:
+    with pytest.raises(InputError, match="No visit has T2w; there are FLAIR, T1w"):
+        patient.apply(replace(patient.display, sequence="T2w"))
+
+
+def test_colours_can_be_picked_by_hand(patient) -> None:
+    colours = {node.GetName(): node for node in nodes_of_class(slicer.mrmlScene, "vtkMRMLColorTableNode")}
+
+    for name in ("sub-07 risk colours", "sub-07 change colours"):
+        assert not colours[name].GetHideFromEditors()
+        assert colours[name].GetNumberOfColors() == 256
