@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from TemporalGliomaRisk.timeline.days import When, today
 from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.labels import LONGEST_LABEL
 from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse_if_any
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline, Visit, VolumeSource
 
+MOST_VISITS = 100
+"""Visits of one timeline; whoever has more has mixed patients, and time and memory grow with them."""
 DATE_TOLERANCE_DAYS = 1
 """Days and dates may tell gaps that differ by one: a day is counted from a time of day or not."""
 
@@ -65,6 +68,8 @@ def build_timeline(
     noticed = list(findings)
     if not visits:
         raise TimelineRefused([*noticed, finding("no_known_sequence")])
+    if len(visits) > MOST_VISITS:
+        raise TimelineRefused([*noticed, finding("too_many_visits", count=len(visits), limit=MOST_VISITS)])
     _notice_contradictions(visits, noticed)
     refuse_if_any(noticed)
     days = _days_since_first(visits, noticed)
@@ -79,10 +84,9 @@ def build_timeline(
     identity = {patient_id: patient_name} if patient_name and patient_label is None else {}
     offset = _treatment_offset(visits, days)
     numbered = []
-    for number, (visit, day) in enumerate(zip(visits, days, strict=True), start=1):
-        session_id = visit.label or f"ses-{number:02d}"
-        if identified and visit.label is None and visit.name:
-            session_id = _label("ses", visit.name)
+    for number, (visit, day, session_id) in enumerate(
+        zip(visits, days, _session_ids(visits, identified), strict=True), start=1
+    ):
         if visit.name and visit.label is None:
             identity[session_id] = visit.name
         numbered.append(
@@ -97,9 +101,19 @@ def build_timeline(
     return Timeline(patient_id=patient_id, visits=tuple(numbered), findings=tuple(noticed), identity=identity)
 
 
+def _session_ids(visits: Sequence[FoundVisit], identified: bool) -> list[str]:
+    """Labels of the visits: their own, by their names where asked for, else by number; no two the same."""
+    numbers = [f"ses-{number:02d}" for number in range(1, len(visits) + 1)]
+    chosen = [
+        visit.label or (_label("ses", visit.name) if identified and visit.name else number)
+        for visit, number in zip(visits, numbers, strict=True)
+    ]
+    return chosen if len(set(chosen)) == len(chosen) else numbers
+
+
 def _label(prefix: str, name: str) -> str:
-    """A BIDS label from a name: letters and digits only."""
-    return f"{prefix}-{re.sub('[^A-Za-z0-9]', '', name) or 'unnamed'}"
+    """A BIDS label from a name: letters and digits only, and no longer than file names can bear."""
+    return f"{prefix}-{re.sub('[^A-Za-z0-9]', '', name)[:LONGEST_LABEL] or 'unnamed'}"
 
 
 def _days_since_first(visits: Sequence[FoundVisit], noticed: list[Finding]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +12,13 @@ from TemporalGliomaRisk.timeline.assembly import FindingMaker, FoundVisit, Sourc
 from TemporalGliomaRisk.timeline.days import When
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VolumeFile, volume_suffix
+from TemporalGliomaRisk.timeline.labels import is_plain, may_be_shown, told
 from TemporalGliomaRisk.timeline.rules import finding, refuse
 from TemporalGliomaRisk.timeline.sessions_table import read_sessions_table
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
+MOST_COUNTED = 10_000
+"""Files that are looked at in a folder which is ignored, to say how many there are."""
 _HARMLESS = (".json", ".tsv", ".txt", ".md", ".bidsignore")
 _SUFFIXES: dict[str, SequenceName] = {"FLAIR": "FLAIR", "T2w": "T2w", "T1w": "T1w"}
 
@@ -39,7 +43,7 @@ def patient_of_dataset(folder: Path, patient: str | None) -> Path:
     """
     folders = bids_patients(folder)
     names = [child.name for child in folders]
-    labels = f" ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+    labels = f" ({told(names, 'patient')})"
     if patient is not None:
         wanted = patient if patient.startswith("sub-") else f"sub-{patient}"
         if wanted not in names:
@@ -50,10 +54,11 @@ def patient_of_dataset(folder: Path, patient: str | None) -> Path:
     return folders[0]
 
 
-def read_bids_patient(folder: Path) -> Timeline:
+def read_bids_patient(folder: Path, *, identified: bool = False) -> Timeline:
     """Read the timeline of a BIDS patient folder. Volumes are not read yet.
 
-    A folder without sessions is one visit, ``ses-01``, of unknown day.
+    A folder without sessions is one visit, ``ses-01``, of unknown day. Labels are kept, but for those that are no BIDS
+    labels and, unless ``identified``, those that hold a date: then visits are numbered.
 
     Raises:
         TimelineRefused: If there is no volume, or the days are missing or contradictory.
@@ -69,16 +74,27 @@ def read_bids_patient(folder: Path) -> Timeline:
     if len(kept) < len(contents):
         noticed.append(finding("visit_without_volume", count=len(contents) - len(kept)))
     days = read_sessions_table(folder, kept, all_labels=list(contents), has_sessions=bool(sessions), noticed=noticed)
+    stays = is_plain if identified else may_be_shown
+    labels_stay = all(stays(label) for label in kept)
+    if not labels_stay:
+        noticed.append(finding("labels_hidden"))
     visits = [
         FoundVisit(
             when=days.get(label, When()),
             sources=contents[label].sources,
-            label=label,
+            label=label if labels_stay else None,
+            name=label.removeprefix("ses-"),
             findings=contents[label].findings,
         )
         for label in kept
     ]
-    return build_timeline(visits, findings=noticed, patient_label=folder.name)
+    return build_timeline(
+        visits,
+        findings=noticed,
+        patient_label=folder.name if stays(folder.name) else None,
+        patient_name=folder.name.removeprefix("sub-"),
+        identified=identified,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +167,9 @@ def _notice_files(folder: Path, places: dict[str, Path], contents: dict[str, _Co
         for child in place.iterdir():
             if child.is_dir():
                 expected = child.name == "anat" or child.name.startswith("ses-")
-                derived += 0 if expected else sum(item.is_file() for item in child.rglob("*"))
+                # What a link leads to is not looked into: it could be the whole disk.
+                inside = () if expected or child.is_symlink() else child.rglob("*")
+                derived += sum(item.is_file() for item in itertools.islice(inside, MOST_COUNTED))
             elif volume_suffix(child) is not None:
                 derived += 1
             elif child.suffix not in _HARMLESS:

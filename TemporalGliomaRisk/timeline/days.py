@@ -10,6 +10,8 @@ DATES_WANTED = "a date as YYYY-MM-DD or YYYYMMDD"
 DAYS_WANTED = "a whole number of days"
 
 _DATE = re.compile(r"(\d{4})(-?)(\d{2})\2(\d{2})(?:[T ].*)?$")
+_DAYS = re.compile(r"([+-]?\d{1,9})(?:[.]0*)?")
+MOST_DAYS = 60_000
 _UNKNOWN = {"", "n/a", "na", "nan", "none", "null", "-"}
 
 
@@ -50,10 +52,10 @@ def parse_days(text: str) -> int:
     Raises:
         ValueError: If it is no whole number of plausible size.
     """
-    value = float(text.strip())
-    if value != round(value) or abs(value) > 60_000:
+    match = _DAYS.fullmatch(text.strip())
+    if match is None or abs(int(match[1])) > MOST_DAYS:
         raise ValueError(DAYS_WANTED)
-    return int(value)
+    return int(match[1])
 
 
 def today() -> datetime.date:

@@ -42,11 +42,15 @@ def read_dicom_folder(folder: Path, *, patient: str | None = None, identified: b
         TimelineRefused: If there are several patients, no date, no series that can be told, or broken slice stacks.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    headers, others = read_dicom_headers(files)
-    if not headers:
+    found = read_dicom_headers(files)
+    if not found.headers and not found.broken:
         return None
-    noticed: list[Finding] = [finding("unknown_files", count=others)] if others else []
-    headers = _one_patient(headers, patient, noticed)
+    noticed: list[Finding] = [finding("unknown_files", count=found.others)] if found.others else []
+    if found.broken:
+        noticed.append(finding("dicom_unread", count=found.broken))
+    if not found.headers:
+        raise refuse("nothing_to_read", problem=f"None of {found.broken} DICOM files can be read. Export them again.")
+    headers = _one_patient(found.headers, patient, noticed)
     series = [_series(list(group)) for _, group in _grouped(headers, "series_uid")]
     pictures = [one for one in series if one.is_picture]
     if pictures:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import math
+import os
 import re
-from collections.abc import Iterable
+import struct
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.timeline.days import is_unknown
@@ -19,10 +26,13 @@ from TemporalGliomaRisk.timeline.volume import FloatArray
 _TAGS = [
     "PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AcquisitionDate", "SeriesDate",
     "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "Modality",
-    "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
+    "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime",
     "RepetitionTime", "InversionTime", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
+PIXELS = {"<": b"\xe0\x7f\x10\x00", ">": b"\x7f\xe0\x00\x10"}
+"""The tag of PixelData, in either byte order."""
+DEFLATED = "1.2.840.10008.1.2.1.99"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -47,6 +57,7 @@ class DicomHeader:
     instance_number: int | None
     is_picture: bool
     frames: int
+    pixels_whole: bool
     size: tuple[int, int]
     pixel_spacing_mm: tuple[float, ...]
     orientation: FloatArray | None
@@ -56,30 +67,89 @@ class DicomHeader:
     inversion_ms: float | None
 
 
-def read_dicom_headers(files: Iterable[Path]) -> tuple[list[DicomHeader], int]:
+@dataclass(frozen=True, kw_only=True)
+class DicomFiles:
+    """What the files of a folder are.
+
+    Args:
+        headers: Of the images.
+        broken: How many begin as DICOM and cannot be read.
+        others: How many are anything else.
+    """
+
+    headers: list[DicomHeader]
+    broken: int
+    others: int
+
+
+def read_dicom_headers(files: Iterable[Path]) -> DicomFiles:
     """Headers of the files that are DICOM images, and how many files are not."""
     headers: list[DicomHeader] = []
-    others = 0
+    others = broken = 0
     for path in files:
         check_cancelled()
         try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-            header = _header(path, dataset)
-        except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+            with _in_silence():
+                header = _read(path)
+        except (InvalidDicomError, OSError):
             header = None
+        except Exception:  # noqa: BLE001  (whatever forged bytes make pydicom raise, the file is one that isn't read)
+            broken += 1
+            continue
         if header is None:
             others += 1
         else:
             headers.append(header)
-    return headers, others
+    return DicomFiles(headers=headers, broken=broken, others=others)
 
 
-def _header(path: Path, dataset: pydicom.Dataset) -> DicomHeader | None:
+@contextlib.contextmanager
+def _in_silence() -> Iterator[None]:
+    """While inside, pydicom warns and logs nothing: its words hold values of the header."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _read(path: Path) -> DicomHeader | None:
+    with path.open("rb") as handle:
+        if handle.read(132)[128:] != b"DICM":
+            return None
+        if str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED:
+            raise ValueError("It would be unpacked as a whole, to whatever size.")
+        handle.seek(0)
+        dataset = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_TAGS)
+        return _header(path, dataset, _pixel_bytes(handle, dataset))
+
+
+def _pixel_bytes(handle: IO[bytes], dataset: pydicom.Dataset) -> float:
+    """Length of the pixels behind a header that was just read; 0 without, infinite where they are compressed."""
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    begin = handle.read(12)
+    if begin[:4] != PIXELS[order] or len(begin) < 12:
+        return 0
+    (length,) = struct.unpack(f"{order}I", begin[4:8] if implicit else begin[8:12])
+    if length == 0xFFFFFFFF:
+        return math.inf
+    left = os.fstat(handle.fileno()).st_size - handle.tell() + (4 if implicit else 0)
+    return float(min(length, left))
+
+
+def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHeader | None:
     """The header's parts; None for DICOM objects without rows and columns (DICOMDIR, reports)."""
     if not dataset.get("Rows") or not dataset.get("Columns") or not dataset.get("SeriesInstanceUID"):
         return None
     orientation, positions, spacing = _place(dataset)
     image_type = [str(word).upper() for word in dataset.get("ImageType") or []]
+    number = _number(dataset, "InstanceNumber")
+    frames = int(_number(dataset, "NumberOfFrames") or 1)
     dates = [_text(dataset, name) for name in ("StudyDate", "AcquisitionDate", "SeriesDate")]
     return DicomHeader(
         path=path,
@@ -93,14 +163,15 @@ def _header(path: Path, dataset: pydicom.Dataset) -> DicomHeader | None:
         description=f"{_text(dataset, 'SeriesDescription')} | {_text(dataset, 'ProtocolName')}",
         contrast_agent=_text(dataset, "ContrastBolusAgent"),
         series_number=int(_number(dataset, "SeriesNumber") or 0),
-        instance_number=None if dataset.get("InstanceNumber") is None else int(dataset.InstanceNumber),
+        instance_number=None if number is None else int(number),
         is_picture=(
             int(dataset.get("SamplesPerPixel") or 1) > 1
             or "LOCALIZER" in image_type
             or str(dataset.get("SOPClassUID", "")).startswith(SECONDARY_CAPTURE)
             or _text(dataset, "Modality") not in ("MR", "")
         ),
-        frames=int(_number(dataset, "NumberOfFrames") or 1),
+        frames=frames,
+        pixels_whole=pixel_bytes >= _bytes_wanted(dataset, frames),
         size=(int(dataset.Rows), int(dataset.Columns)),
         pixel_spacing_mm=spacing,
         orientation=orientation,
@@ -155,8 +226,22 @@ def _text(dataset: pydicom.Dataset, name: str) -> str:
 
 
 def _number(dataset: pydicom.Dataset, name: str) -> float | None:
-    value: Any = dataset.get(name)
-    return None if value in (None, "") else float(value)
+    """A finite number, None where there is none or something else."""
+    try:
+        value: Any = dataset.get(name)
+        number = None if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _bytes_wanted(dataset: pydicom.Dataset, frames: int) -> float:
+    """Bytes that the pixels need uncompressed; infinite where the header contradicts itself about them."""
+    allocated, stored = _number(dataset, "BitsAllocated"), _number(dataset, "BitsStored")
+    if allocated not in (1, 8, 16, 32, 64) or not 1 <= (stored or allocated) <= allocated:
+        return math.inf
+    samples = int(_number(dataset, "SamplesPerPixel") or 1)
+    return int(dataset.Rows) * int(dataset.Columns) * max(frames, 1) * samples * allocated / 8
 
 
 def plain_name(name: str) -> str:

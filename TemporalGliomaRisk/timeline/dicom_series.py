@@ -13,9 +13,10 @@ import SimpleITK as sitk
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader
 from TemporalGliomaRisk.timeline.image_file import volume_of_image
 from TemporalGliomaRisk.timeline.rules import volume_error
-from TemporalGliomaRisk.timeline.sitk_images import without_warnings
-from TemporalGliomaRisk.timeline.volume import Volume
+from TemporalGliomaRisk.timeline.sitk_images import has_text_name, without_native_words, without_warnings
+from TemporalGliomaRisk.timeline.volume import MOST_VOXELS, Volume
 
+AXES_TOLERANCE = 0.01
 UNEVEN_FRACTION = 0.1
 """Slice distances may differ from their median by this fraction (or 0.05 mm) before the series is refused."""
 
@@ -46,9 +47,13 @@ class DicomSeries:
         """
         if not all(path.is_file() for path in self.paths):
             raise volume_error("file_missing", self.role)
+        if not all(has_text_name(path) for path in self.paths):
+            raise volume_error(
+                "unreadable", self.role, problem="a file's name or folder is no text in UTF-8; rename it"
+            )
         names = [str(path) for path in self.paths]
         try:
-            with without_warnings():
+            with without_warnings(), without_native_words():
                 image = _read(names)
         except RuntimeError as error:
             problem = "pixels are missing or in an encoding that GDCM does not read"
@@ -96,10 +101,10 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
     doubled = sum(count - 1 for count in instances.values())
     if doubled:
         problems.append(("instance_numbers", {"count": doubled}))
-    problem = _mixed(unique)
-    if problem is not None:
-        paths = tuple(header.path for header in unique)
-        return SliceOrder(paths=paths, slices=len(unique), problems=(*problems, ("slices_mixed", {"what": problem})))
+    paths = tuple(header.path for header in unique)
+    broken = _unusable(unique)
+    if broken is not None:
+        return SliceOrder(paths=paths, slices=len(unique), problems=(*problems, broken))
     first = unique[0]
     orientation = np.zeros((2, 3)) if first.orientation is None else first.orientation
     normal = np.cross(orientation[0], orientation[1])
@@ -114,17 +119,45 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
     return SliceOrder(paths=tuple(header.path for header in unique), slices=len(positions), problems=tuple(problems))
 
 
+def _unusable(headers: Sequence[DicomHeader]) -> tuple[str, dict[str, object]] | None:
+    """The first reason for which slices can't be put in order at all, None without one."""
+    displaced = sum(not _has_place(header) for header in headers)
+    if displaced:
+        return "places_unusable", {"count": displaced}
+    mixed = _mixed(headers)
+    if mixed is not None:
+        return "slices_mixed", {"what": mixed}
+    voxels = headers[0].size[0] * headers[0].size[1] * sum(header.frames for header in headers)
+    if voxels > MOST_VOXELS:
+        return "too_large", {"voxels": f"{voxels:.3g}", "limit": f"{MOST_VOXELS:.3g}"}
+    empty = sum(not header.pixels_whole for header in headers)
+    return ("pixels_missing", {"count": empty}) if empty else None
+
+
+def _has_place(header: DicomHeader) -> bool:
+    """Whether a slice's place is told, finite, by perpendicular axes of length 1 and a spacing above 0."""
+    if header.orientation is None or header.positions_lps is None or len(header.pixel_spacing_mm) != 2:
+        return False
+    lengths = header.orientation @ header.orientation.T
+    numbers = np.concatenate([header.positions_lps.ravel(), header.pixel_spacing_mm, lengths.ravel()])
+    return bool(
+        np.isfinite(numbers).all()
+        and min(header.pixel_spacing_mm) > 0
+        and np.abs(lengths - np.eye(2)).max() < AXES_TOLERANCE
+    )
+
+
 def _mixed(headers: Sequence[DicomHeader]) -> str | None:
     """In what the slices of a series differ that must be one, None if in nothing."""
     first = headers[0]
-    if any(header.orientation is None or header.positions_lps is None for header in headers):
-        return "orientation or position, or lack them"
     if len(headers) > 1 and any(header.frames > 1 for header in headers):
         return "their number of frames"
+    if first.positions_lps is None or (len(headers) == 1 and first.frames != len(first.positions_lps)):
+        return "the number of frames that is told"
     if any(header.size != first.size for header in headers):
         return "rows and columns"
-    spacings = np.array([header.pixel_spacing_mm or (0.0, 0.0) for header in headers])
-    if np.ptp(spacings, axis=0).max() > 1e-3 * max(spacings.max(), 1e-6):
+    spacings = np.array([header.pixel_spacing_mm for header in headers])
+    if np.ptp(spacings, axis=0).max() > 1e-3 * spacings.max():
         return "pixel spacing"
     orientations = np.array([header.orientation for header in headers])
     return "orientation" if np.ptp(orientations, axis=0).max() > 1e-3 else None

@@ -17,7 +17,7 @@ from TemporalGliomaRisk.timeline.nifti_header import (
     read_nifti_header,
 )
 from TemporalGliomaRisk.timeline.rules import volume_error
-from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk, without_warnings
+from TemporalGliomaRisk.timeline.sitk_images import has_text_name, volume_from_sitk, without_warnings
 from TemporalGliomaRisk.timeline.text_header_image import (
     CutShortError,
     TextHeaderError,
@@ -81,6 +81,8 @@ class VolumeFile:
         """
         if not self.path.is_file():
             raise volume_error("file_missing", self.role)
+        if not has_text_name(self.path):
+            raise volume_error("unreadable", self.role, problem="its name or folder is no text in UTF-8; rename it")
         if not is_nifti(self.path):
             return None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def read_timeline(path: Path, *, patient: str | None = None, identified: bool = 
     Args:
         path: A BIDS patient folder or dataset, a folder of dated files, a table, or a folder of DICOM.
         patient: Which patient, where the input holds several: a BIDS label, or the name the input uses.
-        identified: Label patient and visits by the input's names and dates (BIDS labels always stay).
+        identified: Label patient and visits by the input's names and dates. Labels of BIDS stay in any case, but for
+            those that are none, or that hold a date.
 
     Returns:
         The timeline, with what the reader noticed in ``findings``. Names and dates of input that is not BIDS are in
@@ -43,22 +45,24 @@ def read_timeline(path: Path, *, patient: str | None = None, identified: bool = 
 
 
 def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110  (says no where pathlib raises: a path too long for the system, say)
         raise refuse("nothing_to_read", problem=f"There is nothing at the path given; wanted {FORMS}.")
     if path.is_file():
         if path.suffix.lower() in (".csv", ".tsv"):
             return read_table(path, patient=patient, identified=identified)
         problem = f"The input is a single file; wanted {FORMS}. For one volume write a table with one row."
         raise refuse("nothing_to_read", problem=problem)
+    if not path.is_dir():
+        raise refuse("nothing_to_read", problem=f"The input is neither a file nor a folder; wanted {FORMS}.")
     if is_bids_patient(path):
         if patient is not None and patient not in (path.name, path.name.removeprefix("sub-")):
             raise refuse("patient_not_found", labels="")
-        return read_bids_patient(path)
+        return read_bids_patient(path, identified=identified)
     if path.name.startswith("ses-") and (path / "anat").is_dir():
         problem = "The input is one BIDS session; name the patient's folder above it, so that all visits are read."
         raise refuse("nothing_to_read", problem=problem)
     if any(is_bids_patient(child) for child in bids_patients(path)):
-        return read_bids_patient(patient_of_dataset(path, patient))
+        return read_bids_patient(patient_of_dataset(path, patient), identified=identified)
     if holds_volume_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
     timeline = read_dicom_folder(path, patient=patient, identified=identified)

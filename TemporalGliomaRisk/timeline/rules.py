@@ -47,6 +47,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     ),
     ("columns_ignored", NOTE, "{count} columns of the table are not known and were ignored."),
     ("subfolders_ignored", NOTE, "{count} folders inside the folder of dated files were ignored."),
+    (
+        "labels_hidden",
+        NOTE,
+        "The sessions' labels hold dates or are no BIDS labels (letters and digits); the visits are numbered instead.",
+    ),
+    ("too_many_visits", REFUSAL, "The input holds {count} visits, more than the {limit} that are read. Give fewer."),
     ("file_missing", REFUSAL, "{where}: the file is not there. Correct the path or restore the file."),
     ("table_mistakes", REFUSAL, "{problem}"),
     # Sequences
@@ -142,6 +148,24 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "certain than with several.",
     ),
     # DICOM
+    (
+        "dicom_unread",
+        WARNING,
+        "{count} DICOM files are damaged, or packed in a way that is not read (deflated), and were left out.",
+    ),
+    (
+        "pixels_missing",
+        REFUSAL,
+        "{where}: {count} DICOM files hold no pixels or too few, or contradict themselves about them. "
+        "Export the series again.",
+    ),
+    (
+        "places_unusable",
+        REFUSAL,
+        "{where}: orientation, position or pixel spacing is missing or impossible in {count} DICOM files. "
+        "Export the series again.",
+    ),
+    ("too_large", REFUSAL, "{where}: the series states {voxels} voxels, more than the {limit} that are read."),
     (
         "series_skipped",
         NOTE,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days
 from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.labels import may_be_shown, told
 from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse, refuse_if_any
-from TemporalGliomaRisk.timeline.text_table import read_text_table
+from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 
 DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "acq_time")
 
@@ -50,7 +51,7 @@ def read_sessions_table(
         if len(kept) == 1:
             return {}
         problem = (
-            f"{len(kept)} visits but no sessions table: wanted {folder.name}_sessions.tsv in the patient's folder, "
+            f"{len(kept)} visits but no sessions table: wanted {_shown(folder)}_sessions.tsv in the patient's folder, "
             f"with session_id and one of {', '.join(DAY_COLUMNS)}. Add it."
         )
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
@@ -60,7 +61,7 @@ def read_sessions_table(
     if "session_id" not in table.columns or not set(DAY_COLUMNS) & set(table.columns):
         problem = f"The sessions table needs session_id and one of {', '.join(DAY_COLUMNS)}; add the missing column."
         raise refuse("dates_missing", problem=problem)
-    rows = _rows_by_session(table.rows, noticed)
+    rows = _rows_by_session(table, noticed)
     extra = [label for label in rows if label not in all_labels and (has_sessions or len(rows) > 1)]
     if extra:
         noticed.append(finding("session_without_files", count=len(extra)))
@@ -70,19 +71,23 @@ def read_sessions_table(
     refuse_if_any(noticed)
     missing = [label for label in kept if not days.get(label, When()).known]
     if missing and len(kept) > 1:
-        problem = f"The sessions table gives no day for {', '.join(missing)}. Add a row, or a value in one column."
+        problem = f"The sessions table gives no day for {told(missing)}. Add a row, or a value in one column."
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
     return days
 
 
-def _rows_by_session(rows: list[dict[str, str]], noticed: list[Finding]) -> dict[str, dict[str, str]]:
+def _shown(folder: Path) -> str:
+    return folder.name if may_be_shown(folder.name) else "sub-P"
+
+
+def _rows_by_session(table: TextTable, noticed: list[Finding]) -> dict[str, dict[str, str]]:
     """Rows by label, ``01`` taken as ``ses-01``; a label given twice is refused."""
     found: dict[str, dict[str, str]] = {}
-    for row in rows:
+    for line, row in zip(table.numbers, table.rows, strict=True):
         label = row["session_id"]
         label = label if label.startswith("ses-") else f"ses-{label}"
         if label in found:
-            problem = f"The sessions table has {label} twice. Keep one row."
+            problem = f"The sessions table names a session twice, again in line {line}. Keep one row."
             raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
         found[label] = row
     return found
@@ -103,7 +108,7 @@ def _when(label: str, row: Mapping[str, str], noticed: list[Finding]) -> When:
                 days[column] = parse_days(text)
         except ValueError:
             wanted = DATES_WANTED if column == "acq_time" else DAYS_WANTED
-            noticed.append(finding("date_unreadable", where=label, what=column, wanted=wanted))
+            noticed.append(finding("date_unreadable", where=told([label]), what=column, wanted=wanted))
     return When(
         date=date,
         days_since_treatment=days.get("days_since_treatment"),

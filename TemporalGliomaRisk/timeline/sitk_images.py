@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.timeline.volume import FloatArray, Geometry, Volume
 
@@ -29,6 +32,35 @@ def without_warnings() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+@contextlib.contextmanager
+def without_native_words() -> Iterator[None]:
+    """While inside, what native libraries write to standard error is dropped: decoders of pictures speak freely."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all, as in a program with windows only
+        yield
+        return
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def has_text_name(path: Path) -> bool:
+    """Whether a path is text in every part: SimpleITK ends the process where one is not."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in str(path)
 
 
 def geometry_of(image: sitk.Image) -> Geometry:
@@ -109,6 +141,12 @@ def ras_matrix_of(transform: sitk.Transform) -> FloatArray:
 
 
 def write_nifti(volume: Volume, path: Path) -> None:
-    """Write a volume as NIfTI, qform and sform alike; the file appears whole or not at all."""
+    """Write a volume as NIfTI, qform and sform alike; the file appears whole or not at all.
+
+    Raises:
+        UsageError: If the path is no text.
+    """
+    if not has_text_name(path):
+        raise UsageError("The output folder's name holds bytes that are no text (UTF-8). Name another with --output.")
     with written_whole(path) as temporary:
         sitk.WriteImage(sitk_from_volume(volume), str(temporary), useCompression=True)

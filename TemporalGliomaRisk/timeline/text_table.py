@@ -9,6 +9,9 @@ from pathlib import Path
 
 from TemporalGliomaRisk.timeline.rules import refuse
 
+MOST_BYTES = 16_000_000
+"""A table of visits has kilobytes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
@@ -37,6 +40,8 @@ def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> T
         TimelineRefused: If it cannot be read, is empty, or names a column twice.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise refuse("table_mistakes", problem=f"{what} is larger than {MOST_BYTES // 1_000_000} MB. Shorten it.")
         text = _decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise refuse("table_mistakes", problem=f"{what} cannot be read as text. Save it as UTF-8.") from error

@@ -81,7 +81,10 @@ def run_case(
     def run(case: Callable[[Any], Any]) -> None:
         work = shop.Workshop(folder=tmp_path / f"in {shop.SECRET}")
         work.folder.mkdir()
-        expected = case(work)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = case(work)
+        caplog.clear()
         before = snapshot(tmp_path)
         capfd.readouterr()
         began = time.monotonic()

@@ -121,7 +121,7 @@ TWO = {"01": {"FLAIR": 0}, "02": {"FLAIR": 1}}
         ([("01", 0), ("02", "n/a")], "days_since_first_scan", "dates_missing", "no day for ses-02"),
         ([("01", 0), ("02", "soon")], "days_since_first_scan", "date_unreadable", "whole number of days"),
         ([("01", 0), ("02", 5.5)], "days_since_first_scan", "date_unreadable", "whole number of days"),
-        ([("01", 0), ("02", 5), ("02", 6)], "days_since_first_scan", "dates_missing", "ses-02 twice"),
+        ([("01", 0), ("02", 5), ("02", 6)], "days_since_first_scan", "dates_missing", "names a session twice"),
         ([("01", 0), ("02", 0)], "days_since_treatment", "two_visits_one_day", "Visits 1 and 2 are on the same day"),
         ([("01", "2020-01-01"), ("02", "2999-01-01")], "acq_time", "date_in_future", "Visit 2 is dated after today"),
         ([("01", "2020-01-01"), ("02", "2020-02-30")], "acq_time", "date_unreadable", "YYYY-MM-DD"),
