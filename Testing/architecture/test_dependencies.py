@@ -31,6 +31,12 @@ TOOLS = {
 HOSTED = {"slicer", "vtk", "qt", "ctk"}
 """What Slicer itself brings."""
 
+SUPPORT = {path.stem for path in (REPOSITORY / "Testing").rglob("*.py")}
+"""Files of ours that tests share."""
+
+FETCHED = {"atheris"}
+"""What one target of the Makefile installs for itself, where there is a build of it."""
+
 
 def normalised(name: str) -> str:
     """A distribution's name as package indexes compare it."""
@@ -57,7 +63,7 @@ def imported(folder: str) -> set[str]:
                 modules |= {
                     str(given.value).split(".")[0] for given in node.args[:1] if isinstance(given, ast.Constant)
                 }
-    foreign = modules - set(sys.stdlib_module_names) - HOSTED - {"TemporalGliomaRisk"}
+    foreign = modules - set(sys.stdlib_module_names) - HOSTED - SUPPORT - FETCHED - {"TemporalGliomaRisk"}
     owners = importlib.metadata.packages_distributions()
     return {normalised(owner) for module in foreign for owner in owners.get(module, [module])}
 

@@ -25,10 +25,10 @@ SECONDS = 10.0
 
 
 def _workshop() -> ModuleType:
-    """``workshop.py`` under its own name, so that test files can import it."""
+    """``hostile_workshop.py`` by its name, so that test files can import it."""
     name = "hostile_workshop"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("workshop.py"))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]
