@@ -48,6 +48,8 @@ class Channel:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
+        with contextlib.suppress(OSError):
+            os.write(write_to, b"\n")  # what something wrote before, without an end, is no part of our first line
         return cls(read_from, write_to, lost)
 
     def say(self, kind: str, request_id: str | None, content: Mapping[str, Any] | None = None) -> None:

@@ -281,6 +281,9 @@ class WorkerClient:
             try:
                 message = decode(line, ANSWERS)
             except MessageError as error:
+                if self.hello is None and not line.startswith(b"{"):
+                    self._diagnostics.feed(line + b"\n")  # a launcher's remark, before the worker had its say
+                    continue
                 self.kill()
                 return [*messages, *self._lost("start", f"The worker was not understood and was ended: {error}")]
             if message["type"] == "hello":
