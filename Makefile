@@ -1,22 +1,23 @@
 # Every target does its own set-up, from a bare Python and make: an environment in .venv, no root rights.
 #   make demo    the main job on a sample patient: risk, heatmaps and a report in demo-output/
-#   make test    style, types and every test
+#   make test    style, types and every test, those of the scene with the desktop's libraries too
 #   make lint    style and types only
 #   make bench   benchmarks
-#   make clean   removes what the other targets made, .venv included
+#   make clean   removes what the other targets made, environments included
 # PYTHON=/path/to/python names the interpreter .venv is made with; PYTEST_ARGS passes options to pytest; SERVE=0 opens no browser.
 
 SHELL := /bin/sh
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.10 python; do \
 	"$$name" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null && { echo "$$name"; break; }; done)
 BIN := .venv/bin
+SLICER512 := .venv-slicer512/bin
 SAMPLE ?= Resources/SampleData/sub-01
 DEMO_OUTPUT ?= demo-output
 SERVE ?= 1
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup setup-slicer512 demo test lint bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -24,6 +25,9 @@ help:
 setup:
 	@if [ -z "$(PYTHON)" ]; then echo "set-up: no Python was found; install Python 3.10 to 3.13." >&2; exit 1; fi
 	@"$(PYTHON)" .ci/setup.py
+
+setup-slicer512: setup
+	@"$(PYTHON)" .ci/setup.py slicer512
 
 demo: setup
 	@$(BIN)/python -m TemporalGliomaRisk predict "$(SAMPLE)" --output "$(DEMO_OUTPUT)"
@@ -37,8 +41,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-test: lint
+test: lint setup-slicer512
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(SLICER512)/python -m pytest Testing/scene
 
 bench: setup
 	@$(BIN)/python -m pytest Testing/benchmarks -o python_files="*.py" --benchmark-only $(PYTEST_ARGS)
@@ -47,6 +52,6 @@ lock: setup
 	@$(BIN)/python .ci/lock.py
 
 clean:
-	rm -rf .venv .venv-virtualenv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-slicer512 .venv-virtualenv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf demo-output
 	find TemporalGliomaRisk Testing .ci -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,8 @@
 """Make .venv ready: an environment in this tree with every pinned package and this package itself.
 
+With the argument ``slicer512`` it makes .venv-slicer512 instead: the libraries of the stable desktop Slicer and what
+the scene's tests need beside them, without the network's.
+
 Run by the Makefile with whatever Python there is; needs only the standard library. Does nothing, in a few
 milliseconds, while requirements-dev.lock, pyproject.toml and this file are as they were when it last succeeded.
 """
@@ -15,10 +18,14 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = ROOT / ".venv"
+SECOND = sys.argv[1:] == ["slicer512"]
+ENVIRONMENT = ROOT / (".venv-slicer512" if SECOND else ".venv")
 INTERPRETER = ENVIRONMENT / "bin" / "python"
 LOCK = ROOT / "requirements-dev.lock"
 STAMP = ENVIRONMENT / "set-up.json"
+DESKTOP_SLICER = "slicer-core==5.12.4.0"
+BESIDE_DESKTOP_SLICER = ("numpy", "scipy", "SimpleITK", "pytest", "pytest-timeout")
+"""Versions of these are the lock's."""
 OLDEST, NEWEST = (3, 10), (3, 13)
 SUPPORTED = "3.10 to 3.13"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -28,7 +35,7 @@ CUDA_BUILD_SIZE = "about 3 GB with its CUDA libraries"
 
 
 def main():
-    """Bring .venv up to date; the exit status."""
+    """Bring the environment up to date; the exit status."""
     wanted = _wanted()
     if INTERPRETER.exists() and STAMP.exists() and json.loads(STAMP.read_text(encoding="utf-8")) == wanted:
         return 0
@@ -39,18 +46,29 @@ def main():
         STAMP.unlink()
     if not _usable_environment():
         _make_environment(_find_python())
-    _say(f"installing the pinned packages of {LOCK.name} into .venv; the first time takes minutes.")
+    _say(f"installing pinned packages into {ENVIRONMENT.name}; the first time takes minutes.")
     _pip("install", "-qq", "--upgrade", "pip")
-    _install_torch(_pinned_torch())
-    _pip("install", "-qq", "--requirement", LOCK)
-    _pip("install", "-qq", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    if SECOND:
+        _install_desktop_slicer()
+    else:
+        _install_torch(_pinned_torch())
+        _pip("install", "-qq", "--requirement", LOCK)
+        _pip("install", "-qq", "--no-deps", "--no-build-isolation", "--editable", ROOT)
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
-    _say(".venv is ready.")
+    _say(f"{ENVIRONMENT.name} is ready.")
     return 0
 
 
+def _install_desktop_slicer():
+    """Install the stable desktop's libraries in the place of those that the browser host needs."""
+    pins = [line for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("slicer-core==")]
+    constraints = ENVIRONMENT / "constraints.txt"
+    constraints.write_text("\n".join(pins) + "\n", encoding="utf-8")
+    _pip("install", "-qq", "--constraint", constraints, DESKTOP_SLICER, *BESIDE_DESKTOP_SLICER)
+
+
 def _wanted():
-    """What .venv depends on; an environment is not movable, so its place belongs to it."""
+    """What the environment depends on; an environment is not movable, so its place belongs to it."""
     digest = hashlib.sha256()
     for path in (LOCK, ROOT / "pyproject.toml", Path(__file__)):
         digest.update(path.read_bytes())
@@ -88,7 +106,7 @@ def _version_of(python):
 
 
 def _usable_environment():
-    """Whether .venv is there, of a supported version, made at this place, and with a pip that runs."""
+    """Whether the environment is there, of a supported version, made at this place, and with a pip that runs."""
     version = _version_of(INTERPRETER) if INTERPRETER.exists() else None
     if version is None or not OLDEST <= version <= NEWEST or _run(INTERPRETER, "-m", "pip", "-V", **QUIETLY).returncode:
         return False
@@ -97,9 +115,9 @@ def _usable_environment():
 
 
 def _make_environment(python):
-    """Make .venv with the standard library's venv, or with virtualenv where that part of Python is missing."""
+    """Make the environment with the standard library's venv, or with virtualenv where that part is missing."""
     shutil.rmtree(str(ENVIRONMENT), ignore_errors=True)
-    _say("making .venv with Python {}.{}.".format(*_version_of(python)))
+    _say("making {} with Python {}.{}.".format(ENVIRONMENT.name, *_version_of(python)))
     has_venv = _run(python, "-c", "import ensurepip, venv", **QUIETLY).returncode == 0
     if has_venv and _run(python, "-m", "venv", ENVIRONMENT).returncode == 0:
         return
