@@ -30,6 +30,7 @@ from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, CHOSEN_BY_READER
 from TemporalGliomaRisk.viewer.uploads import Uploads
 
 PAGE = Path(__file__).with_name("templates") / "page.html"
+TITLE = "Temporal Glioma Risk"
 SECONDS_A_VISIT = 1.4
 """While playing."""
 _LOGGER = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Viewer:
         self._session = Session(self.server, self._host, self._stage)
         self._runs = Runs(show=self._show_run, finished=self._run_finished, failed=self._say_error)
         self._playing: asyncio.Task[None] | None = None
-        self.server.state.update(first_state(with_3d=options.with_3d))
+        self.server.state.update({**first_state(with_3d=options.with_3d), "trame__title": TITLE})
         self._connect()
         with DivLayout(self.server) as layout:
             layout.root.add_child(PAGE.read_text(encoding="utf-8"))
@@ -161,14 +162,13 @@ class Viewer:
 
     # Opening
 
-    async def _open(self, path: str) -> None:
+    async def _open(self, path: str, timeline: str = "") -> None:
         if self._runs.active:
             raise InputError("A prediction is under way; cancel it before another timeline is opened.")
         with self.server.state as state:
             state.error, state.upload = "", {"words": "Reading the folder"}
         try:
-            place = Path(path.strip().strip('"')).expanduser()
-            opened = await asyncio.to_thread(find, place)
+            opened = await asyncio.to_thread(find, _named(path), _named(timeline) if timeline.strip() else None)
             self._session.open(opened)
         finally:
             with self.server.state as state:
@@ -218,6 +218,11 @@ class Viewer:
         self._session.save_scene(path)
         name = f"{patient.patient}_risk-scene.mrb"
         return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _named(path: str) -> Path:
+    """A path as people paste it: with quotes or spaces around it, or from the home folder."""
+    return Path(path.strip().strip("\"'")).expanduser()
 
 
 def _keep_vtk_quiet(path: Path) -> None:

@@ -11,6 +11,8 @@ from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.slices import fit
+from TemporalGliomaRisk.scene.views import look_at_head
 from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.layouts import (
     ALONG,
@@ -31,12 +33,8 @@ from TemporalGliomaRisk.viewer.layouts import (
 )
 from TemporalGliomaRisk.viewer.views import Views
 
-IN_PLANE = {AXIAL: (0, 1), CORONAL: (0, 2), SAGITTAL: (1, 2)}
-"""The axes of RAS across and up a slice."""
 _MARGIN = 1.12
 """Room around the head, for the letters at the edges."""
-_CAMERA_FROM = (0.62, 0.66, 0.42)
-"""From where the 3D view looks at first: in front, above, and the side of the place looked at."""
 
 
 class Stage:
@@ -176,14 +174,8 @@ class Stage:
         if self._patient is None:
             return
         centre, size = self._patient.head_box()
-        side = 1.0 if ras[0] >= centre[0] else -1.0
-        direction = np.array([side * _CAMERA_FROM[0], _CAMERA_FROM[1], _CAMERA_FROM[2]])
         for view in self._views.three_d():
-            camera = view.get_camera_node().GetCamera()
-            distance = 0.4 * float(np.linalg.norm(size)) / np.sin(np.radians(camera.GetViewAngle() / 2))
-            camera.SetFocalPoint(*centre)
-            camera.SetPosition(*(centre + distance * direction / np.linalg.norm(direction)))
-            camera.SetViewUp(0, 0, 1)
+            look_at_head(view.get_camera_node(), centre, size, ras)
             view.renderer().ResetCameraClippingRange()
             view.schedule_render()
 
@@ -209,19 +201,8 @@ class Stage:
         orientation = self._grid.slices().get(name)
         if self._patient is None or orientation is None:
             return
-        node = self._views.slice_node(name)
-        width, height = node.GetDimensions()[:2]
         centre, size = self._patient.head_box()
-        across, up = IN_PLANE[orientation]
-        mm_per_pixel = _MARGIN * max(size[across] / max(1, width), size[up] / max(1, height))
-        matrix = node.GetSliceToRAS()
-        modifying = node.StartModify()
-        matrix.SetElement(across, 3, centre[across])
-        matrix.SetElement(up, 3, centre[up])
-        node.SetXYZOrigin(0, 0, 0)
-        node.SetFieldOfView(mm_per_pixel * width, mm_per_pixel * height, node.GetFieldOfView()[2])
-        node.UpdateMatrices()
-        node.EndModify(modifying)
+        fit(self._views.slice_node(name), centre, _MARGIN * size)
 
     def _slice_moved(self, name: str) -> None:
         """Tell the page once, after everything that one cause moved."""

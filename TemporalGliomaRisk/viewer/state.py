@@ -50,6 +50,7 @@ def first_state(*, with_3d: bool) -> dict[str, Any]:
         "hovered": "",
         "dialog": "",
         "open_path": "",
+        "open_timeline": "",
         "upload": {"words": ""},
         "run": dict(IDLE),
         "error": "",

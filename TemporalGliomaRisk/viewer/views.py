@@ -138,7 +138,7 @@ class Views:
         view.set_box_visible(False)
         view.set_orientation_marker(
             slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeAxes,
-            slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall,
+            slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeMedium,
         )
         # Both cost seconds a picture without graphics hardware, and nothing here needs them.
         view.renderer().SetUseDepthPeeling(False)

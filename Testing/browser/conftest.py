@@ -1,0 +1,230 @@
+"""A running viewer with the sample patient's result, and a real Chromium in front of it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SAMPLE = REPOSITORY / "Resources" / "SampleData" / "sub-01"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDTH, HEIGHT = 1280, 800
+
+
+@pytest.fixture(scope="session")
+def sample_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``predict`` writes for the recurring sample patient."""
+    from TemporalGliomaRisk.commands import main
+
+    folder = tmp_path_factory.mktemp("sample") / "result"
+    assert main(["predict", str(SAMPLE), "--output", str(folder), "--no-cache"]) == 0
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningViewer:
+    """A ``view`` command in a process of its own."""
+
+    process: subprocess.Popen[str]
+    address: str
+    port: int
+    token: str
+
+
+def start_viewer(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> RunningViewer:
+    """Start ``view`` on a free port and wait until it says where it is."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "TemporalGliomaRisk", "view", *arguments],
+        env={**inherited, "XDG_CACHE_HOME": str(folder / "cache"), "TMPDIR": str(folder), **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=(folder / "viewer.err").open("w"),
+        text=True,
+    )
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)/([0-9a-f]+)/", line):
+            return RunningViewer(process=process, address=found[0], port=int(found[1]), token=found[2])
+    process.wait()
+    pytest.fail(f"The viewer ended with {process.returncode}: {(folder / 'viewer.err').read_text()}")
+
+
+def stop_viewer(viewer: RunningViewer) -> int:
+    """End it as Ctrl-C does; gives the exit status."""
+    viewer.process.send_signal(signal.SIGINT)
+    try:
+        return viewer.process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        viewer.process.kill()
+        raise
+
+
+@pytest.fixture(scope="session")
+def viewer(sample_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningViewer]:
+    """The viewer with the sample patient's result; what it kept on disk is gone when it has ended."""
+    folder = tmp_path_factory.mktemp("viewer")
+    running = start_viewer(str(sample_result), "--timeline", str(SAMPLE), folder=folder)
+    yield running
+    assert stop_viewer(running) == 130
+    assert [path.name for path in folder.iterdir() if path.name.startswith("temporal-glioma-risk-")] == []
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium on this computer."""
+    found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium must be there in CI, where none of its tests may skip.")
+        pytest.skip("no Chromium on this computer")
+    return found
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """A person in front of the page.
+
+    Attributes:
+        complaints: What the page's console said, errors and warnings.
+        asked: Every address that the page asked for.
+    """
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def state(self, name: str) -> Any:
+        """What the page knows under a name."""
+        return self.page.evaluate("name => window.trame.state.get(name)", name)
+
+    def choose(self, **values: Any) -> None:
+        """Set what the reader may choose, as the page's own fields do."""
+        self.page.evaluate("values => window.trame.state.update(values)", values)
+
+    def waits_for(self, condition: Callable[[], bool], *, seconds: float = 10.0, what: str = "") -> float:
+        """Wait for a condition; gives the seconds it took."""
+        started = time.monotonic()
+        while time.monotonic() - started < seconds:
+            if condition():
+                return time.monotonic() - started
+            self.page.wait_for_timeout(40)
+        pytest.fail(f"Not seen within {seconds} s: {what or condition}. The page says: {self.state('error')!r}.")
+
+    def pixels(self, view: str) -> np.ndarray:
+        """(rows, columns, 3), the middle of a view, where nothing is written over it."""
+        return middle(self.picture(f'[data-view="{view}"] .picture'))
+
+    def picture(self, selector: str) -> np.ndarray:
+        """(rows, columns, 3) of an element as it is seen."""
+        from PIL import Image
+
+        content = self.page.locator(selector).first.screenshot()
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+
+    def sees_change(self, view: str, before: np.ndarray, *, seconds: float = 10.0) -> float:
+        """Wait until a view looks different; gives the seconds it took."""
+        return self.waits_for(
+            lambda: self.pixels(view).shape != before.shape or np.abs(self.pixels(view) - before).mean() > 0.2,
+            seconds=seconds,
+            what=f"{view} to change",
+        )
+
+    def rests(self, view: str, *, seconds: float = 8.0) -> np.ndarray:
+        """The middle of a view once it has stopped changing."""
+        last = [self.pixels(view)]
+
+        def settled() -> bool:
+            self.page.wait_for_timeout(350)
+            now, before = self.pixels(view), last[0]
+            last[0] = now
+            return now.shape == before.shape and bool(np.array_equal(now, before)) and now.max() > 40
+
+        self.waits_for(settled, seconds=seconds, what=f"{view} to rest")
+        return last[0]
+
+
+def middle(picture: np.ndarray) -> np.ndarray:
+    """The middle of a picture: 70 % of its width and height."""
+    rows, columns = picture.shape[:2]
+    return picture[int(0.17 * rows) : int(0.86 * rows), int(0.15 * columns) : int(0.85 * columns)]
+
+
+@pytest.fixture(scope="session")
+def the_reader(viewer: RunningViewer, chromium: str) -> Iterator[Reader]:
+    """One page for all tests; everything that it asks for is recorded, and only this computer answers."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        reader = Reader(page=page)
+        watch(reader)
+        page.goto(viewer.address)
+        page.wait_for_selector('[data-view="axial"] img[src]', timeout=30_000)
+        yield reader
+        browser.close()
+
+
+def watch(reader: Reader) -> None:
+    """Record what a page asks for and complains of; requests to elsewhere are stopped."""
+
+    def answer(route: Any) -> None:
+        reader.asked.append(route.request.url)
+        if route.request.url.startswith("http://127.0.0.1:"):
+            route.continue_()
+        else:
+            route.abort()
+
+    page = reader.page
+    page.route("**/*", answer)
+    page.on("websocket", lambda socket: reader.asked.append(socket.url))
+    page.on("pageerror", lambda error: reader.complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: said.type in ("error", "warning") and reader.complaints.append(f"{said.type}: {said.text}"),
+    )
+
+
+AT_FIRST = {
+    "layout": "four",
+    "visit": 2,
+    "map_on": True,
+    "map_kind": "risk",
+    "opacity": 60,
+    "threshold": 10,
+    "window_low": 0,
+    "window_high": 100,
+    "sequence": "FLAIR",
+    "three_d_mode": "surface",
+    "playing": False,
+    "dialog": "",
+    "error": "",
+    "orientation": "Axial",
+}
+
+
+@pytest.fixture
+def reader(the_reader: Reader) -> Reader:
+    """The page as it opens, at visit 2 and the highest place there."""
+    if the_reader.state("patient")["label"] != "sub-01":
+        pytest.fail("A test before left another patient open.")
+    the_reader.choose(**AT_FIRST)
+    the_reader.page.mouse.move(5, 5)
+    the_reader.page.evaluate("document.activeElement.blur()")
+    the_reader.page.evaluate("window.trame.trigger('go_to_peak', [''])")
+    the_reader.waits_for(lambda: the_reader.state("shown_layout") == "four", what="four views")
+    the_reader.page.wait_for_selector('[data-view="axial"] img[src]')
+    the_reader.rests("axial")
+    return the_reader

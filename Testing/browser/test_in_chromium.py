@@ -1,0 +1,303 @@
+"""The viewer as a reader uses it, in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SAMPLE = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "sub-01"
+JPEG_GREY = 3
+"""How far red, green and blue of a grey pixel may lie apart after JPEG, of 255."""
+
+
+def colourfulness(pixels) -> np.ndarray:
+    """How far apart red, green and blue of each pixel lie."""
+    return np.ptp(pixels, axis=2)
+
+
+def risks(sample_result: Path) -> list[float]:
+    return [visit["risk"] for visit in json.loads((sample_result / "risk.json").read_text())["visits"]]
+
+
+def test_it_opens_at_the_visit_where_the_risk_rises_most(the_reader, sample_result) -> None:
+    rises = np.diff(risks(sample_result))
+
+    assert the_reader.page.title() == "Temporal Glioma Risk"
+    assert the_reader.state("visit") == 2 + int(np.argmax(rises))
+
+
+def test_that_it_is_for_research_only_stays_in_sight_in_every_layout(reader) -> None:
+    for layout in ("four", "three_d", "compare", "row"):
+        reader.page.click(f'.bar [data-layout="{layout}"]')
+        box = reader.page.locator(".caveat").bounding_box()
+
+        assert reader.page.locator(".caveat").inner_text() == "Research use only, trained on simulated data."
+        assert 0 <= box["x"] and box["x"] + box["width"] <= 1280 and 0 <= box["y"] < 60
+
+
+def test_a_click_on_another_visit_changes_the_slices(reader) -> None:
+    before = {view: reader.pixels(view) for view in ("axial", "coronal", "sagittal")}
+
+    reader.page.click('tr[data-visit="3"]')
+
+    for view, pixels in before.items():
+        reader.sees_change(view, pixels)
+    assert "visit 3 · day 227 after treatment" in reader.page.inner_text('[data-view="axial"] figcaption')
+
+
+def test_a_click_on_a_point_of_the_curve_goes_to_its_visit(reader) -> None:
+    before = reader.pixels("axial")
+
+    reader.page.click('.curve .point[data-visit="5"] .hit')
+
+    reader.sees_change("axial", before)
+    assert reader.state("visit") == 5
+    assert reader.page.locator("tr.on").get_attribute("data-visit") == "5"
+
+
+def test_without_the_map_the_slices_are_grey_and_with_it_they_are_not(reader) -> None:
+    assert colourfulness(reader.pixels("axial")).max() > 60
+
+    reader.page.click(".switch i")
+    reader.waits_for(lambda: colourfulness(reader.pixels("axial")).max() <= JPEG_GREY, what="a grey slice")
+    reader.rests("sagittal")
+
+    assert [colourfulness(reader.pixels(view)).max() <= JPEG_GREY for view in ("coronal", "sagittal")] == [True, True]
+    assert reader.pixels("axial").max() > 150
+
+
+def test_opacity_and_threshold_change_the_overlay(reader) -> None:
+    strong = colourfulness(reader.pixels("axial"))
+
+    reader.choose(opacity=15)
+    reader.waits_for(lambda: colourfulness(reader.pixels("axial")).max() < 0.6 * strong.max(), what="a paler map")
+    reader.choose(opacity=60, threshold=60)
+    reader.waits_for(
+        lambda: (colourfulness(reader.pixels("axial")) > 25).sum() < 0.5 * (strong > 25).sum(), what="a smaller map"
+    )
+
+    assert reader.page.locator(".legend .scale").evaluate("scale => scale.style.background").count("26, 32, 41") == 2
+
+
+def test_the_window_changes_the_greys_and_tells_intensities(reader) -> None:
+    before, words = reader.pixels("axial").mean(), reader.state("window_words")
+
+    reader.choose(window_high=50)
+
+    reader.waits_for(lambda: reader.pixels("axial").mean() > before * 1.15, what="brighter greys")
+    assert reader.state("window_words") != words
+
+
+def test_another_sequence_is_another_picture(reader) -> None:
+    before = reader.pixels("axial")
+
+    reader.page.select_option('[name="sequence"]', "ce-gd_T1w")
+
+    reader.sees_change("axial", before)
+
+
+def test_every_map_there_is_can_be_chosen_and_has_its_own_legend(reader) -> None:
+    titles = {"change": "Change since the previous visit", "change-from-first": "Change since the first visit"}
+    for kind, title in {**titles, "risk": "Risk map"}.items():
+        reader.page.select_option('[name="map_kind"]', kind)
+        reader.waits_for(lambda title=title: reader.page.inner_text(".legend p:first-child") == title, what=title)
+
+        assert "hazard per mL within 365 days" in reader.page.inner_text(".legend")
+        assert ("−" in reader.page.inner_text(".legend .ends")) == (kind != "risk")
+
+
+@pytest.mark.parametrize("layout", ["three_d", "compare", "row"])
+def test_a_click_on_a_layout_arranges_its_views_and_draws_them(reader, layout: str) -> None:
+    wanted = {
+        "three_d": {"three_d", "axial", "coronal", "sagittal"},
+        "compare": {f"{part}_{view}" for part in ("first", "second", "difference") for view in ("axial", "coronal")},
+        "row": {f"row_{number}" for number in range(1, 7)},
+    }[layout]
+
+    reader.page.click(f'.bar [data-layout="{layout}"]')
+    reader.waits_for(lambda: reader.state("shown_layout") == layout)
+
+    shown = reader.page.eval_on_selector_all(".view", "views => views.map(view => view.dataset.view)")
+    assert set(shown) == wanted
+    for view in wanted:
+        reader.page.wait_for_selector(f'[data-view="{view}"] img[src]')
+        assert reader.rests(view).max() > 100
+
+
+def test_two_visits_side_by_side_move_together(reader) -> None:
+    reader.page.click('.bar [data-layout="compare"]')
+    reader.page.wait_for_selector('[data-view="difference_axial"] img[src]')
+    before = {part: reader.rests(f"{part}_axial") for part in ("first", "second", "difference")}
+
+    reader.page.hover('[data-view="first_axial"]')
+    reader.page.mouse.wheel(0, -600)
+
+    for part, pixels in before.items():
+        reader.sees_change(f"{part}_axial", pixels)
+    places = {reader.state("slices")[f"{part}_axial"]["place"] for part in before}
+    assert len(places) == 1
+
+
+def test_the_visit_compared_with_can_be_chosen(reader) -> None:
+    reader.page.click('.bar [data-layout="compare"]')
+    reader.page.wait_for_selector('[data-view="first_axial"] img[src]')
+
+    reader.page.select_option('[name="compare_with"]', "5")
+    reader.waits_for(lambda: "visit 5" in reader.page.inner_text('[data-view="second_axial"] figcaption'))
+
+    assert "visit 2" in reader.page.inner_text('[data-view="first_axial"] figcaption')
+    assert "visit 5 less visit 2" in reader.page.inner_text('[data-view="difference_axial"] figcaption')
+
+
+def test_the_keyboard_steps_through_visits_and_slices_and_hides_the_map(reader) -> None:
+    press = reader.page.keyboard.press
+
+    press("ArrowRight")
+    reader.waits_for(lambda: reader.state("visit") == 3, what="visit 3")
+    press("ArrowLeft")
+    press("ArrowLeft")
+    reader.waits_for(lambda: reader.state("visit") == 1, what="visit 1")
+    press("h")
+    reader.waits_for(lambda: reader.state("map_on") is False, what="no map")
+    reader.page.hover('[data-view="coronal"]')
+    before = reader.state("slices")["coronal"]["value"]
+    press("ArrowUp")
+    reader.waits_for(lambda: reader.state("slices")["coronal"]["value"] > before, what="the slice in front")
+    press("ArrowDown")
+    reader.waits_for(lambda: reader.state("slices")["coronal"]["value"] == pytest.approx(before, abs=0.05))
+
+
+def test_the_keyboard_writes_where_one_writes(reader) -> None:
+    reader.choose(dialog="open")
+    reader.page.click('[name="open_path"]')
+
+    reader.page.keyboard.type("/h/h")
+    reader.page.keyboard.press("ArrowRight")
+
+    assert reader.page.input_value('[name="open_path"]') == "/h/h"
+    assert (reader.state("map_on"), reader.state("visit")) == (True, 2)
+
+
+def test_a_slice_slider_and_the_wheel_move_one_slice(reader) -> None:
+    before, other = reader.pixels("axial"), reader.state("slices")["coronal"]["value"]
+
+    reader.page.hover('[data-view="axial"]')
+    reader.page.mouse.wheel(0, 400)
+    reader.sees_change("axial", before)
+
+    assert reader.state("slices")["coronal"]["value"] == other
+
+
+def test_go_to_peak_brings_the_slices_back(reader) -> None:
+    at_peak = {view: known["place"] for view, known in reader.state("slices").items() if view in ("axial", "coronal")}
+    reader.page.hover('[data-view="axial"]')
+    reader.page.mouse.wheel(0, 400)
+    reader.waits_for(lambda: reader.state("slices")["axial"]["place"] != at_peak["axial"])
+
+    reader.page.click(".peak-button")
+
+    reader.waits_for(lambda: reader.state("slices")["axial"]["place"] == at_peak["axial"], what="the peak")
+
+
+def test_play_steps_through_the_visits(reader) -> None:
+    reader.page.click(".play")
+
+    reader.waits_for(lambda: reader.state("visit") == 4, what="visit 4")
+    reader.page.click(".play")
+    reader.waits_for(lambda: reader.state("playing") is False)
+
+
+def test_the_3d_view_turns_with_the_mouse_and_settles(reader) -> None:
+    before = reader.rests("three_d")
+    box = reader.page.locator('[data-view="three_d"]').bounding_box()
+
+    reader.page.mouse.move(box["x"] + 150, box["y"] + 150)
+    reader.page.mouse.down()
+    for step in range(8):
+        reader.page.mouse.move(box["x"] + 150 + 12 * step, box["y"] + 150)
+    reader.page.mouse.up()
+
+    reader.sees_change("three_d", before)
+    assert np.abs(reader.rests("three_d") - before).mean() > 1
+
+
+def test_report_and_scene_can_be_had(reader, tmp_path: Path) -> None:
+    report = reader.page.request.get(reader.page.url.split("?")[0] + "report.html")
+    with reader.page.expect_download() as download:
+        reader.page.click('a[href="scene.mrb"]')
+    download.value.save_as(tmp_path / "scene.mrb")
+
+    assert report.status == 200
+    assert "Research use only" in report.text()
+    assert (tmp_path / "scene.mrb").read_bytes()[:2] == b"PK"
+
+
+def test_a_folder_without_images_is_an_error_in_one_sentence_without_its_path(reader, tmp_path: Path) -> None:
+    reader.page.click("text=Open…")
+    reader.page.fill('[name="open_path"]', str(tmp_path))
+    reader.page.click('.dialog button[type="submit"]')
+
+    reader.page.wait_for_selector(".message.error")
+    sentence = reader.page.inner_text(".message.error span")
+    assert "no image" in sentence
+    assert str(tmp_path) not in sentence
+    reader.choose(dialog="")
+    reader.page.click(".message.error button")
+    reader.page.wait_for_selector(".message.error", state="detached")
+    assert reader.state("patient")["label"] == "sub-01"
+
+
+def two_visits(folder: Path) -> Path:
+    """The first two visits of the sample patient, as a timeline of their own."""
+    patient = folder / "sub-01"
+    for session in ("ses-01", "ses-02"):
+        shutil.copytree(SAMPLE / session, patient / session)
+    lines = (SAMPLE / "sub-01_sessions.tsv").read_text().splitlines()[:3]
+    (patient / "sub-01_sessions.tsv").write_text("\n".join(lines) + "\n")
+    return patient
+
+
+def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_stays_alive(
+    reader, sample_result: Path, tmp_path: Path
+) -> None:
+    reader.page.click("text=Open…")
+    reader.page.fill('[name="open_path"]', str(two_visits(tmp_path)))
+    reader.page.click('.dialog button[type="submit"]')
+    reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits", seconds=20)
+    assert "No risk has been computed" in reader.page.inner_text(".panel")
+
+    reader.page.click("text=Run prediction")
+    reader.waits_for(lambda: reader.state("run")["percent"] > 3, what="progress", seconds=60)
+    before = reader.pixels("axial")
+    reader.page.click('tr[data-visit="1"]')
+    reader.sees_change("axial", before)
+    assert reader.state("run")["active"]
+    reader.page.click(".progress .cancel")
+    reader.waits_for(lambda: not reader.state("run")["active"], what="the end", seconds=10)
+    assert (reader.state("has_risk"), reader.state("error")) == (False, "")
+
+    reader.page.click("text=Run prediction")
+    reader.waits_for(lambda: reader.state("has_risk"), what="risks", seconds=90)
+    assert reader.state("error") == ""
+    assert [row["risk"] for row in reader.state("visits")] == [
+        f"{round(100 * r)}\u202f%" for r in risks(sample_result)[:2]
+    ]
+    assert reader.page.locator(".curve .point").count() == 2
+
+    reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(sample_result)])
+    reader.page.wait_for_selector(".message.error")
+    assert "--timeline" in reader.page.inner_text(".message.error")
+
+
+def test_no_request_left_this_computer_and_nothing_was_complained_of(the_reader) -> None:
+    elsewhere = [
+        url for url in the_reader.asked if not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "blob:"))
+    ]
+
+    assert len(the_reader.asked) > 8
+    assert elsewhere == []
+    assert the_reader.complaints == []
