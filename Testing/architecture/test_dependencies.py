@@ -28,8 +28,11 @@ TOOLS = {
 }
 """Declared for development and run or loaded by name, never imported by a file of ours."""
 
-HOSTED = {"slicer", "vtk", "qt", "ctk"}
+HOSTED = {"vtk", "qt", "ctk"}
 """What Slicer itself brings."""
+
+OWNERS = {"slicer": ["slicer-core"]}
+"""Modules that several distributions put files into, and the one meant."""
 
 SUPPORT = {path.stem for path in (REPOSITORY / "Testing").rglob("*.py")}
 """Files of ours that tests share."""
@@ -64,7 +67,7 @@ def imported(folder: str) -> set[str]:
                     str(given.value).split(".")[0] for given in node.args[:1] if isinstance(given, ast.Constant)
                 }
     foreign = modules - set(sys.stdlib_module_names) - HOSTED - SUPPORT - FETCHED - {"TemporalGliomaRisk"}
-    owners = importlib.metadata.packages_distributions()
+    owners = {**importlib.metadata.packages_distributions(), **OWNERS}
     return {normalised(owner) for module in foreign for owner in owners.get(module, [module])}
 
 
