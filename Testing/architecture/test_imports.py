@@ -73,7 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"evaluate", "worker.server", "bundle", "device", "visit_cache", "visit_encoding", "pipeline", "results"}
     | {"run", "repeat", "failures"},
     "__main__": {"commands"},
-    "scripted_modules": FOUNDATION | {"scene", "timeline", "worker.client"},
+    "scripted_modules": FOUNDATION | {"scene", "timeline", "worker.client", "report.dicom_export"},
 }
 """The way imports may run. A unit is a folder or a file of the package; a folder's files import each other."""
 
@@ -86,7 +86,16 @@ WITHOUT_NETWORK = {
     *("errors", "config", "files", "progress", "resources", "", "worker", *CLIENT),
 }
 LOADED_BY_SLICER = {"timeline", "scene", "scripted_modules", "worker", *CLIENT, "errors", "files", ""}
-SLICER_FILE_SCOPE = {*SLICER, "SimpleITK", "numpy", "scipy", "pydicom", PACKAGE}
+SLICER_FILE_SCOPE = {
+    *SLICER,
+    "SimpleITK",
+    "numpy",
+    "scipy",
+    "pydicom",
+    PACKAGE,
+    "GliomaRiskWidgets",
+    "scripted_modules",
+}
 """All that a file's scope may import where Slicer loads it: what Slicer ships, besides the standard library."""
 
 FLIPS = ("GetArrayFromImage", "GetImageFromArray", ".transpose(2, 1, 0)", "diag([-1", "diag((-1")

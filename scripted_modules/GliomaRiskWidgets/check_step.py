@@ -1,0 +1,185 @@
+"""Step 2, Check: what would make the risk wrong, a line each; and the visits brought onto the first one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from TemporalGliomaRisk.errors import GliomaRiskError
+from TemporalGliomaRisk.scene.result import RiskResult
+
+from . import visits
+from .parameters import SeriesSource, rows_of, volume_of
+from .staging import Staged
+from .wording import in_panel_words
+from .worker_session import Listeners, Message
+
+SEVERITIES = ("refusal", "warning", "note")
+
+
+def severity_label(severity: str) -> str:
+    """A severity as a reader says it."""
+    return {"refusal": _("Refused"), "warning": _("Warning"), "note": _("Note")}.get(severity, severity)
+
+
+class CheckStep:
+    """The second step of the panel."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        self.ui = panel.ui
+        self._staged: Staged | None = None
+        self._shown = ""
+        self.ui.checkButton.connect("clicked()", self.check)
+        self.ui.registerButton.connect("clicked()", self.register)
+        self.ui.findingsList.connect("clicked(QModelIndex)", self._on_finding)
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """What the last check or registration found, worst first."""
+        try:
+            found = json.loads(self.panel.parameters.findings or "[]")
+        except ValueError:
+            return []
+        order = {name: place for place, name in enumerate(SEVERITIES)}
+        return sorted(found, key=lambda one: order.get(one.get("severity"), len(SEVERITIES)))
+
+    def refresh(self) -> None:
+        """Show what the parameter node says."""
+        parameters = self.panel.parameters
+        if parameters.findings != self._shown:
+            self._shown = parameters.findings
+            self._fill()
+        rows = rows_of(parameters)
+        ready = bool(visits.used(rows)) and not visits.problems(rows, parameters.day_choice.value)
+        self.ui.checkButton.enabled = ready and not self.panel.busy
+        self.ui.registerButton.enabled = ready and not self.panel.busy and len(visits.used(rows)) > 1
+        if parameters.checked_visits and parameters.checked_visits != parameters.visits:
+            self._say(_("The table of visits was changed since this check."))
+
+    def _fill(self) -> None:
+        style = self.ui.findingsList.style()
+        icons = {
+            "refusal": style.standardIcon(qt.QStyle.SP_MessageBoxCritical),
+            "warning": style.standardIcon(qt.QStyle.SP_MessageBoxWarning),
+            "note": style.standardIcon(qt.QStyle.SP_MessageBoxInformation),
+        }
+        self.ui.findingsList.clear()
+        for one in self.findings:
+            item = qt.QListWidgetItem(icons[one["severity"]], in_panel_words(one["message"]))
+            item.setToolTip(severity_label(one["severity"]))
+            self.ui.findingsList.addItem(item)
+
+    def check(self) -> None:
+        """Ask the worker to look the series over."""
+        self._ask(lambda staged, listeners: self.panel.logic.session.check(staged.path, listeners))
+
+    def register(self) -> None:
+        """Ask the worker to align the visits, as a risk without maps would."""
+
+        def ask(staged: Staged, listeners: Listeners) -> None:
+            output = self.panel.logic.temporary_folder("registration")
+            self.panel.logic.session.predict(staged.path, output, listeners, register="always", heatmaps=False)
+
+        self._ask(ask)
+
+    def _ask(self, ask: Any) -> None:
+        with self.panel.trying(self._say):
+            if not self.panel.worker_can_start():
+                return
+            self._staged = self.panel.series.stage()
+            self._say(_("Starting…"))
+            ask(self._staged, Listeners(progress=self._on_progress, result=self._on_result, error=self._on_error))
+            self.ui.checkProgress.setVisible(True)
+            self.panel.refresh()
+
+    def _on_progress(self, message: Message) -> None:
+        self.ui.checkProgress.setValue(round(100 * message["fraction"]))
+        self._say(str(message["message"]))
+
+    def _on_result(self, message: Message) -> None:
+        staged = self._staged
+        with self.panel.trying(self._say):
+            if message["request"] == "check":
+                self.keep_findings(message["check"]["findings"])
+                refused = bool(message["check"]["refused"])
+                self._say(
+                    _("No risk can be computed until what is refused is corrected.")
+                    if refused
+                    else _("Nothing is refused.")
+                )
+                if not refused:
+                    self.panel.step_done(2)
+            elif staged is not None:
+                self._registered(RiskResult.read(message["output"]), staged, message)
+        self._ended()
+
+    def _on_error(self, message: Message) -> None:
+        self.keep_findings(message.get("findings") or [])
+        self._say(in_panel_words(str(message["message"])))
+        self._ended()
+
+    def keep_findings(self, findings: list[dict[str, Any]]) -> None:
+        """Keep what was found, and of which table of visits."""
+        self.panel.parameters.findings = json.dumps(findings, ensure_ascii=False)
+        self.panel.parameters.checked_visits = self.panel.parameters.visits
+
+    def _ended(self) -> None:
+        if self._staged is not None:
+            self._staged.remove()
+            self._staged = None
+        self.ui.checkProgress.setVisible(False)
+        self.ui.checkProgress.setValue(0)
+        self.panel.refresh()
+
+    def _registered(self, result: RiskResult, staged: Staged, message: Message) -> None:
+        """Show the visits aligned: their volumes lie under transforms, nothing is resampled."""
+        self.keep_findings(list(message["notes"]))
+        rows = visits.in_order(visits.used(rows_of(self.panel.parameters)), self.panel.parameters.day_choice.value)
+        if self.panel.parameters.source is SeriesSource.SCENE:
+            for row, visit in zip(rows, result.visits, strict=True):
+                for sequence, number in row.volumes.items():
+                    volume = volume_of(self.panel.parameters, number)
+                    name = _("Registration of visit {number}, {sequence}").format(
+                        number=visit.number, sequence=sequence
+                    )
+                    self.panel.logic.place(volume, visit.to_frame(sequence), name)
+        else:
+            patient = self.panel.logic.open_series(
+                staged.timeline, result, replacing=self.panel.patient_of(self.panel.parameters.series_patient)
+            )
+            self.panel.show_patient(patient, of_series=True)
+        self._say(_("Every visit is aligned with the first. Apply does the same by itself."))
+
+    def _on_finding(self, index: Any) -> None:
+        """Show the volume that a finding is about."""
+        found = self.findings
+        if not 0 <= index.row() < len(found):
+            return
+        visit, sequence = found[index.row()].get("visit"), found[index.row()].get("sequence")
+        if visit is None:
+            return
+        with self.panel.trying(self._say):
+            self._show_volume(int(visit), sequence)
+
+    def _show_volume(self, visit: int, sequence: str | None) -> None:
+        parameters = self.panel.parameters
+        patient = self.panel.patient_of(parameters.series_patient)
+        rows = visits.in_order(visits.used(rows_of(parameters)), parameters.day_choice.value)
+        if patient is not None and visit <= len(patient.visits):
+            self.panel.show_visit(patient, visit, sequence)
+        elif parameters.source is SeriesSource.SCENE and visit <= len(rows):
+            row = rows[visit - 1]
+            number = row.volumes.get(sequence or "", next(iter(row.volumes.values()), ""))
+            volume = volume_of(parameters, number)
+            if volume is not None:
+                slicer.util.setSliceViewerLayers(background=volume, foreground=None, fit=True)
+        else:
+            raise GliomaRiskError(_("Open the series first (step 1) to see this volume."))
+
+    def _say(self, sentence: str) -> None:
+        self.ui.checkStatus.setText(sentence)

@@ -1,0 +1,111 @@
+"""What leaves Slicer: report, table, scene, maps as NIfTI, DICOM objects. Nothing of it names the patient or a date."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.scene.patient_scene import PatientScene
+
+from . import dependencies
+from .export_files import export_dicom, export_heatmaps, export_report, export_table
+from .parameters import DayChoice, rows_of, set_rows
+from .visits import DayKind, without_dates
+
+KINDS = ("report", "table", "heatmaps", "scene", "dicom")
+
+
+def kind_label(kind: str) -> str:
+    """A kind of export as the menu shows it."""
+    return {
+        "report": _("Report (HTML)"),
+        "table": _("Risk table (TSV)"),
+        "heatmaps": _("Maps (NIfTI)"),
+        "scene": _("Scene (MRB)"),
+        "dicom": _("DICOM Segmentation and Parametric Map"),
+    }[kind]
+
+
+class Exporting:
+    """The group "Export" of the panel."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        self.ui = panel.ui
+        for kind in KINDS:
+            self.ui.exportCombo.addItem(kind_label(kind), kind)
+        self.ui.exportButton.connect("clicked()", self.export)
+
+    def refresh(self, patient: PatientScene | None) -> None:
+        """Nothing can be written without a patient."""
+        for name in ("exportCombo", "exportButton", "exportFolderEdit"):
+            getattr(self.ui, name).enabled = patient is not None
+
+    def export(self) -> None:
+        """Write what is chosen into the folder that is named."""
+        patient = self.panel.review.patient
+        kind = str(self.ui.exportCombo.itemData(self.ui.exportCombo.currentIndex))
+        with self.panel.trying(self._say):
+            if patient is None:
+                raise InputError(_("No patient is open."))
+            if not self.ui.exportFolderEdit.currentPath:
+                raise InputError(_("Name a folder to write to first."))
+            with self.panel.waiting():
+                names = self.write(kind, patient, Path(self.ui.exportFolderEdit.currentPath))
+            self._say(_("Written: {names}").format(names=", ".join(names)))
+
+    def write(self, kind: str, patient: PatientScene, folder: Path) -> list[str]:
+        """Write one kind of export.
+
+        Returns:
+            Names of the files or folders written, inside ``folder``.
+
+        Raises:
+            GliomaRiskError: If there is nothing of that kind, or it cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        output = self.panel.logic.output_of(patient)
+        if kind == "report":
+            return export_report(output, patient, folder)
+        if kind == "table":
+            return export_table(output, patient, folder)
+        if kind == "heatmaps":
+            return export_heatmaps(patient, folder)
+        if kind == "dicom":
+            if not dependencies.ensure_for_dicom_export(self.panel.ask):
+                raise Cancelled(_("Nothing was written."))
+            return export_dicom(patient, folder)
+        path = folder / f"{patient.patient}.mrb"
+        with self._without_dates():
+            patient.save(path)
+        return [path.name]
+
+    @contextmanager
+    def _without_dates(self) -> Any:
+        """Days in place of dates, and no path, in the parameter node while the scene is written."""
+        parameters = self.panel.parameters
+        rows, choice = rows_of(parameters), parameters.day_choice
+        kept = {
+            name: getattr(parameters, name) for name in ("folder", "dicom_patient", "scene_patient", "checked_visits")
+        }
+        with slicer.util.NodeModify(parameters.parameterNode):
+            try:
+                if choice is DayChoice.DATE:
+                    set_rows(parameters, without_dates(rows))
+                    parameters.day_choice = DayChoice(DayKind.SINCE_FIRST)
+                for name in kept:
+                    setattr(parameters, name, "")
+                yield
+            finally:
+                set_rows(parameters, rows)
+                parameters.day_choice = choice
+                for name, value in kept.items():
+                    setattr(parameters, name, value)
+
+    def _say(self, sentence: str) -> None:
+        self.ui.exportStatus.setText(sentence)

@@ -1,0 +1,180 @@
+"""What the reader set, typed, in the module's parameter node: it is saved with the scene and found again in it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+from .visits import DayKind, VisitRow, from_json, to_json
+
+VOLUME_REFERENCE = "GliomaRisk.volume"
+"""Role of the parameter node's references to volumes of the scene; their IDs follow when a scene is loaded."""
+
+
+class SeriesSource(Enum):
+    """Where a patient's visits come from."""
+
+    SCENE = "scene"
+    FOLDER = "folder"
+    DICOM = "dicom"
+
+    def label(self) -> str:
+        """As the menu shows it."""
+        return {
+            SeriesSource.SCENE: _("Volumes in the scene"),
+            SeriesSource.FOLDER: _("Folder or table"),
+            SeriesSource.DICOM: _("DICOM database"),
+        }[self]
+
+
+class DayChoice(Enum):
+    """How days are told in the table of visits."""
+
+    DATE = DayKind.DATE
+    SINCE_TREATMENT = DayKind.SINCE_TREATMENT
+    SINCE_FIRST = DayKind.SINCE_FIRST
+
+    def label(self) -> str:
+        """As the menu shows it."""
+        return {
+            DayChoice.DATE: _("Date"),
+            DayChoice.SINCE_TREATMENT: _("Days since treatment"),
+            DayChoice.SINCE_FIRST: _("Days since first visit"),
+        }[self]
+
+
+class Registration(Enum):
+    """Whether visits are moved onto the first one before they are compared."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+    def label(self) -> str:
+        """As the menu shows it."""
+        return {
+            Registration.AUTO: _("Where needed"),
+            Registration.ALWAYS: _("Always"),
+            Registration.NEVER: _("Never (trust headers)"),
+        }[self]
+
+
+class LayoutChoice(Enum):
+    """The layouts of the module."""
+
+    AS_IT_IS = "as-it-is"
+    FOUR_UP = "four-up"
+    VOLUME = "volume"
+    SIDE_BY_SIDE = "side-by-side"
+
+    def label(self) -> str:
+        """As the menu shows it."""
+        return {
+            LayoutChoice.AS_IT_IS: _("Slicer's own"),
+            LayoutChoice.FOUR_UP: _("Four-up with chart"),
+            LayoutChoice.VOLUME: _("3D with strip"),
+            LayoutChoice.SIDE_BY_SIDE: _("Side by side"),
+        }[self]
+
+
+@parameterNodeWrapper
+class GliomaRiskParameters:
+    """Everything that the panel must find again in a saved scene; how a patient is shown lies with the patient."""
+
+    source: SeriesSource = SeriesSource.SCENE
+    scene_patient: str = ""
+    folder: str = ""
+    dicom_patient: str = ""
+    day_choice: DayChoice = DayChoice.DATE
+    visits: str = ""
+    findings: str = ""
+    checked_visits: str = ""
+    model: str = ""
+    device: str = "auto"
+    registration: Registration = Registration.AUTO
+    layout: LayoutChoice = LayoutChoice.AS_IT_IS
+    open_step: int = 1
+    series_patient: slicer.vtkMRMLNode
+    patient: slicer.vtkMRMLNode
+
+
+def rows_of(parameters: Any) -> tuple[VisitRow, ...]:
+    """The table of visits as the parameter node keeps it."""
+    return from_json(parameters.visits)
+
+
+def set_rows(parameters: Any, rows: tuple[VisitRow, ...]) -> None:
+    """Keep the table of visits, so that Slicer's own undo knows of it where that is switched on."""
+    text = to_json(rows)
+    if text != parameters.visits:
+        scene = parameters.parameterNode.GetScene()
+        if scene is not None and scene.GetUndoFlag():
+            scene.SaveStateForUndo()
+        parameters.visits = text
+
+
+def set_volumes(parameters: Any, volumes: list[Any]) -> None:
+    """Refer to volumes of the scene by number, in their order."""
+    node = parameters.parameterNode
+    node.RemoveNodeReferenceIDs(VOLUME_REFERENCE)
+    for volume in volumes:
+        node.AddNodeReferenceID(VOLUME_REFERENCE, volume.GetID())
+
+
+def volume_of(parameters: Any, number: str) -> Any:
+    """The volume with a reference number, None where it is gone."""
+    node = parameters.parameterNode
+    index = int(number) if number.isdigit() else -1
+    return node.GetNthNodeReference(VOLUME_REFERENCE, index) if index >= 0 else None
+
+
+def number_of(parameters: Any, volume: Any) -> str:
+    """A volume's reference number, given one if it has none."""
+    node = parameters.parameterNode
+    for index in range(node.GetNumberOfNodeReferences(VOLUME_REFERENCE)):
+        if node.GetNthNodeReferenceID(VOLUME_REFERENCE, index) == volume.GetID():
+            return str(index)
+    node.AddNodeReferenceID(VOLUME_REFERENCE, volume.GetID())
+    return str(node.GetNumberOfNodeReferences(VOLUME_REFERENCE) - 1)
+
+
+class Binding:
+    """A parameter node wrapped once and bound to a panel; undone in full.
+
+    Slicer's wrapper observes its node for each panel bound to it and keeps no tag, so the observation would stay for
+    the session: it is noted here, and removed with the rest.
+    """
+
+    def __init__(self, node: Any, panel: Any = None) -> None:
+        self.parameters = GliomaRiskParameters(node)
+        self._tags: list[int] = []
+        self._panel_tag: Any = None
+        if panel is not None:
+            self._bind(panel)
+
+    def _bind(self, panel: Any) -> None:
+        node = self.parameters.parameterNode
+
+        def observe(event: Any, callback: Any, priority: float = 0.0) -> int:
+            tag = node.AddObserver(event, callback, priority)
+            self._tags.append(tag)
+            return int(tag)
+
+        self.parameters.AddObserver = observe
+        try:
+            self._panel_tag = self.parameters.connectGui(panel)
+        finally:
+            del self.parameters.AddObserver
+
+    def undo(self) -> None:
+        """Take everything back that was bound."""
+        if self._panel_tag is not None:
+            self.parameters.disconnectGui(self._panel_tag)
+            self._panel_tag = None
+        for tag in self._tags:
+            self.parameters.parameterNode.RemoveObserver(tag)
+        self._tags.clear()

@@ -1,0 +1,327 @@
+"""Step 1, Series: which volumes of which visit, from the scene, a folder or the DICOM database."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError, VolumeError
+from TemporalGliomaRisk.numbers import days
+from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
+
+from . import dicom_database, scene_volumes, visits
+from .guessing import guess_visits
+from .parameters import DayChoice, SeriesSource, number_of, rows_of, set_rows, set_volumes, volume_of
+from .staging import Staged, stage_read, stage_scene
+from .visit_table import VisitTable
+
+PAGES = (SeriesSource.SCENE, SeriesSource.FOLDER, SeriesSource.DICOM)
+
+
+class SeriesStep:
+    """The first step of the panel."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+        self.ui = panel.ui
+        self._timeline: Timeline | None = None
+        self._timeline_of = ""
+        self.table = VisitTable(
+            self.ui.visitsTable,
+            day_changed=self._on_day,
+            included_changed=self._on_included,
+            sequence_clicked=self._on_sequence,
+        )
+        self._connect()
+        self._fill_samples()
+
+    def _connect(self) -> None:
+        ui = self.ui
+        ui.findVolumesButton.connect("clicked()", self.find_volumes)
+        ui.readFolderButton.connect("clicked()", self.read_folder)
+        ui.tableFileButton.connect("clicked()", self._choose_table)
+        ui.readDicomButton.connect("clicked()", self.read_dicom)
+        ui.dicomRefreshButton.connect("clicked()", self.list_patients)
+        ui.folderEdit.connect("currentPathChanged(QString)", self._on_folder)
+        ui.scenePatientCombo.connect("currentIndexChanged(int)", self._on_scene_patient)
+        ui.dicomPatientCombo.connect("currentIndexChanged(int)", self._on_dicom_patient)
+        ui.addVisitButton.connect("clicked()", self._add_visit)
+        ui.removeVisitButton.connect("clicked()", self.remove_visit)
+        ui.undoRemoveButton.connect("clicked()", self.undo_remove)
+        ui.openSeriesButton.connect("clicked()", self.open_series)
+        ui.visitsTable.connect("itemSelectionChanged()", self._show_buttons)
+
+    def _fill_samples(self) -> None:
+        menu = qt.QMenu(self.ui.sampleButton)
+        for name, label in self.panel.logic.samples().items():
+            action = menu.addAction(label)
+            action.connect("triggered()", partial(self.open_sample, name))
+        self.ui.sampleButton.setMenu(menu)
+
+    # What the parameter node says
+
+    @property
+    def rows(self) -> tuple[visits.VisitRow, ...]:
+        """The table of visits."""
+        return rows_of(self.panel.parameters)
+
+    @property
+    def kind(self) -> visits.DayKind:
+        """How its days are told."""
+        return self.panel.parameters.day_choice.value
+
+    def refresh(self) -> None:
+        """Show what the parameter node says."""
+        parameters = self.panel.parameters
+        self.ui.sourcePages.setCurrentIndex(PAGES.index(parameters.source))
+        if self.ui.folderEdit.currentPath != parameters.folder:
+            self.ui.folderEdit.currentPath = parameters.folder
+        self._list_scene_patients()
+        self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.source)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        rows = self.rows
+        in_scene = self.panel.parameters.source is SeriesSource.SCENE
+        self.ui.addVisitButton.enabled = in_scene and not self.panel.busy
+        self.ui.removeVisitButton.enabled = self.table.selected_key() is not None and not self.panel.busy
+        self.ui.undoRemoveButton.enabled = visits.last_removed(rows) is not None and not self.panel.busy
+        ready = bool(visits.used(rows)) and not visits.problems(rows, self.kind)
+        self.ui.openSeriesButton.enabled = ready and not self.panel.busy
+
+    def _volume_name(self, row: visits.VisitRow, sequence: SequenceName) -> str:
+        number = row.volumes.get(sequence, "")
+        volume = volume_of(self.panel.parameters, number) if number else None
+        return volume.GetName() if volume is not None else ""
+
+    # Sources
+
+    def _list_scene_patients(self) -> None:
+        combo = self.ui.scenePatientCombo
+        names = ["", *scene_volumes.patients(slicer.mrmlScene)]
+        shown = [combo.itemData(index) for index in range(combo.count)]
+        blocked = combo.blockSignals(True)
+        if shown != names:
+            combo.clear()
+            for name in names:
+                combo.addItem(name or _("All volumes"), name)
+        wanted = self.panel.parameters.scene_patient
+        combo.setCurrentIndex(names.index(wanted) if wanted in names else 0)
+        combo.blockSignals(blocked)
+
+    def _on_scene_patient(self, index: int) -> None:
+        self.panel.parameters.scene_patient = self.ui.scenePatientCombo.itemData(index) or ""
+
+    def _on_folder(self, path: str) -> None:
+        if path != self.panel.parameters.folder:
+            self.panel.parameters.folder = path
+
+    def _choose_table(self) -> None:
+        chosen = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Table of a timeline"), "", _("Tables (*.csv *.tsv)")
+        )
+        if chosen:
+            self.ui.folderEdit.currentPath = chosen
+            self.read_folder()
+
+    def list_patients(self) -> None:
+        """List the DICOM database's patients."""
+        combo = self.ui.dicomPatientCombo
+        blocked = combo.blockSignals(True)
+        combo.clear()
+        for identifier, label in dicom_database.patients():
+            combo.addItem(label, identifier)
+        combo.setCurrentIndex(combo.findData(self.panel.parameters.dicom_patient))
+        combo.blockSignals(blocked)
+
+    def _on_dicom_patient(self, index: int) -> None:
+        self.panel.parameters.dicom_patient = str(self.ui.dicomPatientCombo.itemData(index) or "")
+
+    def find_volumes(self) -> None:
+        """Make the table from the volumes of the scene."""
+        parameters = self.panel.parameters
+        nodes = scene_volumes.candidates(slicer.mrmlScene, parameters.scene_patient)
+        set_volumes(parameters, nodes)
+        found = [scene_volumes.describe(slicer.mrmlScene, node, str(number)) for number, node in enumerate(nodes)]
+        rows, kind, left_out = guess_visits(found)
+        if not rows:
+            self._say(
+                _("No volume of the scene could be told to be FLAIR, T2w, T1w or contrast-enhanced T1w. ")
+                + _("Add a visit and click its sequences to choose volumes.")
+            )
+        elif left_out:
+            self._say(_("{count} volumes were left out: their sequence is not told.").format(count=left_out))
+        else:
+            self._say("")
+        self._new_series(rows, kind)
+
+    def read_folder(self) -> None:
+        """Read the folder or table."""
+        self._read(self.panel.parameters.folder)
+
+    def read_dicom(self) -> None:
+        """Read the chosen patient of the DICOM database."""
+        with self.panel.trying(self._say):
+            if not self.panel.parameters.dicom_patient:
+                raise InputError(_("Choose a patient of the DICOM database first."))
+            self._read("")
+
+    def open_sample(self, name: str) -> None:
+        """Read a sample patient, and show it."""
+        parameters = self.panel.parameters
+        parameters.source = SeriesSource.FOLDER
+        parameters.folder = str(self.panel.logic.sample(name))
+        self.read_folder()
+        self.open_series()
+
+    def _read(self, path: str) -> None:
+        self._timeline = None
+        with self.panel.trying(self._say), self.panel.waiting():
+            timeline = self._read_timeline()
+            rows, kind = visits.rows_of_timeline(timeline)
+            self._new_series(rows, kind)
+            self._say(_summary(timeline))
+
+    def _new_series(self, rows: tuple[visits.VisitRow, ...], kind: visits.DayKind) -> None:
+        parameters = self.panel.parameters
+        parameters.series_patient = None
+        parameters.findings = ""
+        parameters.checked_visits = ""
+        parameters.day_choice = DayChoice(kind)
+        set_rows(parameters, rows)
+        self.refresh()
+
+    def _read_timeline(self) -> Timeline:
+        """The timeline of the folder or DICOM patient, read again only if another one is named."""
+        path = self._path()
+        if self._timeline is None or self._timeline_of != str(path):
+            self._timeline = self.panel.logic.read(path)
+            self._timeline_of = str(path)
+        return self._timeline
+
+    def _path(self) -> Path:
+        parameters = self.panel.parameters
+        if parameters.source is SeriesSource.DICOM:
+            return self.panel.logic.linked_dicom(parameters.dicom_patient)
+        if not parameters.folder:
+            raise InputError(_("Name a folder or a table first."))
+        return Path(parameters.folder)
+
+    # Editing
+
+    def _on_day(self, key: str, text: str) -> None:
+        rows = visits.changed(self.rows, key, day=text.strip())
+        set_rows(self.panel.parameters, visits.in_order(rows, self.kind))
+
+    def _on_included(self, key: str, included: bool) -> None:
+        set_rows(self.panel.parameters, visits.changed(self.rows, key, included=included))
+
+    def _on_sequence(self, key: str, sequence: SequenceName) -> None:
+        row = next((row for row in self.rows if row.key == key), None)
+        if row is None:
+            return
+        if self.panel.parameters.source is SeriesSource.SCENE:
+            self._ask_volume(row, sequence)
+        elif sequence in row.volumes:
+            self._set_volume(row, sequence, None)
+        elif sequence in self._sequences_read(key):
+            self._set_volume(row, sequence, "")
+
+    def _sequences_read(self, key: str) -> tuple[SequenceName, ...]:
+        try:
+            timeline = self._read_timeline()
+        except GliomaRiskError as error:
+            self._say(str(error))
+            return ()
+        return next((visit.sequences for visit in timeline.visits if visit.session_id == key), ())
+
+    def _ask_volume(self, row: visits.VisitRow, sequence: SequenceName) -> None:
+        """A menu of the scene's volumes at the mouse."""
+        menu = qt.QMenu(self.ui.visitsTable)
+        menu.addAction(_("None")).connect("triggered()", partial(self._set_volume, row, sequence, None))
+        menu.addSeparator()
+        for node in scene_volumes.candidates(slicer.mrmlScene, self.panel.parameters.scene_patient):
+            action = menu.addAction(node.GetName())
+            action.connect("triggered()", partial(self._choose_volume, row, sequence, node.GetID()))
+        menu.popup(qt.QCursor.pos())
+
+    def _choose_volume(self, row: visits.VisitRow, sequence: SequenceName, node_id: str) -> None:
+        node = slicer.mrmlScene.GetNodeByID(node_id)
+        if node is not None:
+            self._set_volume(row, sequence, number_of(self.panel.parameters, node))
+
+    def _set_volume(self, row: visits.VisitRow, sequence: SequenceName, number: str | None) -> None:
+        volumes = {name: value for name, value in row.volumes.items() if name != sequence}
+        if number is not None:
+            volumes[sequence] = number
+        set_rows(self.panel.parameters, visits.changed(self.rows, row.key, volumes=volumes))
+
+    def _add_visit(self) -> None:
+        keys = {row.key for row in self.rows}
+        key = next(str(number) for number in range(1, len(keys) + 2) if str(number) not in keys)
+        set_rows(self.panel.parameters, (*self.rows, visits.VisitRow(key=key)))
+
+    def remove_visit(self) -> None:
+        """Take the selected visit out of the table."""
+        key = self.table.selected_key()
+        if key is not None:
+            set_rows(self.panel.parameters, visits.with_removed(self.rows, key))
+
+    def undo_remove(self) -> None:
+        """Bring back the visit that was removed last."""
+        row = visits.last_removed(self.rows)
+        if row is not None:
+            rows = visits.changed(self.rows, row.key, removed=False)
+            set_rows(self.panel.parameters, visits.in_order(rows, self.kind))
+
+    # Handing on
+
+    def stage(self) -> Staged:
+        """The timeline as the table has it now, for the worker and for the scene.
+
+        Raises:
+            GliomaRiskError: If the table is not ready or a volume cannot be read.
+        """
+        folder = self.panel.logic.temporary_folder("series")
+        if self.panel.parameters.source is SeriesSource.SCENE:
+            return stage_scene(self.rows, self.kind, folder, self._write)
+        return stage_read(self.rows, self.kind, self._read_timeline(), self._path(), folder)
+
+    def _write(self, row: visits.VisitRow, sequence: SequenceName, path: Path) -> None:
+        node = volume_of(self.panel.parameters, row.volumes[sequence])
+        if node is None or node.GetImageData() is None:
+            raise VolumeError(
+                _(
+                    "{sequence} of a visit is no longer in the scene. Click its cell in the table to choose a volume."
+                ).format(sequence=sequence)
+            )
+        scene_volumes.write_hardened(node, path)
+
+    def open_series(self) -> None:
+        """Show the visits in the viewers, and go on to the next step."""
+        with self.panel.trying(self._say), self.panel.waiting():
+            staged = self.stage()
+            try:
+                patient = self.panel.logic.open_series(
+                    staged.timeline, replacing=self.panel.patient_of(self.panel.parameters.series_patient)
+                )
+            finally:
+                staged.remove()
+            self.panel.show_patient(patient, of_series=True)
+            self.panel.step_done(1)
+
+    def _say(self, sentence: str) -> None:
+        self.ui.seriesStatus.setText(sentence)
+
+
+def _summary(timeline: Timeline) -> str:
+    """What was read, and what the reader noticed, in a line or two."""
+    span = timeline.visits[-1].days_since_first
+    read = _("{count} visits over {span} read.").format(count=len(timeline.visits), span=days(span))
+    warnings = [finding.message for finding in timeline.findings if finding.severity.value == "warning"]
+    return " ".join([read, *warnings])

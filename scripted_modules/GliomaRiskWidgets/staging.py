@@ -1,0 +1,143 @@
+"""A timeline for the worker: the reader's own folder where nothing was changed, else a table in a temporary folder."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from TemporalGliomaRisk.errors import TimelineError
+from TemporalGliomaRisk.timeline.image_file import VolumeFile
+from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.sitk_images import write_nifti
+from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
+
+from .visits import DayKind, VisitRow, is_as_read, problems, used
+
+TABLE = "timeline.tsv"
+WriteVolume = Callable[[VisitRow, SequenceName, Path], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """What the worker is given.
+
+    Args:
+        path: Folder or table.
+        timeline: The same, read.
+        temporary: Folder to remove afterwards, None where nothing was written.
+    """
+
+    path: Path = field(repr=False)
+    timeline: Timeline
+    temporary: Path | None = field(default=None, repr=False)
+
+    def remove(self) -> None:
+        """Remove what was written for the worker."""
+        if self.temporary is not None:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def refuse_problems(rows: Sequence[VisitRow], kind: DayKind) -> None:
+    """Refuse a table that is not ready.
+
+    Raises:
+        TimelineError: With the first problem, and how many there are.
+    """
+    if not used(rows):
+        raise TimelineError("No visit takes part. Read a series, or tick a visit.")
+    found = problems(rows, kind)
+    if found:
+        first = next(iter(found.values()))
+        more = f" ({len(found)} visits have a problem; they are marked in the table.)" if len(found) > 1 else ""
+        raise TimelineError(first + more)
+
+
+def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: WriteVolume) -> Staged:
+    """Write the volumes of a scene and a table that names them.
+
+    Args:
+        rows: The table of visits.
+        kind: How its days are told.
+        folder: A temporary folder, not there yet or empty.
+        write: Writes one volume of a visit to a file.
+
+    Raises:
+        TimelineError, VolumeError: If the table is not ready or a volume cannot be written.
+    """
+    refuse_problems(rows, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lines = []
+        for number, row in enumerate(used(rows), start=1):
+            for sequence in row.sequences:
+                name = f"visit-{number:02d}_{sequence}.nii.gz"
+                write(row, sequence, folder / name)
+                lines.append((name, sequence, row.day))
+        return _tabled(lines, kind, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def stage_read(rows: Sequence[VisitRow], kind: DayKind, timeline: Timeline, path: Path, folder: Path) -> Staged:
+    """Take a folder as it was read, or write a table of what the reader left in of it.
+
+    Args:
+        rows: The table of visits.
+        kind: How its days are told.
+        timeline: As read from ``path``.
+        path: The reader's folder or table.
+        folder: A temporary folder, used only if something was changed.
+
+    Raises:
+        TimelineError: If the table is not ready.
+    """
+    refuse_problems(rows, kind)
+    if is_as_read(rows, timeline, kind):
+        return Staged(path=path, timeline=timeline)
+    visits = {visit.session_id: visit for visit in timeline.visits}
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lines = []
+        for number, row in enumerate(used(rows), start=1):
+            for sequence in row.sequences:
+                source = visits[row.key].sources[sequence]
+                if isinstance(source, VolumeFile):
+                    lines.append((str(source.path), sequence, row.day))
+                    continue
+                name = f"visit-{number:02d}_{sequence}.nii.gz"
+                write_nifti(source.read(), folder / name)
+                lines.append((name, sequence, row.day))
+        return _tabled(lines, kind, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _tabled(lines: Iterable[tuple[str, str, str]], kind: DayKind, folder: Path) -> Staged:
+    """Write the table and read it back."""
+    table = folder / TABLE
+    lines = list(lines)
+    unknown_day = all(not day.strip() for _, _, day in lines)
+    with table.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        writer.writerow(("path", "sequence", DayKind.SINCE_FIRST.value if unknown_day else kind.value))
+        writer.writerows((path, sequence, "0" if unknown_day else day) for path, sequence, day in lines)
+    return Staged(path=table, timeline=read_timeline(table), temporary=folder)
+
+
+def link_files(files: Iterable[Any], folder: Path) -> Path:
+    """A folder that holds the files of a DICOM database's patient, as links where the file system allows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, path in enumerate(files, start=1):
+        target = folder / f"{number:06d}.dcm"
+        try:
+            os.link(path, target)
+        except OSError:
+            shutil.copyfile(path, target)
+    return folder
