@@ -107,9 +107,12 @@ def read_inputs(request: PredictRequest) -> RequestInputs:
     """Read what a request names; volumes of the timeline wait until they are asked for.
 
     Raises:
-        InputError: If the output cannot be written to, or timeline or mask cannot be read.
+        InputError: If the output cannot be written to, a scene is asked for without Slicer's libraries, or timeline or
+            mask cannot be read.
     """
     check_output(request.output)
+    if request.scene:
+        _check_slicer()
     mask = None if request.mask in ("auto", "none") else VolumeFile(path=Path(request.mask), role="brain mask").read()
     timeline = read_input(request.timeline, patient=request.patient, identified=request.identified)
     return RequestInputs(timeline=timeline, brain_mask=mask)
@@ -219,6 +222,17 @@ def check_output(folder: Path) -> None:
         raise UsageError("The output must be a folder, and what is there is a file. Name another with --output.")
     if not os.access(place, os.W_OK):
         raise UsageError("The output folder may not be written to by this user. Name another with --output.")
+
+
+def _check_slicer() -> None:
+    """Say what a scene needs before minutes are spent."""
+    try:
+        import TemporalGliomaRisk.scene.export  # noqa: F401, PLC0415
+    except ImportError:
+        raise UsageError(
+            "A scene is written with Slicer's own libraries, which are not installed here. Install them with "
+            "`pip install 'slicer-core>=5.11,<5.14'`, or leave out --scene."
+        ) from None
 
 
 def _write_scene(timeline: Timeline, folder: Path, progress: ProgressListener) -> None:
