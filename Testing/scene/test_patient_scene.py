@@ -119,6 +119,28 @@ def test_greys_of_visits_of_unlike_gain_get_windows_in_proportion(patient) -> No
     assert patient.automatic_window(2, "T1w") is None
 
 
+def test_a_window_set_by_hand_at_one_visit_is_still_there_when_the_reader_comes_back(patient) -> None:
+    patient.selected_visit = 1
+    patient.volume("FLAIR").GetDisplayNode().SetWindowLevelMinMax(11, 222)
+    patient.selected_visit = 3
+    elsewhere = patient.volume("FLAIR").GetDisplayNode().GetWindowLevelMax()
+    patient.selected_visit = 1
+    shown = patient.volume("FLAIR").GetDisplayNode()
+
+    assert (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()) == (11, 222)
+    assert elsewhere == patient.automatic_window(3, "FLAIR")[1]
+
+
+def test_stepping_by_slicers_own_browser_steps_everything(patient, phantom) -> None:
+    patient.selected_visit = 1
+    patient.browser.SelectNextItem(2)
+
+    assert patient.selected_visit == 3
+    assert volume_of(patient.map(MapKind.RISK)).voxels.max() == pytest.approx(0.02, rel=0.02)
+    assert patient.volume("FLAIR").GetDisplayNode().GetWindowLevelMax() == patient.automatic_window(3, "FLAIR")[1]
+    assert "visit 3, day 207" in patient.browser.GetProxyNode(patient.browser.GetMasterSequenceNode()).GetText()
+
+
 def test_change_since_the_first_visit_is_the_difference_of_the_maps_across_grids(
     patient, phantom, three_visits
 ) -> None:
