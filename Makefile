@@ -3,6 +3,7 @@
 #   make test    style, types and every test, those of the scene with the desktop's libraries too
 #   make lint    style and types only
 #   make bench   benchmarks
+#   make fuzz    coverage-guided fuzzing of every reader, SECONDS=60 each (fetches atheris into .venv)
 #   make clean   removes what the other targets made, environments included
 # PYTHON=/path/to/python names the interpreter .venv is made with; PYTEST_ARGS passes options to pytest; SERVE=0 opens no browser.
 
@@ -15,9 +16,11 @@ SAMPLE ?= Resources/SampleData/sub-01
 DEMO_OUTPUT ?= demo-output
 SERVE ?= 1
 PYTEST_ARGS ?=
+SECONDS ?= 60
+READERS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slicer512 demo test lint bench lock clean
+.PHONY: help setup setup-slicer512 demo test lint bench fuzz lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,6 +50,9 @@ test: lint setup-slicer512
 
 bench: setup
 	@$(BIN)/python -m pytest Testing/benchmarks -o python_files="*.py" --benchmark-only $(PYTEST_ARGS)
+
+fuzz: setup
+	@$(BIN)/python Testing/fuzz/run_fuzzing.py --seconds $(SECONDS) $(READERS)
 
 lock: setup
 	@$(BIN)/python .ci/lock.py

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES
 FORMAT_VERSION = 1
 LARGEST_WEIGHTS_BYTES = 200_000_000
 LARGEST_TEXT_BYTES = 4_000_000
+MOST_FILES = 1000
+LONGEST_NAME = 200
 SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
 WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
 NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
@@ -89,6 +92,7 @@ def load_bundle(folder: Path) -> RiskModel:
             f"This version reads bundle format {FORMAT_VERSION}, the model has {metadata.get('format_version')}; "
             "use a model made for this version."
         )
+    _check_metadata(metadata)
     try:
         network = _build(inference["network_def"])
         preprocessing = configs.from_json(PreprocessConfig, inference["preprocessing"])
@@ -203,13 +207,20 @@ def _check_hashes(folder: Path) -> str:
     if not listed.is_file():
         raise ModelError("A model folder needs SHA256SUMS beside its files, and there is none; name a model bundle.")
     names = set()
-    for line in _read_text(listed).splitlines():
+    lines = _read_text(listed).splitlines()
+    if len(lines) > MOST_FILES:
+        raise ModelError("SHA256SUMS of the model lists more files than any model has; fetch the model again.")
+    for line in lines:
         expected, _, name = line.partition("  ")
+        if len(name) > LONGEST_NAME:
+            raise ModelError("SHA256SUMS of the model lists no file name; fetch the model again.")
         path = folder / name.replace("\0", "")
         if not name or folder.resolve() not in path.resolve().parents:
             raise ModelError("SHA256SUMS of the model names a file outside its folder; fetch the model again.")
         if not path.is_file():
             raise ModelError(f"The model lacks {name}, which SHA256SUMS lists; fetch the model again.")
+        if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
+            raise ModelError(f"{name} of the model is larger than any this version makes; fetch the model again.")
         if sha256_of(path) != expected:
             raise ModelError(f"{name} of the model has another hash than SHA256SUMS says; fetch the model again.")
         names.add(name)
@@ -217,6 +228,19 @@ def _check_hashes(folder: Path) -> str:
     if missing:
         raise ModelError(f"SHA256SUMS of the model does not cover {', '.join(missing)}; fetch the model again.")
     return sha256_of(listed)
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse what is shown or computed with and is not of its kind."""
+    gaps = metadata.get("trained_gaps_days")
+    days = gaps if isinstance(gaps, list) else []
+    if gaps and (len(days) != 2 or any(not isinstance(day, (int, float)) or not 0 <= day < 1e5 for day in days)):
+        raise ModelError("trained_gaps_days of the model must be two numbers of days; fetch the model again.")
+    if not isinstance(metadata.get("caveat"), str):
+        raise ModelError("The model says no caveat, which stands beside every number; fetch the model again.")
+    name = metadata.get("name", "model")
+    if not isinstance(name, str) or re.fullmatch(r"[\w][\w .-]{0,99}", name, re.ASCII) is None:
+        raise ModelError("The model's name must be letters, digits, dots and dashes; fetch the model again.")
 
 
 def _read_text(path: Path) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -63,7 +64,11 @@ class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose usage errors are one line, as every other error of ours is."""
 
     def error(self, message: str) -> NoReturn:
-        """End with status 2 and one line that names the help to read."""
+        """End with status 2 and one line that names the help to read; a path in it could hold a name."""
+        unknown, words = "unrecognized arguments:", message.split()
+        if message.startswith(unknown):
+            options = [word.partition("=")[0] for word in words[2:] if word.startswith("-")]
+            message = f"{unknown} {' '.join(options) or f'{len(words) - 2} more than wanted'}"
         self.exit(BAD_INPUT, f"{PROGRAM}: {_one_line(message)} (see {self.prog} --help)\n")
 
 
@@ -77,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1, 2 or 130.
     """
     arguments_given = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name need not be text in the terminal's encoding; better an odd letter than no result.
+        sys.stdout.reconfigure(errors="backslashreplace")
     debug = "--debug" in arguments_given
     try:
         with _terminate_as_interrupt():
@@ -169,4 +177,5 @@ def _fail(sentence: str, status: int, error: BaseException, debug: bool) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Text on one line, without what could move a terminal's cursor or colour it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

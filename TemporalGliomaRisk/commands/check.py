@@ -65,7 +65,7 @@ def trained_gaps_of(model: Path | None) -> tuple[int, int]:
     try:
         metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
         low, high = metadata["trained_gaps_days"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(
             "The model's configs/metadata.json cannot be read. Name a model folder with --model."
         ) from error

@@ -50,6 +50,16 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         if not 0.5 <= self.grid_mm <= 4.0:
             raise UsageError(f"grid_mm must be between 0.5 and 4, got {self.grid_mm}.")
+        for name, low, high in (("margin_mm", 0.0, 50.0), ("block_mm", 1.0, 50.0), ("bias_order", 0, 8)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name} must be between {low} and {high}, got {getattr(self, name)}.")
+        for name in ("move_above_mm", "move_across_above_mm", "refuse_above_mm"):
+            if not 0.0 <= getattr(self, name) <= 1e6:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("gamma_limits", "clip"):
+            limits = getattr(self, name)
+            if len(limits) != 2 or not -1e6 < limits[0] < limits[1] < 1e6:
+                raise UsageError(f"{name} must be two rising numbers, got {limits}.")
         if self.register not in ("auto", "always", "never"):
             raise UsageError(f"register must be auto, always or never, got {self.register}.")
         if self.mask not in ("auto", "none"):

@@ -9,6 +9,8 @@ from typing import Any
 
 from TemporalGliomaRisk.errors import InputError
 
+LARGEST_BYTES = 50_000_000
+
 
 def load_schema(name: str) -> dict[str, Any]:
     """A packaged JSON Schema (2020-12) by its name, ``"risk"`` or ``"audit"``."""
@@ -40,6 +42,10 @@ def check_content(content: Any, name: str) -> None:
     raise InputError(f"{name}.json is not valid at {error.json_path}: {wanted}. Write it anew with predict.")
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON.")
+
+
 def read_checked(path: Path, name: str) -> Any:
     """Read a JSON file and check it against a packaged schema.
 
@@ -47,10 +53,12 @@ def read_checked(path: Path, name: str) -> Any:
         InputError: If the file is missing, is not JSON, or breaks a rule of the schema.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_BYTES:
+            raise InputError(f"{name}.json is larger than any that predict writes. Write it anew with predict.")
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise InputError(f"{name}.json cannot be read ({error.strerror}). Name a folder that predict wrote.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{name}.json is not JSON; it may be cut short. Write it anew with predict.") from None
     check_content(content, name)
     return content

@@ -124,3 +124,9 @@ def judge(expected: Any, status: int, out: str, err: str, secret: str) -> None:
     else:
         loud = [item["code"] for item in findings if item["severity"] == "warning" and item["code"] != "single_visit"]
         assert loud == []
+
+
+@pytest.fixture
+def bounded() -> Bounded:
+    """The bound on memory, for tests that run commands by themselves."""
+    return Bounded()
