@@ -69,8 +69,8 @@ def _result(folder: Path, timeline_path: Path | None) -> Opened:
     if (folder / SCENE_FILE).is_file():
         return Opened(result=result, scene_file=folder / SCENE_FILE)
     raise InputError(
-        "A result holds no images: name the timeline that it was made from as well (--timeline on the command line), or "
-        "run predict with --scene."
+        "A result holds no images: name the timeline that it was made from as well (--timeline on the command line), "
+        "or run predict with --scene."
     )
 
 

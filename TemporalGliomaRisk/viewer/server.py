@@ -18,6 +18,7 @@ from TemporalGliomaRisk.viewer.gate import HEADERS, Gate, page_policy
 HOST = "127.0.0.1"
 STATIC = Path(__file__).with_name("static")
 STATIC_ROUTE = "viewer"
+WEBSOCKET = "ws"
 MOST_MESSAGE_BYTES = 1 << 20
 """The page sends clicks and settings over the websocket; files go by ``upload``."""
 
@@ -37,7 +38,7 @@ def guarded_server(gate: Gate, routes: list[web.RouteDef]) -> Any:
     os.environ["TRAME_ARGS"] = ""  # trame reads the process's arguments otherwise, and they are ours
     server = get_server("temporal-glioma-risk", client_type="vue3", ws_max_msg_size=MOST_MESSAGE_BYTES)
     # The websocket's path is the token's; without `content` trame adds no static route of its own.
-    server.cli.set_defaults(ws=f"{gate.token}/ws", no_http=True)
+    server.cli.set_defaults(ws=f"{gate.token}/{WEBSOCKET}", no_http=True)
     server.enable_module({"serve": {STATIC_ROUTE: str(STATIC), "fonts": roboto_path}, "www": client_files.www})
     server.enable_module({"styles": ["fonts/roboto.css"], "scripts": [f"{STATIC_ROUTE}/viewer.js"]})
 
@@ -84,6 +85,8 @@ def _keeper(gate: Gate) -> Any:
         )
         if sentence:
             return web.Response(status=403, text=sentence + "\n")
+        if request.path == f"{gate.prefix}/{WEBSOCKET}" and request.headers.get("Upgrade", "").lower() != "websocket":
+            return web.Response(status=400, text="Only the page's own script asks for this.\n")
         return await handler(request)
 
     return keep

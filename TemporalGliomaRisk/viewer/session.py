@@ -13,6 +13,7 @@ from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.viewer.curve import risk_curve
 from TemporalGliomaRisk.viewer.layouts import COMPARE
 from TemporalGliomaRisk.viewer.legends import legend
+from TemporalGliomaRisk.viewer.loading import load
 from TemporalGliomaRisk.viewer.opening import Opened
 from TemporalGliomaRisk.viewer.stage import Stage
 from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, layout_choices, no_patient
@@ -73,7 +74,11 @@ class Session:
             self.open(opened)
             return
         self._stage.set_patient(None)
-        self._patient.update(opened.timeline, opened.result)
+        try:
+            self._patient.update(opened.timeline, opened.result)
+        except InputError:
+            self._forget()
+            raise
         self.opened = opened
         self._stage.set_patient(self._patient)
         visit = opening_visit(self._patient.visits)
@@ -81,9 +86,17 @@ class Session:
         self._show_chosen()
         self.go_to_peak("")
 
+    def _forget(self) -> None:
+        """Nobody is open any more."""
+        self._patient, self.opened = None, Opened()
+        with self._state as state:
+            state.update(no_patient())
+
     def _build(self, opened: Opened) -> PatientScene:
         if opened.timeline is not None:
             return PatientScene.build(self._host.scene, opened.timeline, opened.result)
+        if opened.scene_file is not None and opened.result is not None:
+            return load(self._host.scene, opened.scene_file, opened.result)
         raise InputError("There is no timeline to show.")
 
     def _fill(self, visit: int) -> None:
@@ -199,7 +212,21 @@ class Session:
             )
             words = f"{low:.0f} to {high:.0f}"
         with state:
-            state.update({"legends": legends, "window_words": words})
+            state.update({"legends": legends, "window_words": words, "absent": self._absent()})
+
+    def _absent(self) -> dict[str, str]:
+        """View -> what its visit lacks, where it lacks something."""
+        patient, state = self._patient, self._state
+        if patient is None:
+            return {}
+        absent = {}
+        for name, number in self._stage.visits_of_slices(int(state.visit)).items():
+            visit = patient.visits[number - 1]
+            if state.sequence not in visit.sequences:
+                absent[name] = f"visit {number} has no {state.sequence}"
+            elif state.map_on and state.map_kind and MapKind(state.map_kind) not in patient.kinds_of(number):
+                absent[name] = f"no such map at visit {number}"
+        return absent
 
     # Places
 

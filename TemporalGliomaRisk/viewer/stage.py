@@ -49,7 +49,14 @@ class Stage:
     def __init__(self, server: Any, host: SlicerApp, *, with_3d: bool) -> None:
         self._server = server
         self.with_3d = with_3d
-        self._views = Views(server, host, changed=self._slice_moved, resized=self._fit)
+        self._views = Views(
+            server,
+            host,
+            with_opengl=with_3d,
+            changed=self._slice_moved,
+            resized=self._fit,
+            stepped=self.step_slice,
+        )
         self._patient: PatientScene | None = None
         self._grid = Grid(tiles=(), columns="1fr", rows="1fr")
         self._copies: Comparison | VisitRow | None = None
@@ -102,6 +109,15 @@ class Stage:
             self._fit(name)
         if place is not None:
             self.go_to(place)
+
+    def visits_of_slices(self, selected: int) -> dict[str, int]:
+        """Slice view -> number of the visit it shows; a difference belongs to neither of its two."""
+        differences = {tile.name for tile in self._grid.tiles if tile.name.startswith("difference")}
+        return {
+            tile.name: tile.visit or selected
+            for tile in self._grid.tiles
+            if tile.orientation is not None and tile.name not in differences
+        }
 
     def tell(self) -> None:
         """Tell the page how the views stand."""

@@ -54,7 +54,7 @@ def first_state(*, with_3d: bool) -> dict[str, Any]:
         "upload": {"words": ""},
         "run": dict(IDLE),
         "error": "",
-        "notice": "",
+        "notice": "" if with_3d else "This computer cannot draw with OpenGL, so there is no 3D; slices are shown.",
     }
 
 

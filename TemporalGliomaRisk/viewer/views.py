@@ -24,6 +24,7 @@ from TemporalGliomaRisk.viewer.drawing import (
     SettlingWindow,
     SliceWindow,
 )
+from TemporalGliomaRisk.viewer.plain_slices import PlainSliceArea, PlainSliceView
 
 BLACK = "#000000"
 THREE_D_BACKGROUND = ("#07090d", "#141b26")
@@ -45,17 +46,28 @@ class Views:
     Args:
         server: trame's server.
         host: Slicer's scene and application logic.
+        with_opengl: Whether pictures can be drawn with it; else slices are drawn without, and nothing else.
         changed: Called with a slice view's name whenever its slice moved.
         resized: Called with a slice view's name when the page gave it another size.
+        stepped: Called with a slice view's name and a number of slices when the wheel turns and no window takes it.
     """
 
     def __init__(
-        self, server: Any, host: SlicerApp, *, changed: Callable[[str], None], resized: Callable[[str], None]
+        self,
+        server: Any,
+        host: SlicerApp,
+        *,
+        with_opengl: bool,
+        changed: Callable[[str], None],
+        resized: Callable[[str], None],
+        stepped: Callable[[str, int], None],
     ) -> None:
         self._server = server
         self._host = host
         self._changed = changed
         self._resized = resized
+        self._stepped = stepped
+        self._with_opengl = with_opengl
         self._views: dict[str, ShownView] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._encode_pool = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encode")
@@ -99,7 +111,7 @@ class Views:
 
     def slice_names(self) -> list[str]:
         """All slice views made so far."""
-        return [name for name, shown in self._views.items() if isinstance(shown.view, SliceView)]
+        return [name for name, shown in self._views.items() if not isinstance(shown.view, ThreeDView)]
 
     def draw(self) -> None:
         """Draw the views of the present layout again."""
@@ -114,22 +126,28 @@ class Views:
         self._encode_pool.shutdown()
 
     def _slice_view(self, name: str, orientation: str) -> ShownView:
-        view = SliceView(self._host.scene, self._host.app_logic, name)
-        view.set_background_color_from_string(BLACK)
+        view, area = self._with_window(name) if self._with_opengl else self._without_window(name)
         view.set_orientation(orientation)
-        view.render_window().SetMultiSamples(0)
-        window = SliceWindow(view.render_window(), self._server.state, f"cursor_{name}")
-        window.resized = lambda: self._resized(name)
+        area.resized = lambda: self._resized(name)
         scheduler = RcaImageRenderScheduler(
-            window,
+            area,
             interactive_quality=STILL_QUALITY,
             still_quality=STILL_QUALITY,
             target_fps=SLICES_PER_SECOND,
             rca_encoder=ENCODER,
         )
-        node = view.get_view_node()
-        node.AddObserver("ModifiedEvent", lambda *_: self._changed(name))
-        return self._registered(name, view, window, scheduler)
+        view.get_view_node().AddObserver("ModifiedEvent", lambda *_: self._changed(name))
+        return self._registered(name, view, area, scheduler)
+
+    def _with_window(self, name: str) -> tuple[Any, Any]:
+        view = SliceView(self._host.scene, self._host.app_logic, name)
+        view.set_background_color_from_string(BLACK)
+        view.render_window().SetMultiSamples(0)
+        return view, SliceWindow(view.render_window(), self._server.state, f"cursor_{name}")
+
+    def _without_window(self, name: str) -> tuple[Any, Any]:
+        view = PlainSliceView(self._host, name)
+        return view, PlainSliceArea(view, lambda steps: self._stepped(name, steps))
 
     def _three_d_view(self, name: str) -> ShownView:
         view = ThreeDView(self._host.scene, self._host.app_logic, name)

@@ -17,6 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from TemporalGliomaRisk.commands import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "Resources" / "SampleData" / "sub-01"
@@ -27,8 +31,6 @@ WIDTH, HEIGHT = 1280, 800
 @pytest.fixture(scope="session")
 def sample_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``predict`` writes for the recurring sample patient."""
-    from TemporalGliomaRisk.commands import main
-
     folder = tmp_path_factory.mktemp("sample") / "result"
     assert main(["predict", str(SAMPLE), "--output", str(folder), "--no-cache"]) == 0
     return folder
@@ -128,8 +130,6 @@ class Reader:
 
     def picture(self, selector: str) -> np.ndarray:
         """(rows, columns, 3) of an element as it is seen."""
-        from PIL import Image
-
         content = self.page.locator(selector).first.screenshot()
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
@@ -164,8 +164,6 @@ def middle(picture: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def the_reader(viewer: RunningViewer, chromium: str) -> Iterator[Reader]:
     """One page for all tests; everything that it asks for is recorded, and only this computer answers."""
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})

@@ -36,7 +36,9 @@ def test_that_it_is_for_research_only_stays_in_sight_in_every_layout(reader) -> 
         box = reader.page.locator(".caveat").bounding_box()
 
         assert reader.page.locator(".caveat").inner_text() == "Research use only, trained on simulated data."
-        assert 0 <= box["x"] and box["x"] + box["width"] <= 1280 and 0 <= box["y"] < 60
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 1280
+        assert 0 <= box["y"] < 60
 
 
 def test_a_click_on_another_visit_changes_the_slices(reader) -> None:
