@@ -22,6 +22,8 @@ import pydicom
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.timeline.checks import check_volume
+from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader, read_dicom_headers
+from TemporalGliomaRisk.timeline.dicom_series import DicomSeries, order_slices
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
@@ -94,14 +96,19 @@ def read_sessions(folder: Path, content: bytes) -> None:
 
 
 def read_dicom(folder: Path, content: bytes) -> None:
-    """A series of six slices of which one is replaced."""
-    place = folder / "dicom"
-    if not place.exists():
-        _dicom(place)
-    (place / "01_0003.dcm").write_bytes(content)
-    for visit in read_timeline(place).visits:
-        for source in visit.sources.values():
-            source.read()
+    """A series of six slices of which one is replaced; the others' headers are read once."""
+    changed = folder / "changed.dcm"
+    changed.write_bytes(content)
+    found = read_dicom_headers([changed])
+    order = order_slices([*found.headers, *_right_slices()])
+    if not order.problems:
+        DicomSeries(paths=order.paths, role="FLAIR of visit 1").read()
+
+
+@functools.cache
+def _right_slices() -> list[DicomHeader]:
+    paths = _dicom(Path(tempfile.mkdtemp(prefix="fuzz-dicom-")))
+    return read_dicom_headers(path for number, path in enumerate(paths) if number != 2).headers
 
 
 def _dicom(place: Path) -> list[Path]:
