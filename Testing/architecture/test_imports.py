@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "explain": FOUNDATION | {"encode", "risk", "timeline"},
     "report": FOUNDATION | {"timeline"},
     "scene": FOUNDATION | {"timeline"},
-    "viewer": FOUNDATION | {"scene", "timeline", "worker.client"},
+    "viewer": FOUNDATION | {"failures", "scene", "timeline", "worker.client"},
     "learn": FOUNDATION | {"preprocess", "encode", "risk", "timeline", "bundle"},
     "simulate": FOUNDATION | {"timeline"},
     "evaluate": FOUNDATION,
