@@ -13,9 +13,12 @@ Research use only, trained on simulated data.
 
 from __future__ import annotations
 
+import logging
 import sys
+import unittest
 from pathlib import Path
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -61,8 +64,6 @@ class GliomaRisk(ScriptedLoadableModule):
         )
         icon = resource("Icons/GliomaRisk.png")
         if icon is not None:
-            import qt  # noqa: PLC0415
-
             self.parent.icon = qt.QIcon(str(icon))
         slicer.app.connect("startupCompleted()", on_startup)
 
@@ -185,7 +186,10 @@ class GliomaRiskTest(ScriptedLoadableModuleTest):
         """Run every scenario; called by Slicer's "Reload and Test" and by its self-tests."""
         for name in ("test_panel_without_result", "test_scripted_risk"):
             self.setUp()
-            getattr(self, name)()
+            try:
+                getattr(self, name)()
+            except unittest.SkipTest as skipped:
+                logging.warning("%s was skipped: %s", name, skipped)
 
     def test_panel_without_result(self):
         """The sample patient opens, and a removed visit comes back."""

@@ -212,7 +212,7 @@ class ScriptedClient:
         self.asked.append({"request": kind, **content})
         return self.busy
 
-    def say(self, kind: str, **content: Any) -> None:
+    def say(self, kind: str, /, **content: Any) -> None:
         """Answer the request under way."""
         if kind in ("hello", "ready"):
             setattr(self, kind, content)

@@ -46,13 +46,17 @@ def _fitting(call: Callable[..., Any]) -> Callable[..., Any]:
     return slot
 
 
+VIRTUAL = ("sizeHint", "minimumSizeHint")
+"""Properties that Qt itself asks of Python, which must not ask Qt again; methods here, as nobody uses them."""
+
+
 class PythonQtManners:
     """Qt properties as attributes, ``objectName`` among them, and connecting by a signal's text."""
 
     def __getattribute__(self, name: str) -> Any:
         if name == "connect":
             return lambda signal, call: _connect(self, signal, call)
-        if not name.startswith("_"):
+        if not name.startswith("_") and name not in VIRTUAL:
             meta = _QObject.metaObject(self)
             if meta.indexOfProperty(name) >= 0:
                 return _QObject.property(self, name)
@@ -94,6 +98,18 @@ class Menu(PythonQtManners, QtWidgets.QMenu):
 
 
 QT_WIDGETS["QMenu"] = Menu
+
+
+class ProgressBar(PythonQtManners, QtWidgets.QProgressBar):
+    """qt.QProgressBar, whose text Qt asks of Python, which must not ask Qt again."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "text":
+            return QtWidgets.QProgressBar.__getattribute__(self, name)
+        return PythonQtManners.__getattribute__(self, name)
+
+
+QT_WIDGETS["QProgressBar"] = ProgressBar
 
 
 class CollapsibleButton(PythonQtManners, QtWidgets.QWidget):

@@ -107,11 +107,10 @@ class CheckStep:
             if message["request"] == "check":
                 self.keep_findings(message["check"]["findings"])
                 refused = bool(message["check"]["refused"])
-                self._say(
-                    _("No risk can be computed until what is refused is corrected.")
-                    if refused
-                    else _("Nothing is refused.")
-                )
+                if refused:
+                    self._say(_("No risk can be computed until what is refused is corrected."))
+                else:
+                    self._say(_("Nothing is refused.") if self.findings else _("Nothing wrong was found."))
                 if not refused:
                     self.panel.step_done(2)
             elif staged is not None:

@@ -12,7 +12,8 @@ from slicer.parameterNodeWrapper import parameterNodeWrapper
 from .visits import DayKind, VisitRow, from_json, to_json
 
 VOLUME_REFERENCE = "GliomaRisk.volume"
-"""Role of the parameter node's references to volumes of the scene; their IDs follow when a scene is loaded."""
+"""Role of the parameter node's references to volumes of the scene, with a number behind it: a role of its own each, so
+that the others keep their numbers when one is removed. The IDs follow when a scene is loaded."""
 
 
 class SeriesSource(Enum):
@@ -91,6 +92,7 @@ class GliomaRiskParameters:
     dicom_patient: str = ""
     day_choice: DayChoice = DayChoice.DATE
     visits: str = ""
+    volume_count: int = 0
     findings: str = ""
     checked_visits: str = ""
     model: str = ""
@@ -120,26 +122,27 @@ def set_rows(parameters: Any, rows: tuple[VisitRow, ...]) -> None:
 def set_volumes(parameters: Any, volumes: list[Any]) -> None:
     """Refer to volumes of the scene by number, in their order."""
     node = parameters.parameterNode
-    node.RemoveNodeReferenceIDs(VOLUME_REFERENCE)
-    for volume in volumes:
-        node.AddNodeReferenceID(VOLUME_REFERENCE, volume.GetID())
+    for index in range(parameters.volume_count):
+        node.RemoveNodeReferenceIDs(VOLUME_REFERENCE + str(index))
+    for index, volume in enumerate(volumes):
+        node.SetNodeReferenceID(VOLUME_REFERENCE + str(index), volume.GetID())
+    parameters.volume_count = len(volumes)
 
 
 def volume_of(parameters: Any, number: str) -> Any:
     """The volume with a reference number, None where it is gone."""
-    node = parameters.parameterNode
-    index = int(number) if number.isdigit() else -1
-    return node.GetNthNodeReference(VOLUME_REFERENCE, index) if index >= 0 else None
+    return parameters.parameterNode.GetNodeReference(VOLUME_REFERENCE + number) if number else None
 
 
 def number_of(parameters: Any, volume: Any) -> str:
     """A volume's reference number, given one if it has none."""
-    node = parameters.parameterNode
-    for index in range(node.GetNumberOfNodeReferences(VOLUME_REFERENCE)):
-        if node.GetNthNodeReferenceID(VOLUME_REFERENCE, index) == volume.GetID():
+    for index in range(parameters.volume_count):
+        if volume_of(parameters, str(index)) is volume:
             return str(index)
-    node.AddNodeReferenceID(VOLUME_REFERENCE, volume.GetID())
-    return str(node.GetNumberOfNodeReferences(VOLUME_REFERENCE) - 1)
+    index = parameters.volume_count
+    parameters.parameterNode.SetNodeReferenceID(VOLUME_REFERENCE + str(index), volume.GetID())
+    parameters.volume_count = index + 1
+    return str(index)
 
 
 class Binding:

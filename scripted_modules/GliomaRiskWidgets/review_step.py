@@ -117,10 +117,7 @@ class ReviewStep:
         """Show what the scene says."""
         patient = self.patient
         browser = None if patient is None else patient.browser
-        if self.ui.patientSelector.currentNode() is not browser:
-            blocked = self.ui.patientSelector.blockSignals(True)
-            self.ui.patientSelector.setCurrentNode(browser)
-            self.ui.patientSelector.blockSignals(blocked)
+        self._select_patient(browser)
         if browser is not self._shown_of:
             self._shown_of = browser
             self.seek.setMRMLSequenceBrowserNode(browser)
@@ -135,6 +132,19 @@ class ReviewStep:
         self.comparing.refresh(patient)
         self.exporting.refresh(patient)
         self.follow_chart()
+
+    def _select_patient(self, browser: Any) -> None:
+        """Choose a patient in the selector without being told of it."""
+        selector = self.ui.patientSelector
+        if selector.currentNode() is browser:
+            return
+        blocked = selector.blockSignals(True)
+        selector.setCurrentNode(browser)
+        if selector.currentNode() is not browser and hasattr(selector, "sortFilterProxyModel"):
+            # The attribute that the selector filters by came after the node: let it look again.
+            selector.sortFilterProxyModel().invalidate()
+            selector.setCurrentNode(browser)
+        selector.blockSignals(blocked)
 
     def _show_visit(self, patient: PatientScene | None) -> None:
         if patient is None:

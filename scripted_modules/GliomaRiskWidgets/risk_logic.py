@@ -187,9 +187,14 @@ class RiskLogic:
             volume: vtkMRMLScalarVolumeNode.
             to_first_ras: (4, 4), from where it lies in the world now to the first visit's space.
             name: Of the transform node, where a new one is made.
+
+        Returns:
+            The transform node; None where the volume lies right already.
         """
         if volume is None:
             raise InputError(_("A volume of the series is no longer in the scene. Read the series again."))
+        if np.allclose(to_first_ras, np.eye(4)):
+            return None
         parent = volume.GetParentTransformNode()
         # The world's place contains the parent already: what is new comes after it.
         matrix = np.asarray(to_first_ras) @ world_from_node(volume)

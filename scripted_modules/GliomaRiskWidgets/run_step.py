@@ -24,6 +24,7 @@ def stage_label(stage: str) -> str:
         "check": _("Checking"),
         "prepare": _("Preparing"),
         "encode": _("Computing"),
+        "predict": _("Computing"),
         "write": _("Writing"),
         "scene": _("Building the scene"),
     }.get(stage, stage)

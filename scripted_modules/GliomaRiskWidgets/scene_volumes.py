@@ -51,8 +51,10 @@ def _ancestor(scene: Any, node: Any, level: str) -> tuple[str, str]:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     if hierarchy is None:
         return "", ""
-    item = hierarchy.GetItemAncestorAtLevel(hierarchy.GetItemByDataNode(node), level)
-    if item == hierarchy.GetInvalidItemID() or not item:
+    nothing = hierarchy.GetInvalidItemID()
+    item = hierarchy.GetItemByDataNode(node)
+    item = nothing if item == nothing else hierarchy.GetItemAncestorAtLevel(item, level)
+    if item == nothing:
         return "", ""
     attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMStudyDateAttributeName()
     return hierarchy.GetItemName(item), hierarchy.GetItemAttribute(item, attribute)

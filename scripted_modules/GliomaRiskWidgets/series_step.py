@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ class SeriesStep:
         menu = qt.QMenu(self.ui.sampleButton)
         for name, label in self.panel.logic.samples().items():
             action = menu.addAction(label)
-            action.connect("triggered()", partial(self.open_sample, name))
+            action.connect("triggered()", lambda name=name: self.open_sample(name))
         self.ui.sampleButton.setMenu(menu)
 
     # What the parameter node says
@@ -243,11 +242,12 @@ class SeriesStep:
     def _ask_volume(self, row: visits.VisitRow, sequence: SequenceName) -> None:
         """A menu of the scene's volumes at the mouse."""
         menu = qt.QMenu(self.ui.visitsTable)
-        menu.addAction(_("None")).connect("triggered()", partial(self._set_volume, row, sequence, None))
+        menu.addAction(_("None")).connect("triggered()", lambda: self._set_volume(row, sequence, None))
         menu.addSeparator()
         for node in scene_volumes.candidates(slicer.mrmlScene, self.panel.parameters.scene_patient):
             action = menu.addAction(node.GetName())
-            action.connect("triggered()", partial(self._choose_volume, row, sequence, node.GetID()))
+            identifier = node.GetID()
+            action.connect("triggered()", lambda identifier=identifier: self._choose_volume(row, sequence, identifier))
         menu.popup(qt.QCursor.pos())
 
     def _choose_volume(self, row: visits.VisitRow, sequence: SequenceName, node_id: str) -> None:

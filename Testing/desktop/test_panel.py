@@ -1,0 +1,618 @@
+"""The panel through PySide6 stand-ins: the whole way from a folder to an export, without a desktop Slicer."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PySide6 import QtWidgets
+
+from TemporalGliomaRisk.timeline.image_file import VolumeFile
+from TemporalGliomaRisk.timeline.reading import read_timeline
+
+DAYS = ["30", "121", "232"]
+
+
+@pytest.fixture
+def module(scene: Any) -> Any:
+    """GliomaRisk.py."""
+    return importlib.import_module("GliomaRisk")
+
+
+@pytest.fixture
+def widget(module: Any, helper: Any, scripted_client: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module's widget, set up, with a worker that answers what the test says."""
+    monkeypatch.setattr(helper("risk_logic"), "make_client", lambda: scripted_client)
+    monkeypatch.setattr(helper("dependencies"), "is_own_python", lambda: False)
+    made = module.GliomaRiskWidget()
+    made.setup()
+    made.logic.session._make_client = lambda: scripted_client
+    yield made
+    made.cleanup()
+
+
+@pytest.fixture
+def panel(widget: Any) -> Any:
+    return widget.panel
+
+
+@pytest.fixture
+def read(panel: Any, small_series: Path, helper: Any) -> Any:
+    """The panel with the small series read from its folder."""
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    panel.parameters.folder = str(small_series)
+    panel.series.read_folder()
+    settle(panel)
+    return panel
+
+
+@pytest.fixture
+def applied(read: Any, scripted_client: Any) -> Any:
+    """The panel after Apply on the small series."""
+    read.run.apply_or_cancel()
+    scripted_client.done()
+    settle(read)
+    return read
+
+
+def settle(panel: Any) -> None:
+    """Let timers and messages be dealt with."""
+    for _ in range(3):
+        panel.logic.session.poll()
+        QtWidgets.QApplication.processEvents()
+    panel.refresh()
+
+
+def cell(panel: Any, line: int, column: int) -> str:
+    return panel.ui.visitsTable.item(line, column).text()
+
+
+def rows(panel: Any, helper: Any) -> Any:
+    return helper("parameters").rows_of(panel.parameters)
+
+
+def test_a_folder_becomes_a_table_of_visits_and_opening_it_leads_to_the_check(read: Any) -> None:
+    assert [cell(read, line, 0) for line in range(3)] == DAYS
+    assert [cell(read, line, 1) for line in range(3)] == ["", "91", "111"]
+    assert [cell(read, 0, column) for column in range(2, 6)] == ["✓", "✓", "–", "–"]
+
+    read.series.open_series()
+
+    assert len(read.review.patient.visits) == 3
+    assert read.ui.seriesStep.collapsed
+    assert not read.ui.checkStep.collapsed
+    assert "No risk yet" in read.ui.visitHeadline.text
+
+
+def test_a_day_typed_into_the_table_moves_its_visit_and_the_gaps(read: Any) -> None:
+    read.ui.visitsTable.item(0, 0).setText("500")
+    settle(read)
+
+    assert [cell(read, line, 0) for line in range(3)] == ["121", "232", "500"]
+    assert cell(read, 2, 1) == "268"
+
+
+def test_two_visits_on_one_day_stop_apply_until_one_is_left_out(read: Any, standin_slicer: Any) -> None:
+    from PySide6.QtCore import Qt  # noqa: PLC0415
+
+    read.ui.visitsTable.item(0, 0).setText("121")
+    settle(read)
+    assert not read.ui.applyButton.enabled
+    assert "Two visits are on this day" in read.ui.visitsTable.item(0, 0).toolTip()
+
+    read.ui.visitsTable.item(0, 0).setCheckState(Qt.Unchecked)
+    settle(read)
+    assert read.ui.applyButton.enabled
+
+
+def test_a_sequence_clicked_is_left_out_and_clicked_again_is_back(read: Any, scripted_client: Any) -> None:
+    read.ui.visitsTable.cellClicked.emit(1, 3)
+    settle(read)
+    assert cell(read, 1, 3) == "–"
+    read.run.apply_or_cancel()
+    (timeline,) = scripted_client.timelines
+    assert [visit.sequences for visit in timeline.visits] == [("FLAIR", "T2w"), ("FLAIR",), ("FLAIR", "T2w")]
+    assert all(isinstance(source, VolumeFile) for visit in timeline.visits for source in visit.sources.values())
+
+    read.run.apply_or_cancel()
+    settle(read)
+    read.ui.visitsTable.cellClicked.emit(1, 3)
+    settle(read)
+    assert cell(read, 1, 3) == "✓"
+
+
+def test_removed_visits_come_back_by_undo_and_by_slicer_s_own_undo(read: Any, scene: Any, helper: Any) -> None:
+    read.ui.visitsTable.setCurrentCell(1, 0)
+    read.series.remove_visit()
+    settle(read)
+    assert [cell(read, line, 0) for line in range(read.ui.visitsTable.rowCount)] == ["30", "232"]
+    read.series.undo_remove()
+    settle(read)
+    assert [cell(read, line, 0) for line in range(3)] == DAYS
+
+    scene.SetUndoOn()
+    try:
+        read.ui.visitsTable.setCurrentCell(0, 0)
+        read.series.remove_visit()
+        settle(read)
+        assert read.ui.visitsTable.rowCount == 2
+        scene.Undo()
+        settle(read)
+        assert [cell(read, line, 0) for line in range(3)] == DAYS
+    finally:
+        scene.ClearUndoStack()
+        scene.SetUndoOff()
+
+
+def test_an_untouched_folder_goes_to_the_worker_as_it_is(read: Any, scripted_client: Any, small_series: Path) -> None:
+    read.run.apply_or_cancel()
+
+    assert scripted_client.asked[0]["timeline"] == small_series
+    assert scripted_client.asked[0]["register"] == "auto"
+    assert Path(scripted_client.asked[0]["model"]).name == "evidence-simulated-1"
+
+
+def test_apply_turns_into_cancel_and_shows_the_stage_and_the_time_left(read: Any, scripted_client: Any) -> None:
+    read.run.apply_or_cancel()
+    scripted_client.say("progress", stage="prepare", fraction=0.4, message="Visit 2 of 3", seconds_left=42.0)
+    settle(read)
+
+    assert read.ui.applyButton.text == "Cancel"
+    assert read.ui.runProgress.value == 40
+    assert read.ui.runStatus.text == "Preparing · Visit 2 of 3 · about 40 s left"
+    assert not read.ui.checkButton.enabled
+
+    scripted_client.done()
+    settle(read)
+    assert read.ui.applyButton.text == "Apply"
+    assert read.ui.runStatus.text == "Done in 3 s on the processor."
+
+
+def test_a_cancelled_run_changes_nothing_and_leaves_no_file(read: Any, scripted_client: Any, scene: Any) -> None:
+    read.ui.visitsTable.item(0, 0).setText("31")
+    settle(read)
+    before = scene.GetNumberOfNodes()
+    read.run.apply_or_cancel()
+    table = scripted_client.asked[0]["timeline"]
+    assert table.is_file()
+
+    read.run.apply_or_cancel()
+    settle(read)
+
+    assert read.ui.runStatus.text == "Cancelled. Nothing was changed."
+    assert not table.parent.exists()
+    assert scene.GetNumberOfNodes() == before
+    assert read.ui.applyButton.text == "Apply"
+
+
+def test_a_refusal_is_said_in_a_sentence_and_listed(read: Any, scripted_client: Any) -> None:
+    finding = {
+        "severity": "refusal",
+        "code": "x",
+        "message": "FLAIR of visit 2: empty.",
+        "visit": 2,
+        "sequence": "FLAIR",
+    }
+    read.run.apply_or_cancel()
+    scripted_client.say("error", kind="input", message="FLAIR of visit 2: empty.", findings=[finding])
+    settle(read)
+
+    assert read.ui.runStatus.text == "FLAIR of visit 2: empty."
+    assert read.ui.findingsList.count == 1
+    assert read.ui.applyButton.enabled
+
+
+def test_a_graphics_card_that_failed_is_said(read: Any, scripted_client: Any) -> None:
+    note = {"severity": "warning", "code": "gpu_failed", "message": "The graphics card failed; the processor was used."}
+    read.run.apply_or_cancel()
+    scripted_client.done(notes=[{**note, "visit": None, "sequence": None}])
+    settle(read)
+
+    assert "The graphics card failed" in read.ui.runStatus.text
+
+
+def test_devices_are_those_the_worker_has(panel: Any, scripted_client: Any) -> None:
+    panel.logic.session.warm_up()
+    devices = [{"name": "cpu", "label": "Processor, 8 cores"}, {"name": "cuda", "label": "NVIDIA H100"}]
+    scripted_client.say("ready", devices=devices)
+    settle(panel)
+    combo = panel.ui.deviceCombo
+
+    assert [combo.itemText(index) for index in range(combo.count)] == ["Automatic", "Processor, 8 cores", "NVIDIA H100"]
+    combo.setCurrentIndex(2)
+    assert panel.parameters.device == "cuda"
+
+
+def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any) -> None:
+    assert not applied.ui.reviewStep.collapsed
+    headline = applied.ui.visitHeadline.text
+    assert "Visit 3 of 3, day 232 after treatment" in headline
+    assert "Risk 41\u202f% within 365 days" in headline
+    assert "members 39 to 44\u202f%" in headline
+    strip = applied.review.strip.buttons
+    assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%", "12\u202f%", "41\u202f%"]
+    assert [button.checked for button in strip] == [False, False, True]
+    assert "111\u202fdays after the previous visit" in applied.ui.visitNotes.text
+    assert "A warning of this visit." in applied.ui.visitNotes.text
+
+
+def test_a_visit_clicked_in_the_strip_is_shown_and_so_is_one_chosen_elsewhere(applied: Any) -> None:
+    applied.review.strip.buttons[0].click()
+    settle(applied)
+    assert applied.review.patient.selected_visit == 1
+    assert "Visit 1 of 3" in applied.ui.visitHeadline.text
+
+    applied.review.patient.browser.SetSelectedItemNumber(1)  # as Slicer's own slider does
+    settle(applied)
+    assert "Visit 2 of 3" in applied.ui.visitHeadline.text
+    assert [button.checked for button in applied.review.strip.buttons] == [False, True, False]
+
+
+def test_what_the_reader_sets_is_kept_in_the_patient(applied: Any) -> None:
+    applied.ui.opacitySlider.value = 80
+    applied.ui.thresholdSlider.value = 25
+    applied.ui.mapCombo.setCurrentIndex(applied.ui.mapCombo.findData("change"))
+    applied.ui.sequenceCombo.setCurrentIndex(1)
+
+    display = applied.review.patient.display
+    assert (display.opacity, display.threshold, display.sequence) == (0.8, 0.25, "T2w")
+    assert display.map_kind.value == "change"
+    assert applied.ui.legendLabel.text.startswith("−")
+
+
+def test_a_peak_clicked_is_gone_to(applied: Any, scene: Any) -> None:
+    applied.ui.peaksTable.cellClicked.emit(0, 0)
+    patient = applied.review.patient
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
+
+    np.testing.assert_allclose(crosshair, patient.peak_ras(3, "A"), atol=0.01)
+    assert applied.ui.peaksTable.item(0, 1).text() == "40\u202f%"
+
+
+def test_a_second_apply_renews_the_patient_and_keeps_what_was_set(applied: Any, scripted_client: Any) -> None:
+    applied.ui.opacitySlider.value = 90
+    applied.ui.visitsTable.item(0, 0).setText("29")
+    settle(applied)
+    applied.run.apply_or_cancel()
+    scripted_client.done()
+    settle(applied)
+
+    assert len(applied.logic.patients()) == 1
+    assert applied.review.patient.visits[0].days_since_treatment == 29
+    assert applied.review.patient.display.opacity == 0.9
+
+
+def test_two_patients_live_in_one_scene_and_the_one_shown_is_chosen(
+    applied: Any, scripted_client: Any, small_series: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "sub-09"
+    shutil.copytree(small_series, other)
+    for path in sorted(other.rglob("sub-07*")):
+        path.rename(path.with_name(path.name.replace("sub-07", "sub-09")))
+    first = applied.review.patient
+    applied.parameters.folder = str(other)
+    applied.series.read_folder()
+    applied.run.apply_or_cancel()
+    scripted_client.done()
+    settle(applied)
+    assert [patient.patient for patient in applied.logic.patients()] == ["sub-07", "sub-09"]
+    assert applied.review.patient.patient == "sub-09"
+
+    applied.ui.patientSelector.setCurrentNode(first.browser)
+    settle(applied)
+    assert applied.review.patient.patient == "sub-07"
+    assert applied.parameters.series_patient is not first.browser
+
+    applied.review.remove_patient()
+    settle(applied)
+    assert [patient.patient for patient in applied.logic.patients()] == ["sub-09"]
+
+
+def test_a_closed_scene_leaves_an_empty_panel_that_works(
+    applied: Any, scene: Any, helper: Any, small_series: Any
+) -> None:
+    scene.Clear(0)
+    settle(applied)
+
+    assert applied.review.patient is None
+    assert rows(applied, helper) == ()
+    assert applied.ui.visitsTable.rowCount == 0
+    assert applied.ui.peaksTable.rowCount == 0
+    assert not applied.ui.applyButton.enabled
+    applied.parameters.source = helper("parameters").SeriesSource.FOLDER
+    applied.parameters.folder = str(small_series)
+    applied.series.read_folder()
+    assert applied.ui.visitsTable.rowCount == 3
+
+
+def test_a_saved_scene_reopened_leaves_the_panel_right(applied: Any, scene: Any, helper: Any, tmp_path: Path) -> None:
+    applied.ui.visitsTable.item(0, 0).setText("28")
+    applied.ui.opacitySlider.value = 70
+    applied.review.go_to_visit(2)
+    settle(applied)
+    path = tmp_path / "saved.mrb"
+    applied.review.patient.save(path)
+    scene.Clear(0)
+    settle(applied)
+
+    assert scene.ReadFromMRB(str(path))
+    settle(applied)
+
+    assert [row.day for row in rows(applied, helper)] == ["28", "121", "232"]
+    assert applied.review.patient.patient == "sub-07"
+    assert "Visit 2 of 3" in applied.ui.visitHeadline.text
+    assert applied.ui.opacitySlider.value == 70
+    assert applied.parameters.source is helper("parameters").SeriesSource.FOLDER
+    applied.run.apply_or_cancel()  # the folder is read again by itself
+    assert applied.ui.applyButton.text == "Cancel"
+
+
+def test_nothing_is_observed_any_more_after_the_module_is_unloaded(
+    widget: Any, panel: Any, read: Any, scene: Any, scripted_client: Any
+) -> None:
+    node, changes = widget._binding.parameters.parameterNode, []
+    read.series.open_series()
+    browser = read.review.patient.browser
+    for _ in range(3):
+        widget.enter()
+        scene.InvokeEvent(scene.EndImportEvent)
+    panel.logic.session.warm_up()
+    widget.cleanup()
+    panel.refresh_later = lambda: changes.append("called")
+    node.Modified()
+    browser.Modified()
+    scene.InvokeEvent(scene.EndCloseEvent)
+
+    assert changes == []
+    assert panel._observed is None
+    assert widget.Observations == [] if hasattr(widget, "Observations") else True
+    assert scripted_client.closed
+
+
+def test_the_worker_s_files_go_when_the_module_is_unloaded(widget: Any, applied: Any) -> None:
+    folder = applied.logic._temporary
+    assert folder.is_dir()
+
+    widget.cleanup()
+
+    assert not folder.exists()
+
+
+def test_a_fault_of_ours_is_a_sentence_in_the_panel_and_a_trace_in_the_log(
+    read: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(read.series, "stage", lambda: 1 / 0)
+
+    read.series.open_series()
+
+    assert read.ui.seriesStatus.text.startswith("Something failed in the module itself (ZeroDivisionError)")
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_no_step_needs_more_than_400_pixels(applied: Any, step: int) -> None:
+    applied.parameters.open_step = step
+    applied._show_steps()
+    for group in ("peaksGroup", "measurementsGroup", "compareGroup", "exportGroup"):
+        getattr(applied.ui, group).collapsed = False
+    QtWidgets.QWidget.show(applied.interface)
+    settle(applied)
+
+    assert QtWidgets.QWidget.minimumSizeHint(applied.interface).width() <= 400
+
+
+def test_checking_lists_what_was_found_worst_first_and_a_click_shows_the_volume(
+    read: Any, scripted_client: Any
+) -> None:
+    findings = [
+        {"severity": "note", "code": "a", "message": "A note.", "visit": 1, "sequence": None},
+        {"severity": "warning", "code": "b", "message": "A warning.", "visit": 2, "sequence": "T2w"},
+    ]
+    read.series.open_series()
+    read.check.check()
+    scripted_client.say("progress", stage="check", fraction=0.5, message="Visit 2 of 3", seconds_left=None)
+    settle(read)
+    assert read.ui.checkStatus.text == "Visit 2 of 3"
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": findings})
+    settle(read)
+
+    texts = [read.ui.findingsList.item(index).text() for index in range(2)]
+    assert texts == ["A warning.", "A note."]
+    assert not read.ui.runStep.collapsed
+    read.ui.findingsList.clicked.emit(read.ui.findingsList.model().index(0, 0))
+    assert read.review.patient.selected_visit == 2
+    assert read.review.patient.display.sequence == "T2w"
+
+
+def test_a_table_changed_after_its_check_is_said(read: Any, scripted_client: Any) -> None:
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": []})
+    settle(read)
+    read.ui.visitsTable.item(0, 0).setText("10")
+    settle(read)
+
+    assert read.ui.checkStatus.text == "The table of visits was changed since this check."
+
+
+# Export
+
+
+def written(panel: Any, helper: Any, kind: str, folder: Path) -> list[str]:
+    return panel.review.exporting.write(kind, panel.review.patient, folder)
+
+
+def test_report_and_table_are_those_of_the_run(applied: Any, helper: Any, tmp_path: Path) -> None:
+    names = written(applied, helper, "report", tmp_path) + written(applied, helper, "table", tmp_path)
+
+    assert names == ["sub-07_report.html", "sub-07_risk.tsv"]
+    assert (tmp_path / "sub-07_report.html").read_text(encoding="utf-8") == "<p>a report</p>"
+
+
+def test_a_table_can_be_had_from_a_scene_whose_run_is_gone(applied: Any, helper: Any, tmp_path: Path) -> None:
+    applied.logic._outputs.clear()
+    written(applied, helper, "table", tmp_path)
+    lines = (tmp_path / "sub-07_risk.tsv").read_text(encoding="utf-8").splitlines()
+
+    assert [line.split("\t")[1:4] for line in lines[1:]] == [
+        ["0", "30", "0.05"],
+        ["91", "121", "0.12"],
+        ["202", "232", "0.41"],
+    ]
+
+
+def test_maps_are_written_on_their_own_grids(applied: Any, helper: Any, tmp_path: Path, small_result: Path) -> None:
+    shown = applied.review.patient.selected_visit
+    names = written(applied, helper, "heatmaps", tmp_path)
+
+    assert len(names) == 3 + 2 + 2
+    wanted = VolumeFile(path=small_result / "heatmaps/sub-07_ses-02_desc-risk_heatmap.nii.gz", role="map").read()
+    found = VolumeFile(path=tmp_path / "sub-07_ses-02_desc-risk_heatmap.nii.gz", role="map").read()
+    assert found.geometry.same_as(wanted.geometry)
+    np.testing.assert_allclose(found.voxels, wanted.voxels, atol=1e-7)
+    assert applied.review.patient.selected_visit == shown
+
+
+def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, tmp_path: Path) -> None:
+    parameters = helper("parameters")
+    dated = [helper("visits").VisitRow(key="2021-03-04", day="2021-03-04", volumes={"FLAIR": ""})]
+    applied.parameters.day_choice = parameters.DayChoice.DATE
+    parameters.set_rows(applied.parameters, tuple(dated))
+    folder = applied.parameters.folder
+    (name,) = written(applied, helper, "scene", tmp_path)
+
+    with zipfile.ZipFile(tmp_path / name) as bundle:
+        text = " ".join(bundle.read(entry).decode() for entry in bundle.namelist() if entry.endswith(".mrml"))
+    assert "2021-03-04" not in text
+    assert folder not in text
+    assert applied.parameters.folder == folder
+    assert [row.day for row in rows(applied, helper)] == ["2021-03-04"]
+
+
+def test_dicom_objects_of_every_visit_are_written(applied: Any, helper: Any, tmp_path: Path) -> None:
+    import pydicom  # noqa: PLC0415
+
+    names = written(applied, helper, "dicom", tmp_path)
+
+    assert names == [f"sub-07_ses-{number:02d}_dicom" for number in (1, 2, 3)]
+    kinds = {pydicom.dcmread(path).Modality for path in (tmp_path / names[2]).iterdir()}
+    assert kinds == {"MR", "OT", "SEG"}
+
+
+def test_without_a_folder_or_a_risk_export_says_so(read: Any, helper: Any, tmp_path: Path) -> None:
+    read.series.open_series()
+    read.review.exporting.export()
+    assert read.ui.exportStatus.text == "Name a folder to write to first."
+    read.ui.exportFolderEdit.currentPath = str(tmp_path)
+    read.review.exporting.export()
+    assert "Apply the model again" in read.ui.exportStatus.text
+
+
+# Volumes of the scene
+
+
+@pytest.fixture
+def in_scene(panel: Any, scene: Any, small_series: Path) -> Any:
+    """The panel, and the small series as volumes of the scene; the second visit lies under a transform."""
+    import slicer  # noqa: PLC0415
+
+    from TemporalGliomaRisk.scene.volumes import new_volume_node, vtk_matrix  # noqa: PLC0415
+
+    shift = np.eye(4)
+    shift[:3, 3] = (3.0, -4.0, 5.0)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "shift")
+    transform.SetMatrixTransformToParent(vtk_matrix(shift))
+    for number, visit in enumerate(read_timeline(small_series).visits, start=1):
+        for sequence, source in visit.sources.items():
+            node = scene.AddNode(new_volume_node(source.read(), f"P_2021040{number}_{sequence}"))
+            if number == 2:
+                node.SetAndObserveTransformNodeID(transform.GetID())
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 6
+    panel.series.find_volumes()
+    settle(panel)
+    return panel
+
+
+def test_volumes_of_the_scene_make_a_table_by_their_names(in_scene: Any) -> None:
+    assert [cell(in_scene, line, 0) for line in range(3)] == ["2021-04-01", "2021-04-02", "2021-04-03"]
+    assert [cell(in_scene, 0, column) for column in range(2, 6)] == ["✓", "✓", "–", "–"]
+    assert in_scene.ui.visitsTable.item(0, 2).toolTip() == "P_20210401_FLAIR"
+
+
+def test_they_go_to_the_worker_hardened_and_are_removed_afterwards(
+    in_scene: Any, scripted_client: Any, small_series: Path
+) -> None:
+    in_scene.run.apply_or_cancel()
+    (timeline,) = scripted_client.timelines
+    wanted = [visit.sources["FLAIR"].read() for visit in read_timeline(small_series).visits]
+    found = [visit.sources["FLAIR"].read() for visit in timeline.visits]
+
+    for number in range(3):
+        np.testing.assert_allclose(found[number].voxels, wanted[number].voxels, atol=1e-4)
+        offset = (3.0, -4.0, 5.0) if number == 1 else (0.0, 0.0, 0.0)
+        corners = [(0, 0, 0), (19, 0, 0), (0, 23, 0), (0, 0, 15), (19, 23, 15)]
+        moved = found[number].geometry.to_ras(corners) - wanted[number].geometry.to_ras(corners)
+        np.testing.assert_allclose(moved, np.tile(offset, (5, 1)), atol=1e-3)
+    scripted_client.done()
+    settle(in_scene)
+    assert not scripted_client.asked[0]["timeline"].exists()
+    assert [visit.days_since_first for visit in in_scene.review.patient.visits] == [0, 1, 2]
+
+
+def test_a_volume_that_left_the_scene_is_marked_and_said(in_scene: Any, scene: Any) -> None:
+    scene.RemoveNode(scene.GetFirstNodeByName("P_20210402_T2w"))
+    settle(in_scene)
+
+    assert cell(in_scene, 1, 3) == "?"
+    in_scene.series.open_series()
+    assert "no longer in the scene" in in_scene.ui.seriesStatus.text
+
+
+def test_registering_puts_volumes_of_the_scene_under_transforms_once(
+    in_scene: Any, scripted_client: Any, scene: Any
+) -> None:
+    from TemporalGliomaRisk.scene.volumes import world_from_node  # noqa: PLC0415
+
+    volume = scene.GetFirstNodeByName("P_20210402_FLAIR")
+    before = scene.GetNumberOfNodesByClass("vtkMRMLLinearTransformNode")
+    for turn in (1, 2):
+        in_scene.check.register()
+        scripted_client.done()
+        settle(in_scene)
+        world = world_from_node(volume)
+        np.testing.assert_allclose(world[:3, 3], (3.0 + 4.0 * turn, -4.0, 5.0), atol=1e-4)
+    assert scripted_client.asked[0]["register"] == "always"
+    # One a volume that was moved, renewed by the second registration.
+    assert scene.GetNumberOfNodesByClass("vtkMRMLLinearTransformNode") == before + 2
+
+
+def test_subject_hierarchy_tells_patient_and_date(panel: Any, scene: Any, helper: Any, small_series: Path) -> None:
+    import slicer  # noqa: PLC0415
+
+    from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    source = read_timeline(small_series).visits[0].sources["FLAIR"]
+    for name, date in (("Ann", "20200102"), ("Ben", "20210304")):
+        patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
+        study = hierarchy.CreateStudyItem(patient, "a study")
+        hierarchy.SetItemAttribute(study, "DICOM.StudyDate", date)
+        hierarchy.CreateItem(study, scene.AddNode(new_volume_node(source.read(), "t2 flair tra")))
+    panel.parameters.scene_patient = "Ben"
+    panel.series.find_volumes()
+
+    assert helper("scene_volumes").patients(scene) == ["Ann", "Ben"]
+    assert [row.day for row in rows(panel, helper)] == ["2021-03-04"]
+
+
+def test_a_patient_s_own_frames_are_no_volumes_to_choose(applied: Any, helper: Any, scene: Any) -> None:
+    assert helper("scene_volumes").candidates(scene) == []
+
+
+def test_helpers_are_forgotten_with_the_stand_ins(helper: Callable[[str], Any]) -> None:
+    assert helper("visits").__file__.endswith("GliomaRiskWidgets/visits.py")
