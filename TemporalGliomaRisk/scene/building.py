@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, scene_visits, visit_index
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.visit_sequences import VisitSequences
-from TemporalGliomaRisk.timeline.head import grey_window, head_box
+from TemporalGliomaRisk.scene.windows import Window, comparable_windows, rounded
+from TemporalGliomaRisk.timeline.head import TissueLevels, head_box, tissue_levels
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
@@ -49,11 +49,11 @@ def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, pro
         progress(ProgressEvent(stage="scene", fraction=(visit.number - 1) / len(visits), message=message))
         filling.sequences.put_visit(visit, len(visits))
         filling.add_visit(visit, timeline)
+    record.put("windows", filling.windows(visits))
     kinds = tuple(kind for kind in MapKind if any(kind in found for found in filling.kinds.values()))
     filling.sequences.finish(sequences, kinds)
     record.put("map_kinds", [kind.value for kind in kinds])
     record.put("maps_of_visits", {str(number): [kind.value for kind in of] for number, of in filling.kinds.items()})
-    record.put("windows", filling.windows)
     record.put("tops", {kind.value: top for kind, top in filling.tops.items()})
     record.put("head", filling.head)
     record.put("place", filling.place)
@@ -93,7 +93,7 @@ class _Filling:
 
     def __init__(self, record: SceneRecord, sequences: VisitSequences, result: RiskResult | None) -> None:
         self.sequences = sequences
-        self.windows: dict[str, list[tuple[float, float] | None]] = {name: [] for name in record.get("sequences")}
+        self._levels: dict[str, list[TissueLevels | None]] = {name: [] for name in record.get("sequences")}
         self.kinds: dict[int, tuple[MapKind, ...]] = {}
         self.head: dict[str, list[float]] = {}
         self._maps = None if result is None else RiskMaps(result=result)
@@ -114,6 +114,15 @@ class _Filling:
             return list(self._maps.highest[1])
         return self.head["centre_ras"]
 
+    def windows(self, visits: tuple[SceneVisit, ...]) -> dict[str, list[Window | None]]:
+        """Put every visit's windows, and tell them by sequence."""
+        found = {name: comparable_windows(levels) for name, levels in self._levels.items()}
+        for name, windows in found.items():
+            for visit, window in zip(visits, windows, strict=True):
+                if window is not None:
+                    self.sequences.put_window(visit, name, window)
+        return found
+
     def place_visit(self, last: int) -> int:
         """Number of the visit whose map is highest there; the last one without maps."""
         found = None if self._maps is None else self._maps.highest
@@ -124,16 +133,14 @@ class _Filling:
         self.numbers[visit.session_id] = visit.number
         said = self._said.get(visit.session_id)
         sources = timeline.visits[visit.number - 1].sources
-        for name, windows in self.windows.items():
+        for name, levels in self._levels.items():
             if name not in sources:
-                windows.append(None)
+                levels.append(None)
                 continue
             volume = sources[name].read()  # type: ignore[index]
-            low, high = grey_window(volume)
-            window = (rounded(low, math.floor), rounded(high, math.ceil))
-            windows.append(window)
+            levels.append(tissue_levels(volume))
             to_frame = _to_frame(said, name)
-            self.sequences.put_volume(visit, name, volume, window, to_frame)
+            self.sequences.put_volume(visit, name, volume, to_frame)
             if not self.head:
                 box = head_box(volume)
                 centre = (to_frame @ np.append(box.centre_ras, 1.0))[:3]
@@ -145,14 +152,6 @@ class _Filling:
         for kind, volume in maps.items():
             self.sequences.put_map(visit, kind, volume)
         self.sequences.put_peaks(visit, said.to_frame())
-
-
-def rounded(value: float, towards: Callable[[float], int]) -> float:
-    """A number of four digits, up or down: a scene writes six, and shows the same pixels when it is read again."""
-    if value == 0:
-        return 0.0
-    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
-    return float(f"{towards(value / unit) * unit:.4g}")
 
 
 def _to_frame(said: ResultVisit | None, sequence: str) -> FloatArray:

@@ -10,9 +10,10 @@ import vtk
 
 from TemporalGliomaRisk.colours import MORE, change_colours, heat_colours
 from TemporalGliomaRisk.scene.hierarchy import put_below
-from TemporalGliomaRisk.scene.host import module_logic
+from TemporalGliomaRisk.scene.host import CPU_RENDERING, module_logic
 from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
+from TemporalGliomaRisk.scene.slices import nodes_of_class
 from TemporalGliomaRisk.scene.surfaces import brain_surface, hot_surface
 from TemporalGliomaRisk.scene.visit_sequences import MAPS, follow
 from TemporalGliomaRisk.scene.volumes import array_of, is_empty, volume_of
@@ -36,6 +37,8 @@ def show_3d(record: SceneRecord, display: DisplaySettings, window: tuple[float, 
     hide_3d(record)
     kind = display.map_kind
     if display.volume_rendering == "surface":
+        for view in nodes_of_class(record.scene, "vtkMRMLViewNode"):
+            view.SetUseDepthPeeling(True)
         model = record.find("brain") or _add_brain(record, display.sequence)
         if model is not None:
             model.GetDisplayNode().SetVisibility(True)
@@ -45,6 +48,10 @@ def show_3d(record: SceneRecord, display: DisplaySettings, window: tuple[float, 
         grey = _rendering(record, f"proxy.volume.{display.sequence}")
         fit_grey(record, display.sequence, window)
         grey.SetVisibility(True)
+        if grey.IsA(CPU_RENDERING):
+            # Peeling translucent peaks off volumes that the processor casts leaves debris and takes ten times as long.
+            for view in nodes_of_class(record.scene, "vtkMRMLViewNode"):
+                view.SetUseDepthPeeling(False)
         if kind is not None:
             coloured = _rendering(record, f"proxy.map.{kind.value}")
             _fit_map(coloured, record.get("tops")[kind.value], display.threshold, is_change=kind.is_change)

@@ -66,19 +66,20 @@ class VisitSequences:
         node.SetText(f"{self.patient}, {visit_label(visit)} ({visit.number} of {count}){gap}. {RESEARCH_USE_ONLY}")
         self.put(VISITS, "visits", visit.number, node)
 
-    def put_volume(
-        self, visit: SceneVisit, sequence: str, volume: Volume, window: tuple[float, float], to_frame: FloatArray
-    ) -> None:
-        """A visit's volume of a pulse sequence, its grey window and its place."""
+    def put_volume(self, visit: SceneVisit, sequence: str, volume: Volume, to_frame: FloatArray) -> None:
+        """A visit's volume of a pulse sequence and its place."""
         label = f"{self.patient}_{visit.session_id}_{sequence}"
         self.put(f"volume.{sequence}", sequence, visit.number, new_volume_node(volume, label))
+        self._put_place(sequence, visit, to_frame)
+
+    def put_window(self, visit: SceneVisit, sequence: str, window: tuple[float, float]) -> None:
+        """The window of a visit's greys."""
         display = slicer.vtkMRMLScalarVolumeDisplayNode()
-        display.SetName(f"{label} window")
+        display.SetName(f"{self.patient}_{visit.session_id}_{sequence} window")
         display.SetAutoWindowLevel(0)
         display.SetWindowLevelMinMax(*window)
         display.SetAndObserveColorNodeID(GREY)
         self.put(f"window.{sequence}", f"{sequence} window", visit.number, display)
-        self._put_place(sequence, visit, to_frame)
 
     def put_map(self, visit: SceneVisit, kind: MapKind, volume: Volume) -> None:
         """A visit's map."""
@@ -117,6 +118,8 @@ class VisitSequences:
     def finish(self, sequences: tuple[str, ...], kinds: tuple[MapKind, ...]) -> None:
         """Fill the gaps, make the proxies and let them follow the browser."""
         self._fill_gaps()
+        # Otherwise every proxy would be filled anew at each of the steps below.
+        modifying = self.browser.StartModify()
         self.browser.SetAndObserveMasterSequenceNodeID(self.record.find(VISITS).GetID())
         self.follow(VISITS, "selected visit", "vtkMRMLTextNode")
         for sequence in sequences:
@@ -129,6 +132,7 @@ class VisitSequences:
             self.browser.SetSaveChanges(self.record.find(f"window.{sequence}"), True)
         if self.record.find(PEAKS) is not None:
             self._finish_maps(kinds)
+        self.browser.EndModify(modifying)
         module_logic("sequences").UpdateProxyNodesFromSequences(self.browser)
 
     def _finish_maps(self, kinds: tuple[MapKind, ...]) -> None:

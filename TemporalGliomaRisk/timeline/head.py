@@ -40,10 +40,19 @@ def head_box(volume: Volume) -> HeadBox:
     return HeadBox(centre_ras=(low + high) / 2, size_mm=high - low)
 
 
-def grey_window(volume: Volume) -> tuple[float, float]:
-    """Intensities shown as black and as white, set by what lies deep in the head.
+@dataclass(frozen=True, kw_only=True)
+class TissueLevels:
+    """Intensities of what lies deep in the head: its darkest (zero where it has none below), median and brightest."""
 
-    The scalp's fat, brighter than any brain on T1w, and a few very bright voxels do not darken the picture.
+    low: float
+    median: float
+    high: float
+
+
+def tissue_levels(volume: Volume) -> TissueLevels:
+    """Intensities of the tissue deep in the head.
+
+    The scalp's fat, brighter than any brain on T1w, and a few very bright voxels do not count.
     """
     stride = [max(1, length // 96) for length in volume.geometry.shape]
     coarse = np.asarray(volume.voxels[:: stride[0], :: stride[1], :: stride[2]], dtype=np.float32)
@@ -51,9 +60,15 @@ def grey_window(volume: Volume) -> tuple[float, float]:
     voxels = coarse[deep & np.isfinite(coarse)]
     tissue = voxels[voxels > 0.15 * np.percentile(voxels, 99.5)] if voxels.size else voxels
     if tissue.size < 8:
-        return 0.0, 1.0
-    low, high = float(min(0.0, tissue.min())), float(np.percentile(tissue, 99.7))
-    return low, high if high > low else low + 1.0
+        return TissueLevels(low=0.0, median=0.5, high=1.0)
+    low, median, high = float(min(0.0, tissue.min())), float(np.median(tissue)), float(np.percentile(tissue, 99.7))
+    return TissueLevels(low=low, median=median, high=high if high > low else low + 1.0)
+
+
+def grey_window(volume: Volume) -> tuple[float, float]:
+    """Intensities shown as black and as white, set by the tissue deep in the head."""
+    levels = tissue_levels(volume)
+    return levels.low, levels.high
 
 
 def _inside_ellipsoid(volume: Volume, box: HeadBox, stride: list[int], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
