@@ -19,11 +19,12 @@ from trame.ui.html import DivLayout
 from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
+from TemporalGliomaRisk.failures import sentence_of
 from TemporalGliomaRisk.scene.host import complete_host
 from TemporalGliomaRisk.viewer.gate import REPORT_POLICY, Gate
 from TemporalGliomaRisk.viewer.opening import Opened, find
 from TemporalGliomaRisk.viewer.runs import Runs
-from TemporalGliomaRisk.viewer.server import HOST, guarded_server, run
+from TemporalGliomaRisk.viewer.server import HOST, STATIC_ROUTE, guarded_server, run
 from TemporalGliomaRisk.viewer.session import Session
 from TemporalGliomaRisk.viewer.stage import Stage
 from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, CHOSEN_BY_READER, first_state
@@ -31,6 +32,7 @@ from TemporalGliomaRisk.viewer.uploads import Uploads
 
 PAGE = Path(__file__).with_name("templates") / "page.html"
 TITLE = "Temporal Glioma Risk"
+ENDED = '<p class="opening">The viewer has ended. Start it again on the command line.</p>'
 SECONDS_A_VISIT = 1.4
 """While playing."""
 _LOGGER = logging.getLogger(__name__)
@@ -74,7 +76,14 @@ class Viewer:
         self._session = Session(self.server, self._host, self._stage)
         self._runs = Runs(show=self._show_run, finished=self._run_finished, failed=self._say_error)
         self._playing: asyncio.Task[None] | None = None
-        self.server.state.update({**first_state(with_3d=options.with_3d), "trame__title": TITLE})
+        self.server.state.update(
+            {
+                **first_state(with_3d=options.with_3d),
+                "trame__title": TITLE,
+                "trame__favicon": f"{STATIC_ROUTE}/icon.svg",
+                "trame__template_error": ENDED,
+            }
+        )
         self._connect()
         with DivLayout(self.server) as layout:
             layout.root.add_child(PAGE.read_text(encoding="utf-8"))
@@ -122,11 +131,11 @@ class Viewer:
                 outcome = action(*arguments, **named)
                 if inspect.isawaitable(outcome):
                     await outcome
-            except GliomaRiskError as error:
-                self._say_error(str(error))
             except Exception as error:  # one failed click must not end the viewer
-                _LOGGER.debug("An action of the page failed.", exc_info=True)  # may hold a path, so it is not shown
-                self._say_error(f"That failed with an unexpected {type(error).__name__}; the rest still works.")
+                if not isinstance(error, GliomaRiskError):
+                    _LOGGER.debug("An action of the page failed.", exc_info=True)  # may hold a path, so it isn't shown
+                sentence = sentence_of(error, advice="; everything else still works")
+                self._say_error(sentence[0].upper() + sentence[1:])
 
         return act
 

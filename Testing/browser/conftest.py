@@ -46,7 +46,7 @@ class RunningViewer:
     token: str
 
 
-def start_viewer(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> RunningViewer:
+def started(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> RunningViewer:
     """Start ``view`` on a free port and wait until it says where it is."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     process = subprocess.Popen(
@@ -63,7 +63,7 @@ def start_viewer(*arguments: str, folder: Path, environment: dict[str, str] | No
     pytest.fail(f"The viewer ended with {process.returncode}: {(folder / 'viewer.err').read_text()}")
 
 
-def stop_viewer(viewer: RunningViewer) -> int:
+def stopped(viewer: RunningViewer) -> int:
     """End it as Ctrl-C does; gives the exit status."""
     viewer.process.send_signal(signal.SIGINT)
     try:
@@ -74,12 +74,24 @@ def stop_viewer(viewer: RunningViewer) -> int:
 
 
 @pytest.fixture(scope="session")
+def start_viewer() -> Callable[..., RunningViewer]:
+    """Starts another viewer."""
+    return started
+
+
+@pytest.fixture(scope="session")
+def stop_viewer() -> Callable[[RunningViewer], int]:
+    """Ends one."""
+    return stopped
+
+
+@pytest.fixture(scope="session")
 def viewer(sample_result: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningViewer]:
     """The viewer with the sample patient's result; what it kept on disk is gone when it has ended."""
     folder = tmp_path_factory.mktemp("viewer")
-    running = start_viewer(str(sample_result), "--timeline", str(SAMPLE), folder=folder)
+    running = started(str(sample_result), "--timeline", str(SAMPLE), folder=folder)
     yield running
-    assert stop_viewer(running) == 130
+    assert stopped(running) == 130
     assert [path.name for path in folder.iterdir() if path.name.startswith("temporal-glioma-risk-")] == []
 
 
@@ -104,8 +116,18 @@ class Reader:
     """
 
     page: Any
+    browser: Any
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+
+    def at(self, address: str) -> Reader:
+        """The same person in front of another viewer; what is asked for and complained of is recorded together."""
+        page = self.browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        reader = Reader(page=page, browser=self.browser, complaints=self.complaints, asked=self.asked)
+        watch(reader)
+        page.goto(address)
+        page.wait_for_selector('[data-view="axial"] img[src]', timeout=30_000)
+        return reader
 
     def state(self, name: str) -> Any:
         """What the page knows under a name."""
@@ -161,17 +183,15 @@ def middle(picture: np.ndarray) -> np.ndarray:
     return picture[int(0.17 * rows) : int(0.86 * rows), int(0.15 * columns) : int(0.85 * columns)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def the_reader(viewer: RunningViewer, chromium: str) -> Iterator[Reader]:
-    """One page for all tests; everything that it asks for is recorded, and only this computer answers."""
+    """One page for all tests of a file; all that it asks for is recorded, and only this computer answers.
+
+    Not for the whole session: Playwright holds an event loop, and other tests have theirs.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        reader = Reader(page=page)
-        watch(reader)
-        page.goto(viewer.address)
-        page.wait_for_selector('[data-view="axial"] img[src]', timeout=30_000)
-        yield reader
+        yield Reader(page=None, browser=browser).at(viewer.address)
         browser.close()
 
 
@@ -214,10 +234,11 @@ AT_FIRST = {
 
 
 @pytest.fixture
-def reader(the_reader: Reader) -> Reader:
+def reader(the_reader: Reader, sample_result: Path) -> Reader:
     """The page as it opens, at visit 2 and the highest place there."""
-    if the_reader.state("patient")["label"] != "sub-01":
-        pytest.fail("A test before left another patient open.")
+    if len(the_reader.state("visits")) != 6:
+        the_reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(sample_result), str(SAMPLE)])
+        the_reader.waits_for(lambda: len(the_reader.state("visits")) == 6, what="the sample patient", seconds=30)
     the_reader.choose(**AT_FIRST)
     the_reader.page.mouse.move(5, 5)
     the_reader.page.evaluate("document.activeElement.blur()")

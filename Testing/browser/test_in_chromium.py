@@ -1,17 +1,40 @@
-"""The viewer as a reader uses it, in a real Chromium."""
+"""The viewer as a reader uses it, in a real Chromium.
+
+Every layout is compared with the picture that was last looked at and kept. With ``KEEP_REFERENCES=1`` in the
+environment they are written anew; look at each before committing it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 SAMPLE = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "sub-01"
+REFERENCES = Path(__file__).with_name("references")
+SIZE = (640, 400)
+BLOCK = 16
+"""Pictures are compared by the mean colours of blocks of so many pixels: a font's edge or a voxel's shade moves them
+little, a view that is missing, empty, mirrored or of another visit moves many of them a lot."""
+MEAN_TOLERANCE = 3.0
+"""Of the difference of all blocks' colours, of 255."""
+BLOCK_TOLERANCE, BLOCKS_BEYOND = 20.0, 0.006
+"""At most so many of the blocks, as a part of all, may differ by more than that."""
+
 JPEG_GREY = 3
 """How far red, green and blue of a grey pixel may lie apart after JPEG, of 255."""
+
+
+def block_means(picture: Image.Image) -> np.ndarray:
+    """(rows, columns, 3), mean colours of blocks."""
+    pixels = np.asarray(picture.convert("RGB").resize(SIZE, Image.Resampling.BOX)).astype(float)
+    columns, rows = SIZE[0] // BLOCK, SIZE[1] // BLOCK
+    return pixels.reshape(rows, BLOCK, columns, BLOCK, 3).mean(axis=(1, 3))
 
 
 def colourfulness(pixels) -> np.ndarray:
@@ -128,6 +151,40 @@ def test_a_click_on_a_layout_arranges_its_views_and_draws_them(reader, layout: s
     for view in wanted:
         reader.page.wait_for_selector(f'[data-view="{view}"] img[src]')
         assert reader.rests(view).max() > 100
+
+
+@pytest.mark.parametrize("layout", ["four", "three_d", "compare", "row"])
+def test_a_layout_looks_as_its_reference(reader, tmp_path: Path, layout: str) -> None:
+    if layout != "four":
+        reader.page.click(f'.bar [data-layout="{layout}"]')
+        reader.waits_for(lambda: reader.state("shown_layout") == layout)
+        reader.page.mouse.move(5, 5)
+    for view in reader.page.eval_on_selector_all(".view", "views => views.map(view => view.dataset.view)"):
+        reader.page.wait_for_selector(f'[data-view="{view}"] img[src]')
+        reader.rests(view)
+    reader.page.screenshot(path=tmp_path / "seen.png")
+    seen = Image.open(tmp_path / "seen.png")
+    path = REFERENCES / f"{layout}.webp"
+    if os.environ.get("KEEP_REFERENCES"):
+        REFERENCES.mkdir(exist_ok=True)
+        seen.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS).save(path, quality=82, method=6)
+
+    difference = np.abs(block_means(seen) - block_means(Image.open(path))).max(axis=2)
+
+    assert difference.mean() <= MEAN_TOLERANCE
+    assert (difference > BLOCK_TOLERANCE).mean() <= BLOCKS_BEYOND
+
+
+def test_the_comparison_notices_a_mirrored_view_and_an_empty_one() -> None:
+    picture = Image.open(REFERENCES / "four.webp").convert("RGB")
+    axial = (160, 55, 398, 208)
+    mirrored, emptied = picture.copy(), picture.copy()
+    mirrored.paste(picture.crop(axial).transpose(Image.Transpose.FLIP_LEFT_RIGHT), axial)
+    emptied.paste((0, 0, 0), axial)
+
+    for changed in (mirrored, emptied):
+        difference = np.abs(block_means(changed) - block_means(picture)).max(axis=2)
+        assert (difference > BLOCK_TOLERANCE).mean() > BLOCKS_BEYOND
 
 
 def test_two_visits_side_by_side_move_together(reader) -> None:
@@ -263,6 +320,17 @@ def two_visits(folder: Path) -> Path:
     return patient
 
 
+def test_a_folder_is_uploaded_and_opened(reader, tmp_path: Path) -> None:
+    reader.page.click("text=Open…")
+
+    reader.page.set_input_files('[name="upload"]', two_visits(tmp_path))
+
+    reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits", seconds=20)
+    assert reader.state("dialog") == ""
+    assert reader.state("upload") == {"words": ""}
+    assert reader.rests("axial").max() > 100
+
+
 def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_stays_alive(
     reader, sample_result: Path, tmp_path: Path
 ) -> None:
@@ -293,6 +361,32 @@ def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_s
     reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(sample_result)])
     reader.page.wait_for_selector(".message.error")
     assert "--timeline" in reader.page.inner_text(".message.error")
+
+
+def test_a_computer_without_opengl_shows_slices_and_says_that_there_is_no_3d(
+    the_reader, sample_result: Path, tmp_path: Path, start_viewer, stop_viewer
+) -> None:
+    # There is no X server, and VTK is told to use nothing else.
+    environment = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkXOpenGLRenderWindow"}
+    arguments = (str(sample_result), "--timeline", str(SAMPLE), "--visit", "4")
+    viewer = start_viewer(*arguments, folder=tmp_path, environment=environment)
+    reader = the_reader.at(viewer.address)
+
+    assert "no 3D" in reader.page.inner_text(".message.notice")
+    assert reader.page.is_disabled('.bar [data-layout="three_d"]')
+    assert "visit 4" in reader.page.inner_text('[data-view="axial"] figcaption')
+    before = reader.rests("axial")
+    assert colourfulness(before).max() > 60
+    reader.page.hover('[data-view="axial"]')
+    reader.page.mouse.wheel(0, 400)
+    reader.sees_change("axial", before)
+    reader.page.keyboard.press("h")
+    reader.waits_for(lambda: colourfulness(reader.pixels("axial")).max() <= JPEG_GREY, what="a grey slice")
+    assert "no 3D" in (tmp_path / "viewer.err").read_text()
+
+    assert stop_viewer(viewer) == 130
+    reader.page.wait_for_selector("text=The viewer has ended")
+    reader.page.close()
 
 
 def test_no_request_left_this_computer_and_nothing_was_complained_of(the_reader) -> None:
