@@ -144,6 +144,7 @@ class Comparison(nn.Module):
         Returns:
             (..., places, comparison_channels).
         """
+        check_cancelled()
         used = torch.nonzero(present_later.reshape(-1, SEQUENCE_COUNT).any(dim=0)).flatten()
         earlier, later = earlier[..., used, :, :], later[..., used, :, :]
         present_earlier, present_later = present_earlier[..., used], present_later[..., used]
@@ -203,6 +204,7 @@ class HistoryHead(nn.Module):
         Returns:
             (places, history channels), and (places, 4).
         """
+        check_cancelled()
         both = torch.cat([with_first, with_previous], dim=1)
         given = torch.cat([both, days.expand(both.shape[0], -1)], dim=1)
         state = self.recurrence(given, state)

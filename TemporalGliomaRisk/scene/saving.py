@@ -9,6 +9,7 @@ from typing import Any
 
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.progress import check_cancelled
 
 
 def write_mrb(scene: Any, path: Path) -> None:
@@ -25,6 +26,7 @@ def write_mrb(scene: Any, path: Path) -> None:
         raise InputError(f"A scene is saved as .mrb, got {path.suffix or 'no suffix'}.")
     url, root = scene.GetURL(), scene.GetRootDirectory()
     with tempfile.TemporaryDirectory(prefix="temporal-glioma-risk-") as folder, written_whole(path) as temporary:
+        check_cancelled()
         neutral = Path(folder) / "scene.mrb"
         try:
             scene.SetRootDirectory(folder)

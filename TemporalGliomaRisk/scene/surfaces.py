@@ -8,6 +8,7 @@ import numpy as np
 import vtk
 from scipy import ndimage
 
+from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.scene.volumes import image_of, vtk_matrix
 from TemporalGliomaRisk.timeline.head import head_box
 from TemporalGliomaRisk.timeline.resampling import resample
@@ -90,6 +91,7 @@ def _largest(mask: BoolArray) -> BoolArray:
 
 
 def _shell(field: FloatArray, level: float, grid: Geometry) -> Any:
+    check_cancelled()
     edges = vtk.vtkFlyingEdges3D()
     edges.SetInputData(image_of(field))
     edges.SetValue(0, level)
@@ -105,6 +107,7 @@ def _shell(field: FloatArray, level: float, grid: Geometry) -> Any:
 
 
 def _smoothed(shell: Any, kept: float = TRIANGLES_KEPT) -> Any:
+    check_cancelled()
     if not shell.GetNumberOfCells():
         return shell
     fewer = vtk.vtkQuadricDecimation()
