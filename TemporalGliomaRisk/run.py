@@ -243,5 +243,5 @@ def _write_scene(timeline: Timeline, folder: Path, progress: ProgressListener) -
         progress(replace(event, stage="scene"))
 
     building(ProgressEvent(stage="scene", fraction=0.0, message="Building the scene"))
-    write_scene(timeline, folder, folder / SCENE, progress=building)
+    write_scene(timeline, folder, folder / SCENE, progress=part_of(building, 0.0, 0.8))
     building(ProgressEvent(stage="scene", fraction=1.0, message="The scene is written"))

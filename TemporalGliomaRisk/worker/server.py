@@ -168,6 +168,8 @@ class WorkerServer:
 
     def _answer(self, message: Message) -> None:
         request_id = message["id"]
+        if self._work is not None:
+            self._work.load_for(message)
         with self._lock:
             if self._current != request_id or not self._waiting:
                 return  # cancelled while it waited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -40,6 +41,12 @@ class Work:
             self._models = dict(list(self._models.items())[-(MOST_MODELS - 1) :])
             self._models[key] = load_model(chosen)
         return self._models[key]
+
+    def load_for(self, message: Message) -> None:
+        """Load what only some requests need: a step of seconds in which nothing can look for a cancel."""
+        if message["type"] == "predict" and message["options"].get("scene"):
+            with contextlib.suppress(ImportError):  # told when the request runs
+                import TemporalGliomaRisk.scene.export  # noqa: F401, PLC0415
 
     def predict(self, message: Message, progress: ProgressListener) -> dict[str, Any]:
         """Predict, or find that it has been done; the content of the ``result``."""
