@@ -15,7 +15,7 @@ from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.timeline.visit import Timeline
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
-SCHEMA_VERSIONS = ("1.0",)
+SCHEMA_VERSIONS = ("1.0", "1.1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,8 @@ from TemporalGliomaRisk.timeline.head import head_box
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 
-STEP_MM = 1.6
+STEP_MM = 2.0
 """Of the grid that the brain's surface is made on."""
-TRIANGLES_KEPT = 0.35
 BRIGHTER_THAN_AIR = 0.22
 """Part of the bright tissue's intensity from which a voxel is tissue."""
 
@@ -70,7 +69,7 @@ def hot_surface(volume: Volume, levels: tuple[float, ...]) -> Any:
         matrix[:3, 3] = volume.geometry.to_ras(low)
         part = np.pad(ndimage.gaussian_filter(voxels[cut], 0.6), 1)
         grid = Geometry(shape=_shape(part), ijk_to_ras=matrix @ _shift(-1))
-        shell = _smoothed(_shell(part, abs(level), grid), kept=0.8)
+        shell = _smoothed(_shell(part, abs(level), grid))
         scalars = vtk.vtkFloatArray()
         scalars.SetName("hazard")
         scalars.SetNumberOfTuples(shell.GetNumberOfPoints())
@@ -106,15 +105,12 @@ def _shell(field: FloatArray, level: float, grid: Geometry) -> Any:
     return placed.GetOutput()
 
 
-def _smoothed(shell: Any, kept: float = TRIANGLES_KEPT) -> Any:
+def _smoothed(shell: Any) -> Any:
     check_cancelled()
     if not shell.GetNumberOfCells():
         return shell
-    fewer = vtk.vtkQuadricDecimation()
-    fewer.SetInputData(shell)
-    fewer.SetTargetReduction(1.0 - kept)
     smooth = vtk.vtkWindowedSincPolyDataFilter()
-    smooth.SetInputConnection(fewer.GetOutputPort())
+    smooth.SetInputData(shell)
     smooth.SetNumberOfIterations(18)
     smooth.SetPassBand(0.12)
     smooth.NormalizeCoordinatesOn()

@@ -211,7 +211,7 @@ def _style_hot(record: SceneRecord, shown: Any, kind: MapKind, top: float) -> No
     shown.SetAndObserveColorNodeID(record.find("change colours" if kind.is_change else "risk colours").GetID())
     shown.SetScalarRangeFlag(shown.UseManualScalarRange)
     shown.SetScalarRange(-top if kind.is_change else 0.0, top)
-    shown.SetOpacity(0.85)
+    shown.SetOpacity(0.65)
     shown.SetAmbient(0.35)
     shown.SetDiffuse(0.75)
     shown.SetSpecular(0.1)
