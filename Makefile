@@ -1,11 +1,11 @@
 # Every target does its own set-up, from a bare Python and make: an environment in .venv, no root rights.
-#   make demo    the main job on a sample patient: risk, heatmaps and a report in demo-output/
+#   make demo    the main job on a sample patient: risk, heatmaps and a report in demo-output/, then the viewer
 #   make test    style, types and every test, those of the scene with the desktop's libraries too
 #   make lint    style and types only
 #   make bench   benchmarks
 #   make fuzz    coverage-guided fuzzing of every reader, SECONDS=60 each (fetches atheris into .venv)
 #   make clean   removes what the other targets made, environments included
-# PYTHON=/path/to/python names the interpreter .venv is made with; PYTEST_ARGS passes options to pytest; SERVE=0 opens no browser.
+# PYTHON=/path/to/python names the interpreter .venv is made with; PYTEST_ARGS passes options to pytest; SERVE=0 starts no viewer.
 
 SHELL := /bin/sh
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.10 python; do \
@@ -35,9 +35,9 @@ setup-slicer512: setup
 demo: setup
 	@$(BIN)/python -m TemporalGliomaRisk predict "$(SAMPLE)" --output "$(DEMO_OUTPUT)"
 	@echo "The report: $(DEMO_OUTPUT)/report.html"
-	@if [ "$(SERVE)" != 0 ] && [ -z "$$CI" ] && { [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; }; then \
-		$(BIN)/python -c "import pathlib, sys, webbrowser; webbrowser.open(pathlib.Path(sys.argv[1]).resolve().as_uri())" \
-			"$(DEMO_OUTPUT)/report.html" || true; fi
+	@if [ "$(SERVE)" != 0 ] && [ -z "$$CI" ] && { [ -t 1 ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; }; then \
+		$(BIN)/python -m TemporalGliomaRisk view "$(DEMO_OUTPUT)" --timeline "$(SAMPLE)" || [ $$? -eq 130 ]; \
+	else echo "To look at it: $(BIN)/temporal-glioma-risk view $(DEMO_OUTPUT) --timeline $(SAMPLE)"; fi
 
 lint: setup
 	@$(BIN)/ruff check .
