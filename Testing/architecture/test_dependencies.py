@@ -34,8 +34,8 @@ HOSTED = {"vtk", "qt", "ctk"}
 OWNERS = {"slicer": ["slicer-core"]}
 """Modules that several distributions put files into, and the one meant."""
 
-SUPPORT = {path.stem for path in (REPOSITORY / "Testing").rglob("*.py")}
-"""Files of ours that tests share."""
+SUPPORT = {path.stem for path in (REPOSITORY / "Testing").rglob("*.py")} | {"GliomaRisk", "GliomaRiskWidgets"}
+"""Files of ours that tests share, and the Slicer module."""
 
 FETCHED = {"atheris"}
 """What one target of the Makefile installs for itself, where there is a build of it."""

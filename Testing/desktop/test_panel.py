@@ -229,6 +229,14 @@ def test_devices_are_those_the_worker_has(panel: Any, scripted_client: Any) -> N
     assert panel.parameters.device == "cuda"
 
 
+def test_opening_run_warms_the_worker_up(panel: Any, scripted_client: Any) -> None:
+    assert not scripted_client.running
+
+    panel.ui.runStep.collapsed = False
+
+    assert scripted_client.running
+
+
 def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any) -> None:
     assert not applied.ui.reviewStep.collapsed
     headline = applied.ui.visitHeadline.text

@@ -31,6 +31,7 @@ from .worker_session import Message
 PATIENT = "GliomaRisk.patient"
 """Attribute of the sequence browsers that are patients of ours, by which the selector knows them."""
 STEPS = ("seriesStep", "checkStep", "runStep", "reviewStep")
+RUN = 3
 
 
 class Panel:
@@ -122,15 +123,17 @@ class Panel:
 
     def worker_can_start(self) -> bool:
         """Whether the worker has what it needs, which is installed now if the reader agrees."""
-        had = not dependencies.is_own_python() or not dependencies.missing(
-            (dependencies.TORCH, *dependencies.REQUIREMENTS)
-        )
-        if had:
+        if self._worker_has_all():
             return True
         if not dependencies.ensure_for_worker(self.ask):
             raise Cancelled(_("Nothing was installed. {offline}").format(offline=dependencies.offline_note()))
         self.logic.session.restart()
         return True
+
+    @staticmethod
+    def _worker_has_all() -> bool:
+        wanted = (dependencies.TORCH, *dependencies.REQUIREMENTS)
+        return not dependencies.is_own_python() or not dependencies.missing(wanted)
 
     def show_document(self, path: Path, title: str) -> None:
         """Show a text file in a window of its own that blocks nothing."""
@@ -216,18 +219,23 @@ class Panel:
 
     def step_done(self, number: int) -> None:
         """Open the next step."""
-        self.parameters.open_step = min(number + 1, len(STEPS))
+        self._open(min(number + 1, len(STEPS)))
         self._show_steps()
+
+    def _open(self, number: int) -> None:
+        """A step opens; before Run the worker is warmed up, so that its devices are known and Apply starts at once."""
+        self.parameters.open_step = number
+        if number == RUN and not self.busy and self._worker_has_all():
+            self.logic.session.warm_up()
 
     def _on_collapsed(self, number: int, collapsed: bool) -> None:
         if not self._refreshing and not collapsed:
-            self.parameters.open_step = number
+            self._open(number)
 
     # Life
 
     def enter(self) -> None:
-        """The module is shown: list what may have changed elsewhere."""
-        self.series.list_patients()
+        """The module is shown: look what changed elsewhere."""
         self.scene_changed()
 
     def scene_closing(self) -> None:

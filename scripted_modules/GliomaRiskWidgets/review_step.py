@@ -87,13 +87,17 @@ class ReviewStep:
 
     def _make_seek_widgets(self) -> None:
         """Slicer's own slider and player of a sequence browser; they cannot be named in a .ui file everywhere."""
-        layout = qt.QHBoxLayout(self.ui.seekFrame)
+        layout = qt.QVBoxLayout(self.ui.seekFrame)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
         self.seek = slicer.qMRMLSequenceBrowserSeekWidget()
         self.play = slicer.qMRMLSequenceBrowserPlayWidget()
-        for widget, stretch in ((self.seek, 1), (self.play, 0)):
+        for widget in (self.seek, self.play):
             widget.setMRMLScene(slicer.mrmlScene)
-            layout.addWidget(widget, stretch)
+            # Both ask for more than a panel of 400 pixels has; they can do with less.
+            widget.setMinimumWidth(1)
+            widget.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+            layout.addWidget(widget)
 
     def _connect(self) -> None:
         ui = self.ui

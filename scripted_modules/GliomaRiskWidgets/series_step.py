@@ -81,6 +81,8 @@ class SeriesStep:
         if self.ui.folderEdit.currentPath != parameters.folder:
             self.ui.folderEdit.currentPath = parameters.folder
         self._list_scene_patients()
+        if parameters.source is SeriesSource.DICOM and self.ui.dicomPatientCombo.count == 0:
+            self.list_patients()
         self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.source)
         self._show_buttons()
 
