@@ -2,8 +2,9 @@
 
 ``configs/metadata.json`` says what it is and what it was trained on, ``configs/inference.json`` how to build it,
 ``models/model.safetensors`` holds the weights, ``calibration.json`` the positive constants, ``docs/README.md`` is the
-model card, and ``SHA256SUMS`` covers them all. The network is built from an allow-list, never from a class that a file
-names, so that a crafted bundle can't run code.
+model card, and ``SHA256SUMS`` covers them all. ``doubt.json`` and ``sanity.json``, which say when not to believe it,
+may be missing. The network is built from an allow-list, never from a class that a file names, so that a crafted bundle
+can't run code.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from safetensors.torch import save_file
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY, doubt_of, sanity_of, write_doubt
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.errors import GliomaRiskError, ModelError
+from TemporalGliomaRisk.explain.sanity import HeatmapSanity
 from TemporalGliomaRisk.files import sha256_of, write_json_whole, write_text_whole, written_whole
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.risk.calibration import Calibration
+from TemporalGliomaRisk.risk.doubt import Doubt
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS, INTERVAL_EDGES_DAYS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
@@ -58,6 +62,8 @@ class RiskModel:
         metadata: ``configs/metadata.json``: what it was trained on, by whom, within which bounds.
         card: The model card, Markdown.
         folder: Where it was read from, None for a model in memory.
+        doubt: What tells when a visit is unlike training or members are at odds, None when the bundle doesn't say.
+        heatmap_sanity: The weight-randomisation test of its maps, None likewise.
     """
 
     name: str
@@ -69,6 +75,8 @@ class RiskModel:
     metadata: Mapping[str, Any]
     card: str
     folder: Path | None = None
+    doubt: Doubt | None = None
+    heatmap_sanity: HeatmapSanity | None = None
 
     @property
     def trained_gaps_days(self) -> tuple[int, int] | None:
@@ -83,7 +91,7 @@ def load_bundle(folder: Path) -> RiskModel:
     Raises:
         ModelError: If a file is missing, altered or of another format, or the weights do not fit the network.
     """
-    sums = _check_hashes(folder)
+    sums, covered = _check_hashes(folder)
     metadata = _read_json(folder / METADATA)
     inference = _read_json(folder / INFERENCE)
     calibration = _read_json(folder / CALIBRATION)
@@ -113,6 +121,8 @@ def load_bundle(folder: Path) -> RiskModel:
         metadata=metadata,
         card=_read_text(folder / CARD),
         folder=folder,
+        doubt=_load_doubt(folder, covered, network),
+        heatmap_sanity=sanity_of(_read_json(folder / SANITY)) if SANITY in covered else None,
     )
 
 
@@ -126,6 +136,8 @@ def write_bundle(
     metadata: Mapping[str, Any],
     card: str,
     licence: str,
+    doubt: Doubt | None = None,
+    heatmap_sanity: HeatmapSanity | None = None,
 ) -> None:
     """Write a bundle; ``SHA256SUMS`` comes last, so that an interrupted writing leaves no bundle that loads."""
     (folder / SUMS).unlink(missing_ok=True)
@@ -149,6 +161,7 @@ def write_bundle(
         save_file(tensors, str(temporary))
     both = {"ensemble": configs.to_json(calibration), "single_visit": configs.to_json(single_visit_calibration)}
     write_json_whole(folder / CALIBRATION, both)
+    write_doubt(folder, doubt, heatmap_sanity)
     write_text_whole(folder / CARD, card)
     write_text_whole(folder / "LICENSE", licence)
     seal_bundle(folder)
@@ -202,7 +215,8 @@ def seal_bundle(folder: Path) -> None:
     write_text_whole(folder / SUMS, "".join(lines))
 
 
-def _check_hashes(folder: Path) -> str:
+def _check_hashes(folder: Path) -> tuple[str, frozenset[str]]:
+    """The hash over all hashes, and the names of the files that they cover."""
     listed = folder / SUMS
     if not listed.is_file():
         raise ModelError("A model folder needs SHA256SUMS beside its files, and there is none; name a model bundle.")
@@ -227,7 +241,7 @@ def _check_hashes(folder: Path) -> str:
     missing = [name for name in (METADATA, INFERENCE, WEIGHTS, CALIBRATION, CARD) if name not in names]
     if missing:
         raise ModelError(f"SHA256SUMS of the model does not cover {', '.join(missing)}; fetch the model again.")
-    return sha256_of(listed)
+    return sha256_of(listed), frozenset(names)
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
@@ -272,6 +286,17 @@ def _build(definition: Mapping[str, Any]) -> EvidenceModel:
     if not (1 <= members <= 32 and 0 <= config.convolutions <= 8 and all(1 <= size <= 512 for size in sizes)):
         raise ModelError("The model's sizes are outside what this version builds; fetch the model again.")
     return EvidenceModel(config, members)
+
+
+def _load_doubt(folder: Path, covered: frozenset[str], network: EvidenceModel) -> Doubt | None:
+    """What tells when not to believe the model; None for a bundle that lacks it."""
+    if DOUBT not in covered:
+        return None
+    if DOUBT_TENSORS not in covered:
+        raise ModelError(f"SHA256SUMS of the model does not cover {DOUBT_TENSORS}; fetch the model again.")
+    if (folder / DOUBT_TENSORS).stat().st_size > LARGEST_WEIGHTS_BYTES:
+        raise ModelError("The model's tensors of doubt are larger than any this version makes; fetch the model again.")
+    return doubt_of(_read_json(folder / DOUBT), folder / DOUBT_TENSORS, network.config.feature_channels)
 
 
 def _load_weights(network: EvidenceModel, path: Path) -> None:

@@ -17,6 +17,7 @@ from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.device import choose_device, device_failed
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+from TemporalGliomaRisk.explain.certainty import DoubtKeeper, one_visit_so_far
 from TemporalGliomaRisk.explain.heatmap import VisitMap, hazard_map, to_visit_grid
 from TemporalGliomaRisk.explain.peaks import Peak, find_peaks
 from TemporalGliomaRisk.preprocess.config import MaskMode, PreprocessConfig, RegisterMode
@@ -24,7 +25,7 @@ from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.resampling import coarsened
-from TemporalGliomaRisk.timeline.visit import Timeline, Visit
+from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
 from TemporalGliomaRisk.visit_cache import VisitCache
 from TemporalGliomaRisk.visit_encoding import EncodedVisit, VisitEncoding
@@ -55,6 +56,7 @@ class VisitResult:
         hazards: Its calibrated hazards.
         density: Local hazard within the horizon, hazard per mL on the grid of the feature cells.
         peaks: Where hazard gathers, in the first visit's RAS.
+        doubts: Why its risk is uncertain.
     """
 
     visit: Visit
@@ -62,6 +64,7 @@ class VisitResult:
     hazards: VisitHazards
     density: Volume
     peaks: tuple[Peak, ...]
+    doubts: tuple[Finding, ...] = ()
 
     def map_of(self, density: Volume) -> VisitMap:
         """A map on the feature cells, carried to this visit's own voxels."""
@@ -154,6 +157,7 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
     network = model.network.to(device)
     encoding = VisitEncoding(model, preprocessing, device, brain_mask, cache)
     running = TimelineRisk(network, model.calibration, model.single_visit_calibration)
+    doubting = DoubtKeeper(model.doubt, SEQUENCES)
     days = _days(timeline).to(device)
     hazards_s = 0.0
     results: list[VisitResult] = []
@@ -162,11 +166,16 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
         listener = part_of(progress, (number - 1) / whole, number / whole, f"Visit {number} of {whole}: ")
         encoded = encoding.encode(visit, number, listener)
         began = time.perf_counter()
-        hazards = running.see(*encoded.tensors(device), days[number - 1])
-        results.append(_result(visit, encoded, hazards, encoding.frame.grid, encoding.cells))
+        features, present = encoded.tensors(device)
+        hazards = running.see(features, present, days[number - 1])
+        doubts = (
+            *one_visit_so_far(number, whole, timeline.findings),
+            *doubting.findings(number, features, present, torch.from_numpy(encoded.summary), hazards),
+        )
+        results.append(replace(_result(visit, encoded, hazards, encoding.frame.grid, encoding.cells), doubts=doubts))
         hazards_s += time.perf_counter() - began
     progress(ProgressEvent(stage="predict", fraction=1.0, message="Risks of all visits are done"))
-    noticed = [finding for result in results for finding in result.encoded.findings]
+    noticed = [finding for result in results for finding in (*result.encoded.findings, *result.doubts)]
     return Prediction(
         timeline=timeline,
         model=model,

@@ -22,6 +22,8 @@ import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.encode.evidence import brain_cells
+from TemporalGliomaRisk.encode.summary import SUMMARY_VERSION, summarise_visit, summary_length
+from TemporalGliomaRisk.errors import GliomaRiskError
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.keys import volume_key
@@ -46,6 +48,7 @@ class EncodedVisit:
     Args:
         features: (sequences present, places, channels) float32.
         present: (4,), which sequences the visit has.
+        summary: (4, numbers), what each sequence is like, for telling when a visit is unlike those of training.
         visit_ras_to_frame_ras: (4, 4) rigid, from the reference sequence's RAS to the first visit's.
         reference_sequence: The sequence on whose own voxel grid maps are given.
         reference_geometry: That grid.
@@ -56,6 +59,7 @@ class EncodedVisit:
 
     features: npt.NDArray[np.float32]
     present: BoolArray
+    summary: npt.NDArray[np.float64]
     visit_ras_to_frame_ras: FloatArray
     reference_sequence: SequenceName
     reference_geometry: Geometry
@@ -125,13 +129,10 @@ class VisitEncoding:
             progress: Told of progress within this visit.
         """
         key = self._key(visit)
-        if self._cache is not None and key is not None:
-            entry = self._cache.load(key)
-            if entry is not None:
-                if self._frame is None:
-                    self._frame = _frame_from(entry)
-                progress(ProgressEvent(stage="encode", fraction=1.0, message="known from before"))
-                return _encoded_from(entry, number)
+        known = self._known(key, number)
+        if known is not None:
+            progress(ProgressEvent(stage="encode", fraction=1.0, message="known from before"))
+            return known
 
         def preparing(event: ProgressEvent) -> None:
             progress(replace(event, fraction=PREPARING_SHARE * event.fraction))
@@ -153,16 +154,37 @@ class VisitEncoding:
             self._cache.store(key, _entry_of(encoded, self.frame if first else None))
         return encoded
 
+    def _known(self, key: str | None, number: int) -> EncodedVisit | None:
+        """A visit from the cache; None where there is none, or one that another version wrote in another form."""
+        entry = self._cache.load(key) if self._cache is not None and key is not None else None
+        if entry is None:
+            return None
+        before = self._frame, self._cells
+        try:
+            if self._frame is None:
+                self._frame = _frame_from(entry)
+            encoded = _encoded_from(entry, number)
+            channels = self._model.network.config.feature_channels
+            wanted = (int(encoded.present.sum()), int(self.cells.sum()), channels)
+            summary = (len(encoded.present), summary_length(channels))
+            if (encoded.features.shape, encoded.summary.shape) != (wanted, summary):
+                raise ValueError("The features are not those of this brain and model.")
+        except (KeyError, TypeError, ValueError, AttributeError, GliomaRiskError):
+            self._frame, self._cells = before
+            return None
+        return encoded
+
     @torch.inference_mode()
     def _encoded(self, prepared: PreparedVisit, number: int) -> EncodedVisit:
-        features = self._model.network.encode_visit(
-            torch.from_numpy(prepared.intensities).to(self._device),
-            torch.from_numpy(prepared.present).to(self._device),
-            torch.from_numpy(self.cells).to(self._device),
-        )
+        intensities = torch.from_numpy(prepared.intensities).to(self._device)
+        present = torch.from_numpy(prepared.present).to(self._device)
+        cells = torch.from_numpy(self.cells).to(self._device)
+        features = self._model.network.encode_visit(intensities, present, cells)
+        brain = torch.from_numpy(self.frame.brain_mask).to(self._device)
         return EncodedVisit(
-            features=features[torch.from_numpy(prepared.present).to(self._device)].cpu().numpy(),
+            features=features[present].cpu().numpy(),
             present=prepared.present,
+            summary=summarise_visit(features, present, cells, intensities, brain).cpu().numpy(),
             visit_ras_to_frame_ras=prepared.visit_ras_to_frame_ras,
             reference_sequence=prepared.reference_sequence,
             reference_geometry=prepared.reference_geometry,
@@ -184,6 +206,7 @@ class VisitEncoding:
             "preprocessing": configs.to_json(self._preprocessing),
             "model": self._model.sha256,
             "version": TemporalGliomaRisk.__version__,
+            "summary": SUMMARY_VERSION,
             "device": self._device.type,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -214,7 +237,11 @@ def _entry_of(encoded: EncodedVisit, frame: Frame | None) -> CacheEntry:
             for finding in encoded.findings
         ],
     }
-    arrays: dict[str, npt.NDArray[Any]] = {"features": encoded.features, "present": encoded.present}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "features": encoded.features,
+        "present": encoded.present,
+        "summary": encoded.summary,
+    }
     if frame is not None:
         facts["frame"] = {
             "grid": _geometry_json(frame.grid),
@@ -240,6 +267,7 @@ def _encoded_from(entry: CacheEntry, number: int) -> EncodedVisit:
     return EncodedVisit(
         features=entry.arrays["features"],
         present=entry.arrays["present"],
+        summary=entry.arrays["summary"],
         visit_ras_to_frame_ras=np.array(facts["visit_ras_to_frame_ras"]),
         reference_sequence=facts["reference_sequence"],
         reference_geometry=_geometry_from(facts["reference_geometry"]),

@@ -1,12 +1,30 @@
 """Fit the calibration constants of a trained model on validation patients, and write the model bundle.
 
-Calibration only scales the background and the local hazards by positive constants, so the heatmaps still add up.
+Calibration only scales the background and the local hazards by positive constants, so the heatmaps still add up. The
+bundle also says when not to believe it: what visits of training look like, thresholds set on the validation patients,
+and how alike the heatmaps of a network with random weights are. With --weights-of these are measured for a finished
+model on its own cohort, and its weights and constants stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from TemporalGliomaRisk.bundle import RiskModel
+    from TemporalGliomaRisk.encode.evidence import EvidenceModel
+    from TemporalGliomaRisk.explain.sanity import HeatmapSanity
+    from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+    from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.risk.calibration import Calibration
+    from TemporalGliomaRisk.risk.doubt import Doubt
+
+SANITY_PATIENTS = 16
+"""Validation patients whose maps are compared with those of random networks."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,34 +33,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the finished run")
     parser.add_argument("--output", type=Path, required=True, help="folder of the bundle; its name is the model's")
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+    parser.add_argument(
+        "--doubt-patients",
+        type=int,
+        default=200,
+        help="training patients, at most, that say what a usual visit is (default %(default)s)",
+    )
+    parser.add_argument(
+        "--weights-of",
+        type=Path,
+        help="a model whose weights and constants are kept: only what tells when not to believe it is measured",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the validation patients, fit, and write the bundle."""
-    from tqdm import tqdm
-
-    from TemporalGliomaRisk.bundle import write_bundle
+    from TemporalGliomaRisk import config as configs
+    from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.learn.cohort import read_cohort
-    from TemporalGliomaRisk.learn.export import assemble_network, bundle_metadata, fit_both, licence_text, model_card
-    from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder
+
+    finished = None if arguments.weights_of is None else load_bundle(arguments.weights_of)
+    if finished is None:
+        run_folder = RunFolder.open(arguments.run_folder)
+    else:
+        run_folder = RunFolder.begin(arguments.run_folder, configs.from_json(RunConfig, finished.metadata["run"]))
+    parts = run_folder.split(read_cohort(arguments.cohort))
+    if finished is not None:
+        _measure_finished(finished, run_folder, parts, arguments)
+    else:
+        _calibrate(run_folder, parts, arguments)
+    return 0
+
+
+def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace) -> None:
+    from TemporalGliomaRisk.bundle import write_bundle
+    from TemporalGliomaRisk.learn.export import (
+        assemble_network,
+        bundle_metadata,
+        card_with_doubt,
+        fit_both,
+        licence_text,
+        model_card,
+    )
     from TemporalGliomaRisk.learn.scoring import score_patients
     from TemporalGliomaRisk.risk.calibration import Calibration
 
-    run_folder = RunFolder.open(arguments.run_folder)
-    parts = run_folder.split(read_cohort(arguments.cohort))
     network = assemble_network(run_folder)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
-    with tqdm(total=len(validation), desc="calibrate", unit="patient", disable=None) as bar:
+    with _bar("calibrate", len(validation)) as advance:
         rows = score_patients(
             network,
             validation,
             calibration=Calibration(),
             single_visit_calibration=Calibration(),
-            advance=bar.update,
+            advance=advance,
         )
     ensemble, single = fit_both(rows)
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
+    doubt, sanity = _measure(network, ensemble, train[: arguments.doubt_patients], validation)
     write_bundle(
         arguments.output,
         network=network,
@@ -50,8 +100,63 @@ def run(arguments: argparse.Namespace) -> int:
         calibration=ensemble,
         single_visit_calibration=single,
         metadata=metadata,
-        card=model_card(metadata, ensemble, single),
+        card=card_with_doubt(model_card(metadata, ensemble, single), doubt, sanity),
         licence=licence_text(),
+        doubt=doubt,
+        heatmap_sanity=sanity,
     )
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
-    return 0
+
+
+def _measure_finished(
+    model: RiskModel, run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace
+) -> None:
+    """The same weights, constants and facts with a new account of when not to believe them, one version on."""
+    from TemporalGliomaRisk.bundle import write_bundle
+    from TemporalGliomaRisk.learn.export import card_with_doubt, licence_text, next_version
+
+    train = run_folder.prepared(parts["train"][: arguments.doubt_patients], jobs=arguments.jobs)
+    validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
+    doubt, sanity = _measure(model.network, model.calibration, train, validation)
+    write_bundle(
+        arguments.output,
+        network=model.network,
+        preprocessing=model.preprocessing,
+        calibration=model.calibration,
+        single_visit_calibration=model.single_visit_calibration,
+        metadata=next_version(model.metadata, "says when not to believe it; weights and constants unchanged"),
+        card=card_with_doubt(model.card, doubt, sanity),
+        licence=licence_text(),
+        doubt=doubt,
+        heatmap_sanity=sanity,
+    )
+    print(f"Wrote {arguments.output.name}: weights and constants unchanged.\n{sanity.sentence}")
+
+
+def _measure(
+    network: EvidenceModel,
+    calibration: Calibration,
+    train: Sequence[StoredPatient],
+    validation: Sequence[StoredPatient],
+) -> tuple[Doubt, HeatmapSanity]:
+    """Usual visits and thresholds, and the weight-randomisation test of the maps."""
+    from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity
+    from TemporalGliomaRisk.learn.doubting import last_maps, summaries_of
+    from TemporalGliomaRisk.risk.doubt import fit_doubt
+
+    with _bar("usual visits", len(train) + len(validation)) as advance:
+        usual = summaries_of(network, train, None, advance=advance)
+        watched = summaries_of(network, validation, calibration, advance=advance)
+    chosen, seeds = validation[:SANITY_PATIENTS], 2
+    with _bar("random weights", len(chosen) * (1 + seeds * len(STAGES))) as advance:
+        sanity = heatmap_sanity(network, lambda other: last_maps(other, chosen, advance=advance), seeds=seeds)
+    return fit_doubt([visit for patient in usual for visit in patient], watched), sanity
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A progress bar's own function to advance it, while the bar is open."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="patient", disable=None) as bar:
+        yield bar.update

@@ -14,14 +14,17 @@ import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import EvidenceModel
 from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.explain.sanity import HeatmapSanity
 from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.run_folder import RunFolder
 from TemporalGliomaRisk.learn.scoring import ScoredVisit
 from TemporalGliomaRisk.risk.calibration import Calibration, fit_calibration
+from TemporalGliomaRisk.risk.doubt import Doubt
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 EVALUATION_BEGINS, EVALUATION_ENDS = "<!-- evaluation begins -->", "<!-- evaluation ends -->"
+DOUBT_BEGINS, DOUBT_ENDS = "<!-- doubt begins -->", "<!-- doubt ends -->"
 
 
 def assemble_network(run_folder: RunFolder) -> EvidenceModel:
@@ -94,6 +97,19 @@ def bundle_metadata(
     }
 
 
+def next_version(metadata: Mapping[str, Any], change: str) -> dict[str, Any]:
+    """Metadata one patch version on, with what changed.
+
+    Raises:
+        InputError: If the version is not three numbers.
+    """
+    numbers = str(metadata.get("version")).split(".")
+    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+        raise InputError("The model's version must be three numbers, such as 0.1.0; correct it.")
+    version = ".".join([*numbers[:2], str(int(numbers[2]) + 1)])
+    return {**metadata, "version": version, "changelog": {version: change, **metadata.get("changelog", {})}}
+
+
 def model_card(metadata: Mapping[str, Any], ensemble: Calibration, single: Calibration) -> str:
     """The model card without results; ``evaluate --card`` writes those between its markers."""
     low, high = metadata["trained_gaps_days"] or (float("nan"), float("nan"))
@@ -129,6 +145,9 @@ extremes are a spread, not a confidence interval.
 Positive scaling only, by likelihood on the validation patients: background x {ensemble.background_scale:.3f}, local
 terms x {ensemble.local_scale:.3f}; single-visit head x {single.local_scale:.3f}.
 
+{DOUBT_BEGINS}
+{DOUBT_ENDS}
+
 ## Results
 
 {EVALUATION_BEGINS}
@@ -148,6 +167,42 @@ def card_with_results(card: str, results: str) -> str:
     if not (begins and ends):
         raise InputError("The model card has no markers for results; write the bundle again with calibrate.")
     return f"{before}{begins}\n{results.strip()}\n{ends}{after}"
+
+
+def card_with_doubt(card: str, doubt: Doubt, sanity: HeatmapSanity) -> str:
+    """A card that says when not to believe the model; an earlier account of it is replaced."""
+    before, begins, rest = card.partition(DOUBT_BEGINS)
+    _, ends, after = rest.partition(DOUBT_ENDS)
+    if not (begins and ends):
+        before, results, after = card.partition("## Results")
+        before, after = before.rstrip("\n") + "\n\n", f"\n\n{results}{after}"
+    rows = "\n".join(
+        f"| {stage.randomised} | {stage.correlation:.2f} [{stage.correlation_low:.2f}, {stage.correlation_high:.2f}] | "
+        f"{stage.top_overlap:.0%} |"
+        for stage in sanity.stages
+    )
+    members = (
+        ""
+        if sanity.members_correlation is None or sanity.members_top_overlap is None
+        else f"\n| two of its own members | {sanity.members_correlation:.2f} | {sanity.members_top_overlap:.0%} |"
+    )
+    text = f"""## When not to believe it
+
+A visit is called unlike training by a Mahalanobis distance (shrunk covariance) of its encoder features, pooled in the
+brain, its intensities and the size of its brain; and likewise by its change since the first visit. What is usual comes
+from {doubt.training_visits} training visits; the threshold lets pass all but {doubt.false_alarm_rate:.0%} of
+{doubt.validation_visits} visits of {doubt.validation_patients} validation patients. The rate was set before any wrong
+input was looked at. Members count as at odds when their log hazards lie {doubt.at_odds_above:.2f} or more apart, which
+{doubt.at_odds_rate:.0%} of the validation visits pass. A first visit's risk rests on one visit and is always called
+uncertain. Left and right are not told apart.
+
+Weight randomisation of the heatmap, {sanity.visits} validation patients at their last visit, {sanity.seeds} random
+networks a stage (mean, 5th to 95th percentile; overlap by chance {sanity.top_share:.0%}):
+
+| random weights | rank correlation over the brain | overlap of the highest {sanity.top_share:.0%} of places |
+| --- | --- | --- |
+{rows}{members}"""
+    return f"{before}{DOUBT_BEGINS}\n{text}\n{DOUBT_ENDS}{after}"
 
 
 def licence_text() -> str:

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import TemporalGliomaRisk
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, config
 from TemporalGliomaRisk.files import sha256_of, write_json_whole
-from TemporalGliomaRisk.report.record import SCHEMA_VERSION, without_numpy
+from TemporalGliomaRisk.report.record import without_numpy
 from TemporalGliomaRisk.report.schema import check_content, read_checked
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.visit import Timeline
 
+SCHEMA_VERSION = "1.0"
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom")
 WITHHELD = "(withheld)"
 _WORDS_OF_OPTIONS = {

@@ -32,6 +32,7 @@ class Tile:
     middle: float
     at: float
     risk: str
+    certainty: str
     colour: str
     ink: str
     day: str
@@ -79,6 +80,7 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
                 middle=middle,
                 at=_along(visit.days_since_first, ends),
                 risk=numbers.percent(visit.risk),
+                certainty=visit.certainty,
                 colour=colour,
                 ink=ink_on(colour),
                 day=f"day {visit.days_since_first}",

@@ -119,7 +119,7 @@ def _draw_visit(
         figure,
         middle,
         bottom - 0.14,
-        numbers.percent(visit.risk),
+        numbers.percent(visit.risk) + (f"  {visit.certainty}" if visit.certainty else ""),
         fontsize=10,
         weight="bold",
         color=ink_on(colour),

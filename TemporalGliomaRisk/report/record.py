@@ -17,7 +17,7 @@ from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.report.schema import check_content, read_checked
 from TemporalGliomaRisk.timeline.finding import Finding
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 INTERVALS_DAYS = ((0, 90), (90, 180), (180, 365), (365, 730))
 CAVEAT = (
     "The weights were learned from simulated patients only; no risk here has been compared with what became of a "
@@ -29,12 +29,22 @@ CLOSED_FORM_TOLERANCE = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """Which model gave the numbers: its bundle's name and version, the SHA-256 of its weights, what it cannot do."""
+    """Which model gave the numbers.
+
+    Args:
+        name: Its bundle's.
+        sha256: Hash over the hashes of all files of the bundle, so that it names these weights and settings.
+        version: Its bundle's.
+        caveat: What it cannot do.
+        heatmap_check: How alike the maps of the same network with random weights are, a sentence to show beside every
+            map; None for a bundle that doesn't say.
+    """
 
     name: str
     sha256: str
     version: str | None = None
     caveat: str = CAVEAT
+    heatmap_check: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +109,7 @@ class VisitRecord:
         peaks: The heatmap's local maxima, highest first.
         measurements: Measured quantities.
         warnings: What the checks found at this visit.
+        uncertain_because: Codes of the warnings, of this visit or of the timeline, by which the risk is uncertain.
     """
 
     session_id: str
@@ -118,6 +129,12 @@ class VisitRecord:
     peaks: tuple[Peak, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     warnings: tuple[Warned, ...] = ()
+    uncertain_because: tuple[str, ...] = ()
+
+    @property
+    def certainty(self) -> str:
+        """The word that stands beside the number: ``uncertain``, or nothing."""
+        return "uncertain" if self.uncertain_because else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +153,8 @@ class RiskRecord:
 
     Raises:
         GliomaRiskError: If the numbers contradict each other: days that do not rise, a risk that is not
-            1 - exp(-sum of its hazards), members that do not enclose it, a background larger than the whole.
+            1 - exp(-sum of its hazards), members that do not enclose it, a background larger than the whole; or a risk
+            is uncertain for a reason that no warning tells.
     """
 
     patient: str
@@ -161,6 +179,12 @@ class RiskRecord:
             self._check_visit(number, visit)
 
     def _check_visit(self, number: int, visit: VisitRecord) -> None:
+        told = {warning.code for warning in (*self.warnings, *visit.warnings)}
+        untold = sorted(set(visit.uncertain_because) - told)
+        if untold:
+            raise GliomaRiskError(
+                f"The risk of visit {number} is uncertain because of {', '.join(untold)}, which no warning tells."
+            )
         if len(visit.hazards) != len(self.intervals_days):
             raise GliomaRiskError(
                 f"Visit {number} needs {len(self.intervals_days)} hazards, one an interval, got {len(visit.hazards)}."

@@ -43,6 +43,7 @@ def _row(record: RiskRecord, visit: VisitRecord, measured: list[str]) -> dict[st
     values = {f"{item.name} [{item.unit}]": item.value for item in visit.measurements}
     row.update({name: values.get(name) for name in measured})
     row["sequences"] = ",".join(visit.sequences) or None
+    row["uncertain_because"] = ",".join(visit.uncertain_because) or None
     row["warnings"] = ",".join(item.code for item in visit.warnings) or None
     return row
 

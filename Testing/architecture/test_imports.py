@@ -39,17 +39,18 @@ ALLOWED: dict[str, set[str]] = {
     "report": FOUNDATION | {"timeline"},
     "scene": FOUNDATION | {"timeline"},
     "viewer": FOUNDATION | {"failures", "scene", "timeline", "worker.client"},
-    "learn": FOUNDATION | {"preprocess", "encode", "risk", "timeline", "bundle"},
+    "learn": FOUNDATION | {"preprocess", "encode", "risk", "explain", "timeline", "bundle"},
     "simulate": FOUNDATION | {"timeline"},
     "evaluate": FOUNDATION,
-    "bundle": FOUNDATION | {"encode", "risk", "preprocess.config", "timeline"},
+    "bundle_doubt": FOUNDATION | {"encode", "risk", "explain"},
+    "bundle": FOUNDATION | {"bundle_doubt", "encode", "risk", "explain", "preprocess.config", "timeline"},
     # The pipeline, its helpers, and the files it fills: root files beside pipeline.py.
     "device": FOUNDATION | {"timeline"},
     "visit_cache": FOUNDATION,
     "visit_encoding": FOUNDATION | {"bundle", "visit_cache", "timeline", "preprocess", "encode"},
     "pipeline": FOUNDATION
     | {"bundle", "device", "visit_cache", "visit_encoding", "timeline", "preprocess", "encode", "risk", "explain"},
-    "results": FOUNDATION | {"pipeline", "report", "risk", "timeline"},
+    "results": FOUNDATION | {"pipeline", "report", "risk", "explain", "timeline"},
     "run": FOUNDATION | {"bundle", "pipeline", "results", "visit_cache", "timeline", "scene", "preprocess"},
     "repeat": FOUNDATION | {"run", "bundle", "pipeline", "report", "timeline", "preprocess"},
     "worker": set(),
@@ -64,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "worker.warm_cache": {"visit_cache"},
     "worker.finished_runs": FOUNDATION | {"run", "bundle", "preprocess"},
     "worker.work": FOUNDATION
-    | {"run", "bundle", "device", "visit_cache", "timeline"}
+    | {"run", "bundle", "device", "visit_cache", "timeline", "scene"}
     | {"worker.messages", "worker.requests", "worker.finished_runs", "worker.warm_cache"},
     "worker.server": FOUNDATION
     | {"failures", "worker.messages", "worker.schema", "worker.channel", "worker.greeting", "worker.work"},
