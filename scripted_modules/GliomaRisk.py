@@ -102,8 +102,9 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = Panel(interface, self.logic, self._binding.parameters)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        for event in (scene.EndCloseEvent, scene.EndImportEvent, scene.EndRestoreEvent, scene.EndUndoEvent):
-            self.addObserver(scene, event, self.onSceneEnd)
+        for name in ("EndCloseEvent", "EndImportEvent", "EndRestoreEvent", "EndUndoEvent"):
+            if hasattr(scene, name):  # undo tells of itself in newer Slicers only
+                self.addObserver(scene, getattr(scene, name), self.onSceneEnd)
         self.addObserver(scene, scene.NodeAddedEvent, self.onSceneNodes)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onSceneNodes)
         self.panel.refresh()

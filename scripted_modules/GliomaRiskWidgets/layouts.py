@@ -130,14 +130,15 @@ def link(nodes: list[Any]) -> None:
 
 
 def show_chart(chart: Any) -> Any:
-    """Put a chart into the layout's chart view; that view's Qt widget, None where none is shown."""
+    """Put a chart into the chart view of a layout of ours; that view's Qt widget, None where none is shown."""
     manager = slicer.app.layoutManager()
-    if manager is None or chart is None:
+    if manager is None or chart is None or shown() is LayoutChoice.AS_IT_IS:
         return None
     for index in range(manager.plotViewCount):
         widget = manager.plotWidget(index)
         node = widget.mrmlPlotViewNode()
         if node is not None and node.GetSingletonTag() == CHART_VIEW:
-            node.SetPlotChartNodeID(chart.GetID())
+            if node.GetPlotChartNodeID() != chart.GetID():
+                node.SetPlotChartNodeID(chart.GetID())
             return widget.plotView()
     return None
