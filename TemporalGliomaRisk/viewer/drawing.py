@@ -23,6 +23,8 @@ COARSE_SECONDS, FINE_SECONDS = 0.12, 1.2
 """What one 3D picture may cost: while it moves, and when it rests. The page waits while it is drawn."""
 REST_SECONDS = 0.3
 """So long nothing must have moved before the fine picture is drawn."""
+SLOW_SECONDS_PER_PIXEL = 8e-6
+"""What a ray-cast pixel costs on one slow core; taken until a picture was timed."""
 LEAST_SCALE = 0.16
 _MOUSE_KEYS = ("Key", "Char")
 
@@ -109,7 +111,7 @@ class SettlingScheduler:
         self._pool = encode_pool
         self._push: Push | None = None
         self._asked = asyncio.Event()
-        self._seconds_per_pixel = 4e-6
+        self._seconds_per_pixel = SLOW_SECONDS_PER_PIXEL
         self._moving_until = 0.0
         self.target_fps = SLICES_PER_SECOND
         window.moved = self._begin_moving
@@ -127,6 +129,10 @@ class SettlingScheduler:
     def schedule_render(self) -> None:
         """Something changed."""
         self._asked.set()
+
+    def expect_the_worst(self) -> None:
+        """Something else is shown from now on, and what that costs is not known yet."""
+        self._seconds_per_pixel = SLOW_SECONDS_PER_PIXEL
 
     async def close(self) -> None:
         """Draw no more."""

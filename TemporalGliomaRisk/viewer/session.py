@@ -145,6 +145,8 @@ class Session:
         """Sequence, window, map, opacity, threshold or 3D mode."""
         if self._patient is None or self._filling or self._patient.display == self._settings():
             return
+        if self._settings().volume_rendering != self._patient.display.volume_rendering:
+            self._stage.expect_slow_3d()
         self._patient.apply(self._settings())
         self._tell_display()
         self._stage.draw()

@@ -14,6 +14,7 @@ from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.slices import fit
 from TemporalGliomaRisk.scene.views import look_at_head
 from TemporalGliomaRisk.timeline.volume import FloatArray
+from TemporalGliomaRisk.viewer.compass import compass
 from TemporalGliomaRisk.viewer.layouts import (
     ALONG,
     AXIAL,
@@ -56,12 +57,14 @@ class Stage:
             changed=self._slice_moved,
             resized=self._fit,
             stepped=self.step_slice,
+            turned=self._camera_moved,
         )
         self._patient: PatientScene | None = None
         self._grid = Grid(tiles=(), columns="1fr", rows="1fr")
         self._copies: Comparison | VisitRow | None = None
         self._key: tuple[Any, ...] = ()
         self._moved: set[str] = set()
+        self._camera: Any = None
 
     def set_patient(self, patient: PatientScene | None) -> None:
         """Another patient, or the same with other nodes: whatever was arranged is not any more."""
@@ -195,6 +198,10 @@ class Stage:
             view.renderer().ResetCameraClippingRange()
             view.schedule_render()
 
+    def expect_slow_3d(self) -> None:
+        """Something else is shown in 3D from now on, such as volumes in place of surfaces."""
+        self._views.expect_slow_3d()
+
     def draw(self) -> None:
         """Draw the present layout again."""
         self._views.draw()
@@ -225,6 +232,17 @@ class Stage:
         if not self._moved:
             asyncio.get_running_loop().call_soon(self._tell_moved)
         self._moved.add(name)
+
+    def _camera_moved(self, camera: Any) -> None:
+        """Tell the page once where the patient's sides are, after everything that one cause moved."""
+        if self._camera is None:
+            asyncio.get_running_loop().call_soon(self._tell_camera)
+        self._camera = camera
+
+    def _tell_camera(self) -> None:
+        camera, self._camera = self._camera, None
+        with self._server.state as state:
+            state.compass = compass(camera.GetPosition(), camera.GetFocalPoint(), camera.GetViewUp())
 
     def _tell_moved(self) -> None:
         names, self._moved = self._moved, set()

@@ -46,6 +46,7 @@ def first_state(*, with_3d: bool) -> dict[str, Any]:
         "threshold": 10,
         "window_low": 0,
         "window_high": 100,
+        "compass": [],
         "playing": False,
         "hovered": "",
         "dialog": "",

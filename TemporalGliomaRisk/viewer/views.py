@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import slicer
 from trame_rca import module as pictures_module
 from trame_rca.schedulers import RcaImageRenderScheduler
 from trame_rca.utils import RcaViewAdapter
@@ -38,6 +37,7 @@ class ShownView:
     name: str
     view: Any
     adapter: Any
+    scheduler: Any
 
 
 class Views:
@@ -50,6 +50,7 @@ class Views:
         changed: Called with a slice view's name whenever its slice moved.
         resized: Called with a slice view's name when the page gave it another size.
         stepped: Called with a slice view's name and a number of slices when the wheel turns and no window takes it.
+        turned: Called with the camera node of a 3D view whenever it moved.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Views:
         changed: Callable[[str], None],
         resized: Callable[[str], None],
         stepped: Callable[[str, int], None],
+        turned: Callable[[Any], None],
     ) -> None:
         self._server = server
         self._host = host
         self._changed = changed
         self._resized = resized
         self._stepped = stepped
+        self._turned = turned
         self._with_opengl = with_opengl
         self._views: dict[str, ShownView] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,6 +107,12 @@ class Views:
     def three_d(self) -> list[Any]:
         """The 3D views."""
         return [shown.view for shown in self._views.values() if isinstance(shown.view, ThreeDView)]
+
+    def expect_slow_3d(self) -> None:
+        """Something else is shown in 3D from now on."""
+        for shown in self._views.values():
+            if isinstance(shown.scheduler, SettlingScheduler):
+                shown.scheduler.expect_the_worst()
 
     def names(self) -> list[str]:
         """All views made so far."""
@@ -154,13 +163,10 @@ class Views:
         view.set_background_color_from_string(THREE_D_BACKGROUND)
         view.renderer().GradientBackgroundOn()
         view.set_box_visible(False)
-        view.set_orientation_marker(
-            slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeAxes,
-            slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeMedium,
-        )
         # Both cost seconds a picture without graphics hardware, and nothing here needs them.
         view.renderer().SetUseDepthPeeling(False)
         view.renderer().SetUseDepthPeelingForVolumes(False)
+        view.get_camera_node().AddObserver("ModifiedEvent", lambda camera, _: self._turned(camera))
         window = SettlingWindow(view.render_window(), self._server.state, f"cursor_{name}")
         return self._registered(name, view, window, SettlingScheduler(window, self._encode_pool))
 
@@ -175,4 +181,4 @@ class Views:
         task = asyncio.get_running_loop().create_task(register())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return ShownView(name=name, view=view, adapter=adapter)
+        return ShownView(name=name, view=view, adapter=adapter, scheduler=scheduler)

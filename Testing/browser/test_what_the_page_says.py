@@ -10,6 +10,7 @@ from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, Resul
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.viewer import curve, layouts
+from TemporalGliomaRisk.viewer.compass import compass
 from TemporalGliomaRisk.viewer.legends import legend
 from TemporalGliomaRisk.viewer.runs import time_left
 from TemporalGliomaRisk.viewer.words import opening_visit, patient_words, visit_rows, visit_title
@@ -220,6 +221,32 @@ def test_without_maps_two_visits_have_no_difference() -> None:
     grid = layouts.two_visits(first, second, with_difference=False)
 
     assert {tile.name.split("_")[0] for tile in grid.tiles} == {"first", "second"}
+
+
+# The 3D view's sides
+
+
+def test_seen_from_in_front_the_patient_s_right_is_on_the_left() -> None:
+    seen = {one["letter"]: one for one in compass((0, 400, 0), (0, 0, 0), (0, 0, 1))}
+
+    assert (seen["R"]["x"], seen["R"]["y"]) == (-1, 0)
+    assert (seen["S"]["x"], seen["S"]["y"]) == (0, -1)
+    assert (seen["A"]["x"], seen["A"]["y"], seen["A"]["near"]) == (0, 0, 1)
+
+
+def test_seen_obliquely_the_sides_keep_their_lengths_and_the_nearest_is_drawn_last() -> None:
+    seen = compass((300, 235, 190), (10, -15, 10), (0.1, 0, 1))
+    ahead = np.array([(1 - 2 * one["near"]) for one in seen])
+
+    assert np.array([one["x"] for one in seen]) @ np.array([one["x"] for one in seen]) == pytest.approx(1, abs=0.01)
+    assert np.array([one["y"] for one in seen]) @ np.array([one["y"] for one in seen]) == pytest.approx(1, abs=0.01)
+    assert ahead @ ahead == pytest.approx(1, abs=0.01)
+    assert [one["near"] for one in seen] == sorted(one["near"] for one in seen)
+    assert seen[-1]["letter"] == "R"
+
+
+def test_a_camera_that_looks_along_its_own_up_has_no_sides() -> None:
+    assert compass((0, 0, 100), (0, 0, 0), (0, 0, 1)) == []
 
 
 # Legends
