@@ -581,6 +581,23 @@ def test_a_volume_that_left_the_scene_is_marked_and_said(in_scene: Any, scene: A
     assert "no longer in the scene" in in_scene.ui.seriesStatus.text
 
 
+def test_a_scene_saved_with_its_volumes_finds_them_again(
+    in_scene: Any, scene: Any, helper: Any, tmp_path: Path
+) -> None:
+    in_scene.parameters.scene_patient = ""
+    assert scene.WriteToMRB(str(tmp_path / "volumes.mrb"))
+    scene.Clear(0)
+    settle(in_scene)
+    assert rows(in_scene, helper) == ()
+
+    assert scene.ReadFromMRB(str(tmp_path / "volumes.mrb"))
+    settle(in_scene)
+
+    assert [cell(in_scene, 1, column) for column in range(2, 6)] == ["✓", "✓", "–", "–"]
+    in_scene.series.open_series()
+    assert len(in_scene.review.patient.visits) == 3
+
+
 def test_registering_puts_volumes_of_the_scene_under_transforms_once(
     in_scene: Any, scripted_client: Any, scene: Any
 ) -> None:

@@ -70,7 +70,7 @@ class CheckStep:
         }
         self.ui.findingsList.clear()
         for one in self.findings:
-            item = qt.QListWidgetItem(icons[one["severity"]], in_panel_words(one["message"]))
+            item = qt.QListWidgetItem(icons.get(one["severity"], qt.QIcon()), in_panel_words(one["message"]))
             item.setToolTip(severity_label(one["severity"]))
             self.ui.findingsList.addItem(item)
 

@@ -57,7 +57,7 @@ class Panel:
         self._later.setSingleShot(True)
         self._later.setInterval(0)
         self._later.connect("timeout()", self.refresh)
-        self.ui.researchLabel.setText(f"{RESEARCH_USE_ONLY} {_('Never a diagnosis.')}")
+        self.ui.researchLabel.setText(_("{research} Never a diagnosis.").format(research=RESEARCH_USE_ONLY))
         self.ui.patientSelector.addAttribute("vtkMRMLSequenceBrowserNode", PATIENT)
         self.series = SeriesStep(self)
         self.check = CheckStep(self)

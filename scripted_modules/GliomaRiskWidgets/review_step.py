@@ -244,12 +244,13 @@ class ReviewStep:
             self.comparing.open()
             return
         self.comparing.close()
-        if layouts.switch_to(choice) and patient is not None:
+        layouts.switch_to(choice)
+        if patient is not None and layouts.shown() is not None:
+            # Views that the layout has just made show nothing yet.
             patient.apply(patient.display)
-            patient.go_to(patient.default_ras())
             slicer.util.resetSliceViews()
-            patient.go_to(patient.default_ras())
             slicer.util.resetThreeDViews()
+            patient.go_to(patient.default_ras())
         self.follow_chart()
 
     def follow_chart(self) -> None:
