@@ -16,7 +16,7 @@ from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.scene.export import write_scene
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.settings import MapKind
-from TemporalGliomaRisk.scene.slices import nodes_of_class, slice_logics, slice_pixels
+from TemporalGliomaRisk.scene.slices import jump, nodes_of_class, slice_logics, slice_pixels
 from TemporalGliomaRisk.scene.views import arrange_views
 from TemporalGliomaRisk.scene.volumes import is_empty, volume_of, world_from_node
 from TemporalGliomaRisk.timeline.orientation import to_nearest_ras
@@ -40,6 +40,12 @@ def reloaded(scene, phantom, three_visits, three_results, tmp_path) -> tuple[lis
     patient.save(path)
     scene.Clear(False)
     assert PatientScene.all_in(scene) == []
+    # View nodes outlive a clearing; what they show afterwards must come from the file.
+    jump(scene, (70.0, 70.0, 70.0))
+    for node in nodes_of_class(scene, "vtkMRMLSliceNode"):
+        node.SetFieldOfView(31.0, 31.0, 1.0)
+        node.SetOrientation("Sagittal" if node.GetOrientation() == "Axial" else "Axial")
+    nodes_of_class(scene, "vtkMRMLCameraNode")[0].SetPosition(0.0, 1.0, 2.0)
     assert scene.ReadFromMRB(str(path), False)
     (again,) = PatientScene.all_in(scene)
     return before, again
