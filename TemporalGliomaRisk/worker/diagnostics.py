@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 MOST_LINES = 200
 LONGEST_LINE = 500
 WITHHELD = "(withheld)"
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 _FRAME = re.compile(r'^\s*File "(?P<path>[^"]+)"(?P<place>, line \d+(?:,? in \S+)?)')
 _CODE = re.compile(r"(?:TemporalGliomaRisk|site-packages|dist-packages|lib/python[0-9.]+)[/\\][\w./\\-]+\.py$")
-_FROM_PATH_ON = re.compile(r"\S*[/\\].*")
+_PATH_START = re.compile(r"\S*[/\\]\S*")
 _DATE = re.compile(
     r"(?:19|20)\d{2}[-./]?(?:0[1-9]|1[0-2])[-./]?(?:0[1-9]|[12]\d|3[01])|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d{2}"
 )
@@ -48,11 +50,19 @@ class Diagnostics:
         if frame is not None:
             code = _CODE.search(frame["path"])
             return f'  File "{code.group() if code else WITHHELD}"{frame["place"]}'
-        # A path may hold blanks, so where it ends cannot be told: nothing after its start is shown.
-        line = _FROM_PATH_ON.sub(WITHHELD, line)
+        line = _without_paths(line)
         for name in sorted(self._names, key=len, reverse=True):
             line = line.replace(name, WITHHELD)
         return _DATE.sub(WITHHELD, line)
+
+
+def _without_paths(line: str) -> str:
+    """A path may hold blanks, so where it ends cannot be told: nothing after its start is shown, but for our own."""
+    for found in _PATH_START.finditer(line):
+        own = _PACKAGE / found.group().strip(",.:()")
+        if not (own.suffix == ".py" and _PACKAGE in own.parents and own.is_file()):
+            return line[: found.start()] + WITHHELD
+    return line
 
 
 def _texts(content: Any) -> Iterable[str]:

@@ -80,12 +80,13 @@ class WorkerServer:
 
             self._work = Work()
             found = devices()
-        except ImportError as error:
-            self._cannot = _lacking(error)
+            with contextlib.suppress(InputError):
+                self._work.model(None)
+        except Exception as error:  # noqa: BLE001  (a broken torch fails in many ways, and each request is told how)
+            self._work = None
+            self._cannot = {**_error_of(error), "kind": "start"}
             self._channel.say("error", None, self._cannot)
             return
-        with contextlib.suppress(InputError):
-            self._work.model(None)
         seconds = round(time.perf_counter() - began, 3)
         self._channel.say("ready", None, {"torch": torch.__version__, "devices": found, "seconds": seconds})
 
@@ -111,13 +112,8 @@ class WorkerServer:
 
     def _take(self, message: Message) -> None:
         request_id = message["id"]
-        try:
-            check_request(message)
-        except MessageError as error:
-            self._misheard(error)
-            return
-        except ImportError as error:
-            self._channel.say("error", request_id, _lacking(error))
+        if request_id is None:
+            self._misheard(MessageError("A request needs an id, by which its answers are known."))
             return
         with self._lock:
             if self._current is None:
@@ -185,18 +181,14 @@ class WorkerServer:
         teller = _Teller(self._channel, message["id"], self._look)
         work = self._work.predict if message["type"] == "predict" else self._work.check
         try:
+            check_request(message)
             with cancellable(self._look):
                 return "result", work(message, teller)
-        except Cancelled:
-            return "error", _error("cancelled", CANCELLED)
-        except InputError as error:
-            findings = [_finding(finding) for finding in getattr(error, "findings", ())]
-            return "error", _error("input", str(error), findings)
         except KeyboardInterrupt:
             self._queue.put(None)
             return "error", _error("cancelled", CANCELLED)
         except Exception as error:  # noqa: BLE001  (the worker outlives whatever one request breaks)
-            return "error", _error("failure", _capital(sentence_of(error)))
+            return "error", _error_of(error)
 
     def _look(self) -> None:
         if self._cancelled.is_set():
@@ -232,15 +224,20 @@ def _error(kind: str, sentence: str, findings: list[dict[str, Any]] | None = Non
     return {"kind": kind, "message": " ".join(sentence.split()), "findings": findings or []}
 
 
-def _lacking(error: ImportError) -> dict[str, Any]:
-    name = (error.name or "").split(".")[0]
-    what = f"the Python package {name!r}" if name else "a library"
-    sentence = f"The worker's Python lacks {what}, which predictions need. Install it there, or name another Python."
-    return _error("start", sentence)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+def _error_of(error: Exception) -> dict[str, Any]:
+    """The content of the ``error`` that an exception becomes."""
+    if isinstance(error, Cancelled):
+        return _error("cancelled", CANCELLED)
+    if isinstance(error, MessageError):
+        return _error("protocol", str(error))
+    if isinstance(error, InputError):
+        return _error("input", str(error), [_finding(finding) for finding in getattr(error, "findings", ())])
+    if isinstance(error, ImportError) and not (error.name or "").startswith("TemporalGliomaRisk"):
+        what = f"the Python package {error.name.split('.')[0]!r}" if error.name else "a library"
+        sentence = f"The worker's Python lacks {what}, which this needs. Install it there, or name another Python."
+        return _error("failure", sentence)
+    sentence = sentence_of(error)
+    return _error("failure", sentence[:1].upper() + sentence[1:])
 
 
 def _finding(finding: Any) -> dict[str, Any]:

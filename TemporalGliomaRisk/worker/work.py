@@ -44,7 +44,8 @@ class Work:
 
     def load_for(self, message: Message) -> None:
         """Load what only some requests need: a step of seconds in which nothing can look for a cancel."""
-        if message["type"] == "predict" and message["options"].get("scene"):
+        options = message.get("options")
+        if isinstance(options, dict) and options.get("scene") is True:
             with contextlib.suppress(ImportError):  # told when the request runs
                 import TemporalGliomaRisk.scene.export  # noqa: F401, PLC0415
 

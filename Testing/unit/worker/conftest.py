@@ -15,9 +15,9 @@ from TemporalGliomaRisk.worker.client import WorkerClient
 Alive = Callable[[int], bool]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """One thread, so that bits compare, and a cache of these tests' own."""
+    """One thread, so that bits compare, and a cache of that file's tests alone."""
     cache = tmp_path_factory.mktemp("worker-cache")
     return {**os.environ, "TEMPORAL_GLIOMA_RISK_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
 

@@ -124,6 +124,8 @@ RuntimeError: could not read /scans/Jane Anna Doe/Jane_20190304.nii.gz: gone
 WARNING C:\\scans\\Jane Doe\\a.nii is odd
 Jane Doe was born on 04.03.2019 or 2019-03-04 or 20190304
 free memory: 4 GB
+stopped by an unexpected NameError in timeline/bids.py, line 40.
+odd: ../Jane.py and /Jane/x.py
 """
 
 
@@ -136,6 +138,8 @@ def test_an_error_stream_is_shown_without_paths_names_and_dates() -> None:
     assert 'File "TemporalGliomaRisk/timeline/bids.py", line 40, in read' in shown
     assert "RuntimeError: could not read (withheld)" in shown
     assert "free memory: 4 GB" in shown
+    assert "NameError in timeline/bids.py, line 40." in shown
+    assert "odd: (withheld)" in shown
     assert [word for word in ("Jane", "Anna", "Doe", "2019", "scans", "home") if word in shown] == []
 
 

@@ -214,7 +214,7 @@ class Raw:
             data = data[self.process.stdin.write(data) :]
 
     def until(self, kind: str) -> dict[str, Any]:
-        for line in self.lines:
+        for line in filter(bytes.strip, self.lines):
             message = json.loads(line)
             if message["type"] == kind:
                 return message
