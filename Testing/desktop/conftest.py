@@ -64,12 +64,28 @@ def standin_slicer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     standins = load("standins")
     scene = host.headless_scene()
+    own = nodes_of(scene)
     forget_module()
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("slicer")
-        yield standins.install(patch, scene=scene, app_logic=host.application_logic(), folder=folder)
-    scene.Clear(0)
+        app = standins.install(patch, scene=scene, app_logic=host.application_logic(), folder=folder)
+        app.standins = standins
+        yield app
+    leave(scene, own)
     forget_module()
+
+
+def nodes_of(scene: Any) -> set[str]:
+    """IDs of a scene's nodes."""
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def leave(scene: Any, own: set[str]) -> None:
+    """Close a scene, and remove the singletons that a closed scene keeps and that were not there before."""
+    scene.Clear(0)
+    for node in [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]:
+        if node.GetID() not in own:
+            scene.RemoveNode(node)
 
 
 @pytest.fixture

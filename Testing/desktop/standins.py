@@ -18,6 +18,7 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -525,3 +526,44 @@ class StandInScriptedLoadableModuleLogic:
 
 class StandInScriptedLoadableModuleTest:
     """The base of a module's test."""
+
+
+class LayoutManager:
+    """slicer.app.layoutManager(): makes the slice nodes that a layout names, and no widget.
+
+    Args:
+        scene: Of the nodes.
+        app_logic: Which is told of the slice logics.
+    """
+
+    plotViewCount = 0
+
+    def __init__(self, scene: Any, app_logic: Any) -> None:
+        self._scene, self._app_logic = scene, app_logic
+        self._node = slicer.vtkMRMLLayoutNode()
+        self.layouts: list[int] = []
+        self._logics: list[Any] = []
+
+    def layoutLogic(self) -> Any:
+        return types.SimpleNamespace(GetLayoutNode=lambda: self._node)
+
+    def setLayout(self, identifier: int) -> None:
+        self.layouts.append(identifier)
+        self._node.SetViewArrangement(identifier)
+        for view in ElementTree.fromstring(self._node.GetLayoutDescription(identifier)).iter("view"):
+            tag = view.get("singletontag")
+            if view.get("class") != "vtkMRMLSliceNode" or self._scene.GetSingletonNode(tag, "vtkMRMLSliceNode"):
+                continue
+            logic = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLApplicationLogic(self._app_logic)
+            logic.SetMRMLScene(self._scene)
+            logic.AddSliceNode(tag)
+            self._app_logic.GetSliceLogics().AddItem(logic)
+            self._logics.append(logic)
+
+    def close(self) -> None:
+        """Take the slice logics that were made out of the application again."""
+        for logic in self._logics:
+            self._app_logic.GetSliceLogics().RemoveItem(logic)
+            logic.SetMRMLScene(None)
+        self._logics.clear()

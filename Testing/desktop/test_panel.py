@@ -448,6 +448,78 @@ def test_a_table_changed_after_its_check_is_said(read: Any, scripted_client: Any
     assert read.ui.checkStatus.text == "The table of visits was changed since this check."
 
 
+# Viewers
+
+
+@pytest.fixture
+def viewers(standin_slicer: Any, scene: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A layout manager that makes the slice nodes of a layout."""
+    import slicer  # noqa: PLC0415
+
+    manager = standin_slicer.standins.LayoutManager(scene, slicer.app.applicationLogic())
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
+    for name in ("resetSliceViews", "resetThreeDViews"):
+        monkeypatch.setattr(slicer.util, name, lambda: None)
+    yield manager
+    manager.close()
+
+
+def layers(scene: Any, tag: str) -> tuple[Any, Any]:
+    """Background and foreground of a slice view."""
+    import slicer  # noqa: PLC0415
+
+    node = scene.GetSingletonNode(tag, "vtkMRMLSliceNode")
+    composite = slicer.app.applicationLogic().GetSliceLogic(node).GetSliceCompositeNode()
+    assert composite.GetLinkedControl()
+    found = (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
+    return tuple(scene.GetNodeByID(one) if one else None for one in found)
+
+
+def test_a_risk_is_shown_four_up_with_its_chart(viewers: Any, applied: Any, helper: Any) -> None:
+    choices = helper("parameters").LayoutChoice
+
+    assert applied.parameters.layout is choices.FOUR_UP
+    assert viewers.layouts[-1] == helper("layouts").IDENTIFIERS[choices.FOUR_UP]
+    applied.ui.layoutCombo.setCurrentIndex(list(choices).index(choices.VOLUME))
+    settle(applied)
+    assert viewers.layouts[-1] == helper("layouts").IDENTIFIERS[choices.VOLUME]
+
+
+def test_two_visits_are_compared_side_by_side_and_given_back(
+    viewers: Any, applied: Any, helper: Any, scene: Any
+) -> None:
+    from TemporalGliomaRisk.scene.volumes import volume_of  # noqa: PLC0415
+
+    layouts, patient = helper("layouts"), applied.review.patient
+    viewers.setLayout(layouts.IDENTIFIERS[helper("parameters").LayoutChoice.SIDE_BY_SIDE])
+    before = scene.GetNumberOfNodes()
+    applied.ui.compareButton.setChecked(True)
+    settle(applied)
+    shown = {
+        column: layers(scene, layouts.side_by_side_tag(column, "Axial"))
+        for column in (layouts.FIRST, layouts.SECOND, layouts.DIFFERENCE)
+    }
+
+    assert applied.parameters.layout is helper("parameters").LayoutChoice.SIDE_BY_SIDE
+    maps = {}
+    for column, number in ((layouts.FIRST, 1), (layouts.SECOND, 3)):
+        patient.selected_visit = number
+        wanted = volume_of(patient.volume("FLAIR"))
+        found = volume_of(shown[column][0])
+        np.testing.assert_array_equal(found.voxels, wanted.voxels)
+        assert found.geometry.same_as(wanted.geometry)
+        maps[number] = volume_of(shown[column][1])
+    difference = volume_of(shown[layouts.DIFFERENCE][1])
+    assert difference.voxels.max() <= maps[3].voxels.max()
+    assert difference.voxels.min() < 0 < difference.voxels.max()
+
+    applied.ui.compareButton.setChecked(False)
+    settle(applied)
+    assert scene.GetNumberOfNodes() == before
+    assert applied.parameters.layout is helper("parameters").LayoutChoice.FOUR_UP
+    assert not applied.review.comparing.is_open
+
+
 # Export
 
 
