@@ -43,6 +43,10 @@ class UsageError(InputError):
     """Options that contradict each other or name what does not exist."""
 
 
+class OutputError(GliomaRiskError, OSError):
+    """A file could not be written: the disk is full, the folder is gone or may not be written to."""
+
+
 class ShapeError(GliomaRiskError, ValueError):
     """An array or tensor has not the shape that a function documents: a fault of the calling code."""
 

@@ -7,17 +7,28 @@ import hashlib
 import json
 import os
 import platform
+import re
+import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from TemporalGliomaRisk.errors import OutputError
 from TemporalGliomaRisk.progress import check_cancelled
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 LEFTOVER_SECONDS = 3600.0
+LOCK_POLL_SECONDS = 0.1
+LONGEST_NAME = 200
+_PART = re.compile(r"\.(?:[0-9a-f]{8}-[0-9]+-[0-9a-f]{6}|[0-9a-f]{12})\.part-")
 
 
 @contextlib.contextmanager
@@ -25,29 +36,134 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; on success it takes the final name in one step.
 
     The temporary file keeps the suffixes of ``path`` (writers choose formats by them) and is removed on any failure,
-    a cancellation included, so nothing half-written stays under the final name.
+    a cancellation included, so nothing half-written stays under the final name. Content and name are on the disk when
+    it returns.
+
+    Raises:
+        OutputError: If the system refuses any of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.part-{path.name}")
+    temporary = path.with_name(_part_name(path.name))
+    with _said_in_words():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written_together(folder: Path, last: str) -> Iterator[Path]:
+    """Give a temporary folder inside ``folder`` to write to; on success all files in it take their places at the end.
+
+    Until then an earlier run's files stay as they are; then its file ``last`` goes first and ours comes last of all, so
+    that where it is, everything that belongs to it is there too.
+
+    Raises:
+        OutputError: If the system refuses any of it.
+    """
+    staged = folder / _part_name("results")
+    with _said_in_words():
+        staged.mkdir(parents=True)
     try:
-        yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        yield staged
+        with _said_in_words():
+            _put_in_place(staged, folder, Path(last))
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _put_in_place(staged: Path, folder: Path, last: Path) -> None:
+    names = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
+    (folder / last).unlink(missing_ok=True)
+    _sync_folder(folder)
+    for name in sorted(names, key=lambda name: name == last):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (staged / name).replace(folder / name)
+        _sync_folder((folder / name).parent)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """While inside, no other process that asks for the same is inside: two runs into one folder come one by one.
+
+    The lock belongs to the process and goes with it, however it ends. Where a system or its file server has no such
+    locks, there is none.
+
+    Args:
+        folder: Made if need be.
+        waiting: Called again and again while another is inside; it may raise.
+    """
+    with _said_in_words():
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    if descriptor is None:
+        yield
+        return
+    try:
+        while not _locked(descriptor):
+            waiting()
+            time.sleep(LOCK_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks here
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's new name lies in its folder, which must reach the disk too; not every system can be asked for it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _said_in_words() -> Iterator[None]:
+    """Turn what the system refuses into one sentence without a path."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        why = error.strerror or "the system gives no reason"
+        raise OutputError(
+            f"A file could not be written ({why}). Free space or name another folder, and run again."
+        ) from error
+
+
+def _part_name(name: str) -> str:
+    """A name for what is not finished, which tells who writes it; the end of a long one goes."""
+    return f".{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.part-{name[-LONGEST_NAME:]}"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what :func:`written_whole` left unfinished in a folder and below when its process was killed.
+    """Remove what was left unfinished in a folder, and in the folders in it, when its process was killed.
 
     Those of a process of this machine that is gone go at once; of the others, which may be writing now, only those
     older than :data:`LEFTOVER_SECONDS`.
     """
-    for path in folder.rglob(".*.part-*"):
+    for path in [*folder.glob(".*.part-*"), *folder.glob("*/.*.part-*")]:
         with contextlib.suppress(OSError):
-            if _writer_is_gone(path.name) or path.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
-                path.unlink()
+            if _PART.match(path.name) and (
+                _writer_is_gone(path.name) or path.stat().st_mtime < time.time() - LEFTOVER_SECONDS
+            ):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _writer_is_gone(name: str) -> bool:

@@ -1,6 +1,7 @@
 """From a prediction to the files that a reader is given; see ``report`` for what each of them holds.
 
-Files appear whole, risk.json last of all: where it is, everything it names is there too.
+Files are written aside and take their places together at the end, risk.json last of all: where it is, everything it
+names is there too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 import torch
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.files import remove_leftovers, sha256_of_all
+from TemporalGliomaRisk.explain.certainty import uncertain_codes
+from TemporalGliomaRisk.files import alone_in, remove_leftovers, sha256_of_all, written_together
 from TemporalGliomaRisk.pipeline import Prediction, VisitResult
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, check_cancelled, ignore_progress
 from TemporalGliomaRisk.report.audit import AuditRecord, build_audit, write_audit_json
@@ -37,6 +39,7 @@ from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
 PEAK_NAMES = "ABCDEFGH"
+RISK = "risk.json"
 
 
 def write_results(
@@ -53,7 +56,8 @@ def write_results(
 
     Args:
         prediction: From :func:`pipeline.predict_risk`.
-        folder: Made if need be; files of an earlier run under the same names are replaced.
+        folder: Made if need be; files of an earlier run under the same names are replaced, all at the end. A run that
+            writes into the same folder now is waited for.
         heatmaps: Whether maps are written and drawn.
         identified: Whether the report shows what the input calls the patient.
         asked: The command's options, for the audit.
@@ -62,38 +66,63 @@ def write_results(
 
     Returns:
         The record that risk.json holds.
+
+    Raises:
+        OutputError: If a file can't be written; what was there before stays.
     """
     began = time.perf_counter()
-    (folder / "risk.json").unlink(missing_ok=True)
-    remove_leftovers(folder)
-    outside: dict[int, float] = {}
-    place = _common_place(prediction)
 
-    def volumes() -> Iterator[VisitVolumes]:
-        for number, result in enumerate(prediction.visits, start=1):
-            drawn, outside[number] = _draw(prediction, number, folder if heatmaps else None, place)
-            fraction = number / (len(prediction.visits) + 1)
-            message = f"Visit {number} of {len(prediction.visits)}: maps and pictures"
-            progress(ProgressEvent(stage="write", fraction=fraction, message=message))
-            yield drawn
-            del drawn, result
+    def waiting() -> None:
+        check_cancelled()
+        progress(ProgressEvent(stage="write", fraction=0.0, message="Waiting for another run that writes here"))
 
-    pictures = gather_pictures(risk_record(prediction, {}, heatmaps=heatmaps), volumes())
-    record = risk_record(prediction, outside, heatmaps=heatmaps)
-    seconds = {**prediction.seconds, "maps_and_pictures": time.perf_counter() - began}
-    audit = _audit(prediction, asked or {}, seconds, brain_mask)
-    identity = "; ".join(prediction.timeline.identity.values()) if identified else None
-    check_cancelled()
-    write_montage(record, pictures, folder / "montage.png")
-    check_cancelled()
-    write_report(
-        record, pictures, folder / "report.html", model_card=_card(prediction), audit=audit, identity=identity or None
-    )
-    write_audit_json(audit, folder / "audit.json")
-    write_risk_tsv(record, folder / "risk.tsv")
-    write_risk_json(record, folder / "risk.json")
+    with alone_in(folder, waiting):
+        remove_leftovers(folder)
+        with written_together(folder, last=RISK) as staged:
+            outside: dict[int, float] = {}
+            volumes = _volumes(prediction, staged if heatmaps else None, outside, progress)
+            pictures = gather_pictures(risk_record(prediction, {}, heatmaps=heatmaps), volumes)
+            record = risk_record(prediction, outside, heatmaps=heatmaps)
+            seconds = {**prediction.seconds, "maps_and_pictures": time.perf_counter() - began}
+            audit = _audit(prediction, asked or {}, seconds, brain_mask)
+            identity = "; ".join(prediction.timeline.identity.values()) if identified else None
+            check_cancelled()
+            write_montage(record, pictures, staged / "montage.png")
+            check_cancelled()
+            write_report(
+                record,
+                pictures,
+                staged / "report.html",
+                model_card=_card(prediction),
+                audit=audit,
+                identity=identity or None,
+            )
+            write_audit_json(audit, staged / "audit.json")
+            write_risk_tsv(record, staged / "risk.tsv")
+            write_risk_json(record, staged / RISK)
     progress(ProgressEvent(stage="write", fraction=1.0, message="Results are written"))
     return record
+
+
+def _volumes(
+    prediction: Prediction, folder: Path | None, outside: dict[int, float], progress: ProgressListener
+) -> Iterator[VisitVolumes]:
+    """Every visit's volumes for its pictures, one in memory at a time; maps are written as they are made.
+
+    Args:
+        prediction: All visits' risks.
+        folder: Where maps are written, None for none.
+        outside: Filled with the hazard outside each visit's field of view, by its number.
+        progress: Told after every visit.
+    """
+    place = _common_place(prediction)
+    whole = len(prediction.visits)
+    for number in range(1, whole + 1):
+        drawn, outside[number] = _draw(prediction, number, folder, place)
+        message = f"Visit {number} of {whole}: maps and pictures"
+        progress(ProgressEvent(stage="write", fraction=number / (whole + 1), message=message))
+        yield drawn
+        del drawn
 
 
 def risk_record(prediction: Prediction, outside: Mapping[int, float], *, heatmaps: bool) -> RiskRecord:
@@ -111,7 +140,12 @@ def risk_record(prediction: Prediction, outside: Mapping[int, float], *, heatmap
     return RiskRecord(
         patient=prediction.timeline.patient_id,
         horizon_days=HORIZON_DAYS,
-        model=ModelRecord(name=model.name, sha256=model.sha256, version=str(model.metadata.get("version"))),
+        model=ModelRecord(
+            name=model.name,
+            sha256=model.sha256,
+            version=str(model.metadata.get("version")),
+            heatmap_check=None if model.heatmap_sanity is None else model.heatmap_sanity.sentence,
+        ),
         visits=tuple(
             _visit_record(prediction, number, by_visit.get(number, []), outside.get(number), heatmaps=heatmaps)
             for number in range(1, len(prediction.visits) + 1)
@@ -153,6 +187,9 @@ def _visit_record(
         ),
         measurements=_measurements(result),
         warnings=tuple(Warned.of(finding) for finding in findings),
+        uncertain_because=uncertain_codes(
+            finding for finding in prediction.findings if finding.visit in (None, number)
+        ),
     )
 
 

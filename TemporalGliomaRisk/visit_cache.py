@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from TemporalGliomaRisk.files import remove_leftovers, written_whole
@@ -79,7 +79,7 @@ class VisitCache:
 
     def store(self, key: str, entry: CacheEntry) -> None:
         """Keep an entry; a full disk or a read-only folder is no reason to fail."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             arrays = {name: np.ascontiguousarray(array) for name, array in entry.arrays.items()}
             facts = json.dumps(entry.facts)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.timeline.nifti_header import NiftiError, check_nifti_is_whole, read_nifti_header
 from TemporalGliomaRisk.timeline.volume import FloatArray, Geometry, Volume
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -145,8 +147,19 @@ def write_nifti(volume: Volume, path: Path) -> None:
 
     Raises:
         UsageError: If the path is no text.
+        OutputError: If it can't be written whole.
     """
     if not has_text_name(path):
         raise UsageError("The output folder's name holds bytes that are no text (UTF-8). Name another with --output.")
     with written_whole(path) as temporary:
-        sitk.WriteImage(sitk_from_volume(volume), str(temporary), useCompression=True)
+        with without_warnings(), without_native_words():
+            sitk.WriteImage(sitk_from_volume(volume), str(temporary), useCompression=True)
+        _check_whole(temporary)
+
+
+def _check_whole(path: Path) -> None:
+    """Read a file back: SimpleITK says nothing when a full disk cuts it short."""
+    try:
+        check_nifti_is_whole(path, read_nifti_header(path))
+    except NiftiError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error

@@ -64,9 +64,10 @@ def fuzz(name: str, seconds: int, folder: Path) -> int:
         spec = importlib.util.spec_from_file_location("fuzz_readers", Path(__file__).with_name("fuzz_readers.py"))
         sys.modules["fuzz_readers"] = readers = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(readers)
+        given = list(readers.seeds(name))  # imports what is imported late, so that it is instrumented too
     corpus = folder / "corpus"
     corpus.mkdir()
-    for number, content in enumerate(readers.seeds(name)):
+    for number, content in enumerate(given):
         (corpus / str(number)).write_bytes(content)
     for path in (readers.FINDS / name).glob("*"):
         (corpus / path.name).write_bytes(path.read_bytes())

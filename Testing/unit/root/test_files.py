@@ -36,7 +36,9 @@ def test_numbers_that_json_lacks_are_refused_and_nothing_is_written(tmp_path):
 
 
 def test_only_old_leftovers_of_a_killed_run_are_removed(tmp_path):
-    old, young, other = (tmp_path / name for name in (".abc.part-a.json", ".def.part-b.json", "a.json"))
+    old, young, other = (
+        tmp_path / name for name in (".0123456789ab.part-a.json", ".0123456789cd.part-b.json", "a.json")
+    )
     for path in (old, young, other):
         path.write_text("x")
     past = time.time() - LEFTOVER_SECONDS - 5
