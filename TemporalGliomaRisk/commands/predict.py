@@ -135,6 +135,8 @@ def _printer(form: str) -> ProgressListener:
 
 def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
     """The end: where the results are and what they say, with the sentence that goes with every number."""
+    from TemporalGliomaRisk.explain.certainty import uncertain_codes
+
     if arguments.progress == "json":
         files = {"risk": "risk.json", "report": "report.html", "audit": "audit.json"}
         print(json.dumps({"type": "result", "output": str(arguments.output), **files}), flush=True)
@@ -142,9 +144,11 @@ def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
     print(f"\n{prediction.timeline.patient_id}, risk of recurrence within 365 days of each visit")
     for number, result in enumerate(prediction.visits, start=1):
         low, high = result.hazards.risk_extremes
+        noticed = [finding for finding in prediction.findings if finding.visit in (None, number)]
         print(
             f"  visit {number:2d}  day {result.visit.days_since_first:5d}  risk {100 * result.hazards.risk:3.0f} %"
             f"  members {100 * low:3.0f} to {100 * high:3.0f} %  alone {100 * result.hazards.single_visit_risk:3.0f} %"
+            f"{'  uncertain' if uncertain_codes(noticed) else ''}"
         )
     warnings = sum(finding.severity.value == "warning" for finding in prediction.findings)
     if warnings:

@@ -143,6 +143,32 @@ def test_a_report_without_pictures_or_numbers_that_may_lack_still_says_the_risk(
     assert "Days since treatment unknown" in page
 
 
+def test_the_word_uncertain_stands_beside_every_uncertain_risk_and_beside_no_other(pictures: ReportPictures) -> None:
+    record = a_record(3)
+    doubted = dataclasses.replace(record.visits[1], uncertain_because=("planted",))
+    record = dataclasses.replace(record, visits=(record.visits[0], doubted, record.visits[2]))
+    page = render_report(record, pictures, model_card=CARD)
+    first, second, third = re.split(r'<section class="visit"', page)[1:]
+    chip = re.search(r'class="chip"[^>]*>10\u202f%</span>\s*<b class="uncertain">uncertain</b>', second)
+    assert chip
+    assert "It is <b>uncertain</b>, for the reasons below." in second
+    assert "uncertain" not in first
+    assert "uncertain" not in third.partition("</section>")[0]
+    title = re.search(r'id="strip-title">(.*?)</title>', page).group(1)
+    assert title.count("uncertain") == 1
+    assert f"10{numbers.NARROW}%, uncertain." in title
+    assert page.count(">uncertain</text>") == 1
+
+
+def test_the_test_of_the_heatmap_is_told_beside_the_maps_alone(pictures: ReportPictures) -> None:
+    record = a_record(3)
+    model = dataclasses.replace(record.model, heatmap_check="Maps of <random> weights resemble these by r = 0.1.")
+    record = dataclasses.replace(record, model=model)
+    said = "Maps of &lt;random&gt; weights resemble these by r = 0.1."
+    assert said in render_report(record, pictures, model_card=CARD).partition('<section class="visit"')[0]
+    assert said not in render_report(record, None, model_card=CARD)
+
+
 def test_identity_is_shown_only_when_given(pictures: ReportPictures) -> None:
     assert "jane_doe" not in render_report(a_record(3), pictures, model_card=CARD)
     assert "jane_doe" in render_report(a_record(3), pictures, model_card=CARD, identity="jane_doe")

@@ -159,6 +159,17 @@ def test_a_record_cannot_be_built_from_numbers_that_contradict_each_other(
         dataclasses.replace(record, visits=(visit,))
 
 
+def test_a_risk_is_uncertain_only_for_a_reason_that_a_warning_tells(record: RiskRecord) -> None:
+    told = dataclasses.replace(record.visits[1], uncertain_because=("young",))  # told of the timeline as a whole
+    record = dataclasses.replace(record, visits=(record.visits[0], told))
+    assert [visit.certainty for visit in record.visits] == ["", "uncertain"]
+    assert from_json(to_json(record)) == record
+    assert [row["uncertain_because"] for row in risk_rows(record)] == [None, "young"]
+    untold = dataclasses.replace(record.visits[0], uncertain_because=("long_gap", "members_at_odds"))
+    with pytest.raises(GliomaRiskError, match="visit 1 is uncertain because of members_at_odds, which no warning"):
+        dataclasses.replace(record, visits=(untold, told))
+
+
 def test_a_record_whose_days_do_not_rise_or_whose_horizon_ends_no_interval_is_refused(record: RiskRecord) -> None:
     with pytest.raises(GliomaRiskError, match="day 0 after day 0"):
         dataclasses.replace(record, visits=(a_visit(), a_visit()))
