@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
+from TemporalGliomaRisk.scene.volumes import is_empty, volume_of
+from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.curve import risk_curve
 from TemporalGliomaRisk.viewer.layouts import COMPARE
 from TemporalGliomaRisk.viewer.legends import legend
@@ -232,15 +235,22 @@ class Session:
 
     # Places
 
-    def peak_place(self, visit: int, name: str) -> Any:
-        """World RAS of a visit's peak, of its highest one where no name is given."""
+    def peak_place(self, visit: int, name: str) -> FloatArray:
+        """World RAS of a peak of the selected visit; of the highest place of its map where no name is given.
+
+        A visit without a risk map keeps the place where its patient is looked at first.
+        """
         patient = self._patient
         if patient is None:
             raise InputError("No timeline is open.")
         peaks = patient.visits[visit - 1].peaks
         if peaks:
             return patient.peak_ras(visit, name or peaks[0].name)
-        return patient.default_ras()
+        node = patient.map(MapKind.RISK) if MapKind.RISK in patient.map_kinds else None
+        if node is None or is_empty(node):
+            return patient.default_ras()
+        drawn = volume_of(node, in_world=True)
+        return drawn.geometry.to_ras(np.unravel_index(int(np.argmax(drawn.voxels)), drawn.voxels.shape))
 
     def go_to_peak(self, name: str) -> None:
         """Jump the slices to a peak of the selected visit."""

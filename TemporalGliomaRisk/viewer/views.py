@@ -13,7 +13,7 @@ from trame_rca.schedulers import RcaImageRenderScheduler
 from trame_rca.utils import RcaViewAdapter
 from trame_slicer.core import SlicerApp
 from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy
-from trame_slicer.views import SliceView, ThreeDView
+from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView
 
 from TemporalGliomaRisk.viewer.drawing import (
     ENCODER,
@@ -149,7 +149,7 @@ class Views:
         return self._registered(name, view, area, scheduler)
 
     def _with_window(self, name: str) -> tuple[Any, Any]:
-        view = SliceView(self._host.scene, self._host.app_logic, name)
+        view = SliceView(self._host.scene, self._host.app_logic, name, scheduled_render_strategy=NoScheduleRendering())
         view.set_background_color_from_string(BLACK)
         view.render_window().SetMultiSamples(0)
         return view, SliceWindow(view.render_window(), self._server.state, f"cursor_{name}")
@@ -159,7 +159,7 @@ class Views:
         return view, PlainSliceArea(view, lambda steps: self._stepped(name, steps))
 
     def _three_d_view(self, name: str) -> ShownView:
-        view = ThreeDView(self._host.scene, self._host.app_logic, name)
+        view = ThreeDView(self._host.scene, self._host.app_logic, name, scheduled_render_strategy=NoScheduleRendering())
         view.set_background_color_from_string(THREE_D_BACKGROUND)
         view.renderer().GradientBackgroundOn()
         view.set_box_visible(False)
