@@ -54,6 +54,8 @@ def dependencies(helper: Callable[[str], Any]) -> Any:
 @pytest.fixture
 def host(dependencies: Any, monkeypatch: pytest.MonkeyPatch) -> Slicer:
     """A Slicer 5.12 with the PyTorch extension, and nothing that the worker needs."""
+    import slicer  # noqa: PLC0415
+
     made = Slicer(dependencies, lacks={"torch", "monai", "jinja2"})
     monkeypatch.setattr(dependencies, "missing", made.missing)
     monkeypatch.setattr(dependencies, "is_own_python", lambda: True)
@@ -68,6 +70,7 @@ def host(dependencies: Any, monkeypatch: pytest.MonkeyPatch) -> Slicer:
 
     extension.PyTorchUtilsLogic = PyTorchUtilsLogic
     monkeypatch.setitem(sys.modules, "PyTorchUtils", extension)
+    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda *given: None)
     return made
 
 

@@ -292,6 +292,7 @@ def test_a_second_apply_renews_the_patient_and_keeps_what_was_set(applied: Any, 
     settle(applied)
 
     assert len(applied.logic.patients()) == 1
+    assert applied.review.patient.patient == "sub-07"
     assert applied.review.patient.visits[0].days_since_treatment == 29
     assert applied.review.patient.display.opacity == 0.9
 

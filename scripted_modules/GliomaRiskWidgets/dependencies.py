@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import slicer
@@ -70,11 +71,14 @@ def _is_met(requirement: str) -> bool:
     return SpecifierSet(requirement[len(name) :]).contains(version.split("+")[0], prereleases=True)
 
 
-def ensure_for_worker(ask: Callable[[str, str], bool]) -> bool:
+def ensure_for_worker(
+    ask: Callable[[str, str], bool], busy: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> bool:
     """Install what the worker lacks, after asking once. Call it on the main thread.
 
     Args:
         ask: Shows a question and its details; whether the reader agrees.
+        busy: Shows that it takes long.
 
     Returns:
         Whether the worker has what it needs; False where the reader said no.
@@ -93,9 +97,10 @@ def ensure_for_worker(ask: Callable[[str, str], bool]) -> bool:
     ).format(count=len(absent))
     if not ask(question, "\n".join(absent)):
         return False
-    if TORCH in absent:
-        _install_torch()
-    _install([one for one in absent if one != TORCH])
+    with busy():
+        if TORCH in absent:
+            _install_torch()
+        _install([one for one in absent if one != TORCH])
     return True
 
 
@@ -129,11 +134,14 @@ def _install_torch() -> None:
                 "Extensions Manager and restart Slicer, or name a Python that has torch with the setting {setting}."
             ).format(setting=SETTING)
         ) from None
+    slicer.util.showStatusMessage(_("Installing PyTorch; this takes minutes…"), 0)
     try:
-        # Asked already, with the rest; the extension would ask again.
+        # Asked already, with the rest; the extension would ask again. It imports torch once when it has installed it.
         PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=">=2.8")
     except Exception as error:
         raise _failed([TORCH]) from error
+    finally:
+        slicer.util.showStatusMessage("", 1)
     if missing([TORCH]):
         raise _failed([TORCH])
 

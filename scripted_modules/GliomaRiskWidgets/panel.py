@@ -125,7 +125,7 @@ class Panel:
         """Whether the worker has what it needs, which is installed now if the reader agrees."""
         if self._worker_has_all():
             return True
-        if not dependencies.ensure_for_worker(self.ask):
+        if not dependencies.ensure_for_worker(self.ask, self.waiting):
             raise Cancelled(_("Nothing was installed. {offline}").format(offline=dependencies.offline_note()))
         self.logic.session.restart()
         return True

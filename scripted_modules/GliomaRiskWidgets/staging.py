@@ -6,7 +6,7 @@ import csv
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,12 @@ def stage_read(rows: Sequence[VisitRow], kind: DayKind, timeline: Timeline, path
                 name = f"visit-{number:02d}_{sequence}.nii.gz"
                 write_nifti(source.read(), folder / name)
                 lines.append((name, sequence, row.day))
-        return _tabled(lines, kind, folder)
+        staged = _tabled(lines, kind, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    # A table names no patient; in a scene of several the label that the folder has tells them apart.
+    return replace(staged, timeline=replace(staged.timeline, patient_id=timeline.patient_id))
 
 
 def _tabled(lines: Iterable[tuple[str, str, str]], kind: DayKind, folder: Path) -> Staged:
