@@ -3,6 +3,7 @@
 #   make test    style, types and every test, those of the scene with the desktop's libraries too
 #   make lint    style and types only
 #   make bench   benchmarks
+#   make matrix  the tests under Python 3.10, 3.12 and 3.13, as far as they are here and torch can be had
 #   make fuzz    coverage-guided fuzzing of every reader, SECONDS=60 each (fetches atheris into .venv)
 #   make clean   removes what the other targets made, environments included
 # PYTHON=/path/to/python names the interpreter .venv is made with; PYTEST_ARGS passes options to pytest; SERVE=0 starts no viewer.
@@ -18,9 +19,10 @@ SERVE ?= 1
 PYTEST_ARGS ?=
 SECONDS ?= 60
 READERS ?=
+PYTHONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slicer512 demo test lint bench fuzz lock clean
+.PHONY: help setup setup-slicer512 demo test lint bench fuzz matrix lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -54,10 +56,13 @@ bench: setup
 fuzz: setup
 	@$(BIN)/python Testing/fuzz/run_fuzzing.py --seconds $(SECONDS) $(READERS)
 
+matrix:
+	@"$(PYTHON)" .ci/matrix.py $(PYTHONS)
+
 lock: setup
 	@$(BIN)/python .ci/lock.py
 
 clean:
-	rm -rf .venv .venv-slicer512 .venv-virtualenv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-slicer512 .venv-virtualenv .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -rf demo-output
 	find TemporalGliomaRisk Testing .ci -name __pycache__ -type d -prune -exec rm -rf {} +
