@@ -90,6 +90,19 @@ def test_a_folder_becomes_a_table_of_visits_and_opening_it_leads_to_the_check(re
     assert "No risk yet" in read.ui.visitHeadline.text
 
 
+def test_what_stands_in_the_line_is_read_by_the_button(panel: Any, helper: Any, small_series: Path) -> None:
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    settle(panel)
+    panel.ui.folderEdit.currentPath = str(small_series)
+    panel.ui.readFolderButton.click()
+    assert panel.ui.visitsTable.rowCount == 3
+
+    panel.ui.folderEdit.currentPath = str(small_series.parent / "nowhere")
+    panel.ui.readFolderButton.click()
+    assert panel.ui.seriesStatus.text.startswith("There is nothing at the path given")
+    assert panel.ui.visitsTable.rowCount == 3
+
+
 def test_a_day_typed_into_the_table_moves_its_visit_and_the_gaps(read: Any) -> None:
     read.ui.visitsTable.item(0, 0).setText("500")
     settle(read)

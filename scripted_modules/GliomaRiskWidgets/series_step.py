@@ -42,7 +42,7 @@ class SeriesStep:
     def _connect(self) -> None:
         ui = self.ui
         ui.findVolumesButton.connect("clicked()", self.find_volumes)
-        ui.readFolderButton.connect("clicked()", self.read_folder)
+        ui.readFolderButton.connect("clicked()", self._read_typed)
         ui.tableFileButton.connect("clicked()", self._choose_table)
         ui.readDicomButton.connect("clicked()", self.read_dicom)
         ui.dicomRefreshButton.connect("clicked()", self.list_patients)
@@ -127,8 +127,15 @@ class SeriesStep:
             slicer.util.mainWindow(), _("Table of a timeline"), "", _("Tables (*.csv *.tsv)")
         )
         if chosen:
-            self.ui.folderEdit.currentPath = chosen
+            self.panel.parameters.folder = chosen
             self.read_folder()
+
+    def _read_typed(self) -> None:
+        """Read what stands in the line, of which the path editor does not tell where it is no folder."""
+        typed = self.ui.folderEdit.currentPath
+        if typed:
+            self.panel.parameters.folder = typed
+        self.read_folder()
 
     def list_patients(self) -> None:
         """List the DICOM database's patients."""
