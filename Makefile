@@ -36,8 +36,7 @@ setup-slicer512: setup
 
 demo: setup
 	@$(BIN)/python -m TemporalGliomaRisk predict "$(SAMPLE)" --output "$(DEMO_OUTPUT)"
-	@echo "The report: $(DEMO_OUTPUT)/report.html"
-	@if [ "$(SERVE)" != 0 ] && [ -z "$$CI" ] && { [ -t 1 ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; }; then \
+	@if [ "$(SERVE)" != 0 ] && [ -z "$$CI" ]; then \
 		$(BIN)/python -m TemporalGliomaRisk view "$(DEMO_OUTPUT)" --timeline "$(SAMPLE)" || [ $$? -eq 130 ]; \
 	else echo "To look at it: $(BIN)/temporal-glioma-risk view $(DEMO_OUTPUT) --timeline $(SAMPLE)"; fi
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,3 +156,5 @@ def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
         print(f"{warnings} warning{'s' if warnings > 1 else ''}: see the report.")
     print(f"{prediction.model.metadata['caveat']} Never a diagnosis.")
     print(f"Report: {arguments.output / 'report.html'}")
+    # The timeline's own path stays out of what is printed: folders are named after patients.
+    print(f"Viewer: temporal-glioma-risk view {shlex.quote(str(arguments.output))} --timeline TIMELINE")
