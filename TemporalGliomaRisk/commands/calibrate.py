@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--doubt-patients",
         type=int,
-        default=200,
-        help="training patients, at most, that say what a usual visit is (default %(default)s)",
+        default=240,
+        help="training patients, at most, that say what a usual visit is; half as many validation patients set the "
+        "thresholds (default %(default)s)",
     )
     parser.add_argument(
         "--weights-of",
@@ -92,7 +93,8 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     ensemble, single = fit_both(rows)
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
-    doubt, sanity = _measure(network, ensemble, train[: arguments.doubt_patients], validation)
+    most = arguments.doubt_patients
+    doubt, sanity = _measure(network, ensemble, train[:most], validation[: max(1, most // 2)])
     write_bundle(
         arguments.output,
         network=network,
@@ -115,8 +117,9 @@ def _measure_finished(
     from TemporalGliomaRisk.bundle import write_bundle
     from TemporalGliomaRisk.learn.export import card_with_doubt, licence_text, next_version
 
-    train = run_folder.prepared(parts["train"][: arguments.doubt_patients], jobs=arguments.jobs)
-    validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
+    most = arguments.doubt_patients
+    train = run_folder.prepared(parts["train"][:most], jobs=arguments.jobs)
+    validation = run_folder.prepared(parts["validation"][: max(1, most // 2)], jobs=arguments.jobs)
     doubt, sanity = _measure(model.network, model.calibration, train, validation)
     write_bundle(
         arguments.output,
