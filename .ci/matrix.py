@@ -22,6 +22,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 TORCH = ("torch", "monai")
 PACKAGES = (
     "numpy", "scipy", "SimpleITK", "safetensors", "matplotlib", "pillow", "jinja2", "jsonschema", "tqdm", "pydicom",
+    "highdicom",
     "nilearn", "pytest", "pytest-timeout", "hypothesis", "nibabel", "scikit-learn", "threadpoolctl", "tomli",
     "setuptools",
 )  # fmt: skip

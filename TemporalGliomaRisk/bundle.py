@@ -226,7 +226,7 @@ def _check_hashes(folder: Path) -> tuple[str, frozenset[str]]:
         raise ModelError("SHA256SUMS of the model lists more files than any model has; fetch the model again.")
     for line in lines:
         expected, _, name = line.partition("  ")
-        if len(name) > LONGEST_NAME:
+        if re.fullmatch(rf"[\w./ -]{{0,{LONGEST_NAME}}}", name, re.ASCII) is None:
             raise ModelError("SHA256SUMS of the model lists no file name; fetch the model again.")
         path = folder / name.replace("\0", "")
         if not name or folder.resolve() not in path.resolve().parents:

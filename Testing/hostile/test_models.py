@@ -177,7 +177,7 @@ CASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a card of 5 GB": (sparse(CARD, 5 * GIGABYTE), "larger than any"),
     "hashes of 5 GB": (sparse(SUMS, 5 * GIGABYTE), "larger than any"),
     "100,000 lines of hashes": (sums_of(b"0" * 64 + b"  LICENSE\n" * 100_000), ""),
-    "a name of hashes that moves the cursor": (sums_of(b"0" * 64 + b"  \x1b[2Jx\n"), "lacks"),
+    "a name of hashes that moves the cursor": (sums_of(b"0" * 64 + b"  \x1b[2Jx\n"), "no file name"),
     "a name of hashes too long": (sums_of(b"0" * 64 + b"  " + b"x" * 5000 + b"\n"), ""),
     "members without end": (edit_json(INFERENCE, lambda c: c["network_def"].update(members=10**30)), "sizes"),
     "members of infinity": (edit_json(INFERENCE, lambda c: c["network_def"].update(members=float("inf"))), ""),
