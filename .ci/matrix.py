@@ -85,7 +85,8 @@ def environment(version, python):
 
 def install(interpreter):
     """Install the lock's versions; whether torch is among them."""
-    pip = (interpreter, "-m", "pip", "install", "-qq", "--constraint", LOCK)
+    run(interpreter, "-m", "pip", "install", "-qq", "--upgrade", "pip", check=True)
+    pip = (interpreter, "-m", "pip", "install", "-qq", "--only-binary", ":all:", "--constraint", LOCK)
     run(*pip, *PACKAGES, check=True)
     run(interpreter, "-m", "pip", "install", "-qq", "--no-deps", "--no-build-isolation", "--editable", ROOT, check=True)
     if run(interpreter, "-c", "import torch, monai", stderr=subprocess.DEVNULL).returncode == 0:
