@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.run_folder import RunFolder
     from TemporalGliomaRisk.risk.calibration import Calibration
     from TemporalGliomaRisk.risk.doubt import Doubt
-
-SANITY_PATIENTS = 16
-"""Validation patients whose maps are compared with those of random networks."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=240,
         help="training patients, at most, that say what a usual visit is; half as many validation patients set the "
         "thresholds (default %(default)s)",
+    )
+    parser.add_argument(
+        "--sanity-patients",
+        type=int,
+        default=16,
+        help="validation patients, at most, whose heatmaps are compared with those of random weights "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--weights-of",
@@ -94,7 +99,8 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
     most = arguments.doubt_patients
-    doubt, sanity = _measure(network, ensemble, train[:most], validation[: max(1, most // 2)])
+    chosen = validation[: max(1, most // 2)]
+    doubt, sanity = _measure(network, ensemble, train[:most], chosen, arguments.sanity_patients)
     write_bundle(
         arguments.output,
         network=network,
@@ -120,7 +126,7 @@ def _measure_finished(
     most = arguments.doubt_patients
     train = run_folder.prepared(parts["train"][:most], jobs=arguments.jobs)
     validation = run_folder.prepared(parts["validation"][: max(1, most // 2)], jobs=arguments.jobs)
-    doubt, sanity = _measure(model.network, model.calibration, train, validation)
+    doubt, sanity = _measure(model.network, model.calibration, train, validation, arguments.sanity_patients)
     write_bundle(
         arguments.output,
         network=model.network,
@@ -141,8 +147,10 @@ def _measure(
     calibration: Calibration,
     train: Sequence[StoredPatient],
     validation: Sequence[StoredPatient],
-) -> tuple[Doubt, HeatmapSanity]:
-    """Usual visits and thresholds, and the weight-randomisation test of the maps."""
+    sanity_patients: int,
+) -> tuple[Doubt | None, HeatmapSanity]:
+    """Usual visits and thresholds, None for too few visits, and the weight-randomisation test of the maps."""
+    from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity
     from TemporalGliomaRisk.learn.doubting import last_maps, summaries_of
     from TemporalGliomaRisk.risk.doubt import fit_doubt
@@ -150,10 +158,15 @@ def _measure(
     with _bar("usual visits", len(train) + len(validation)) as advance:
         usual = summaries_of(network, train, None, advance=advance)
         watched = summaries_of(network, validation, calibration, advance=advance)
-    chosen, seeds = validation[:SANITY_PATIENTS], 2
+    chosen, seeds = validation[: max(1, sanity_patients)], 2
     with _bar("random weights", len(chosen) * (1 + seeds * len(STAGES))) as advance:
         sanity = heatmap_sanity(network, lambda other: last_maps(other, chosen, advance=advance), seeds=seeds)
-    return fit_doubt([visit for patient in usual for visit in patient], watched), sanity
+    try:
+        doubt = fit_doubt([visit for patient in usual for visit in patient], watched)
+    except ModelError as error:
+        print(f"The model won't say which visits are unlike training. {error}", file=sys.stderr)
+        doubt = None
+    return doubt, sanity
 
 
 @contextlib.contextmanager

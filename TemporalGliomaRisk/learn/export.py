@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 EVALUATION_BEGINS, EVALUATION_ENDS = "<!-- evaluation begins -->", "<!-- evaluation ends -->"
 DOUBT_BEGINS, DOUBT_ENDS = "<!-- doubt begins -->", "<!-- doubt ends -->"
+CARD_WIDTH = 118
 
 
 def assemble_network(run_folder: RunFolder) -> EvidenceModel:
@@ -169,40 +171,52 @@ def card_with_results(card: str, results: str) -> str:
     return f"{before}{begins}\n{results.strip()}\n{ends}{after}"
 
 
-def card_with_doubt(card: str, doubt: Doubt, sanity: HeatmapSanity) -> str:
+def card_with_doubt(card: str, doubt: Doubt | None, sanity: HeatmapSanity) -> str:
     """A card that says when not to believe the model; an earlier account of it is replaced."""
     before, begins, rest = card.partition(DOUBT_BEGINS)
     _, ends, after = rest.partition(DOUBT_ENDS)
     if not (begins and ends):
         before, results, after = card.partition("## Results")
         before, after = before.rstrip("\n") + "\n\n", f"\n\n{results}{after}"
-    rows = "\n".join(
+    usual = "Too few visits were there to say what is unlike training." if doubt is None else _usual_text(doubt)
+    text = f"## When not to believe it\n\n{usual}\n\n{_sanity_text(sanity)}"
+    return f"{before}{DOUBT_BEGINS}\n{text}\n{DOUBT_ENDS}{after}"
+
+
+def _usual_text(doubt: Doubt) -> str:
+    text = (
+        "A visit is called unlike training by a Mahalanobis distance (shrunk covariance) of its encoder features, "
+        "pooled in the brain, its intensities and the size of its brain; and likewise by its change since the first "
+        f"visit. What is usual comes from {doubt.training_visits} training visits; the threshold lets pass all but "
+        f"{doubt.false_alarm_rate:.0%} of {doubt.validation_visits} visits of {doubt.validation_patients} validation "
+        "patients. Members count as at odds when the logarithms of their hazards lie "
+        f"{doubt.at_odds_above:.2f} or more apart, which {doubt.at_odds_rate:.0%} of those visits pass. Both rates "
+        "were set before any wrong input was looked at. A first visit's risk rests on one visit and is always called "
+        "uncertain. Left and right are not told apart."
+    )
+    return textwrap.fill(text, CARD_WIDTH)
+
+
+def _sanity_text(sanity: HeatmapSanity) -> str:
+    text = (
+        f"Weight randomisation of the heatmap, {sanity.visits} validation patients at their last visit, {sanity.seeds} "
+        f"random networks a stage (mean, 5th to 95th percentile; overlap by chance {sanity.top_share:.0%}):"
+    )
+    rows = [
+        "| random weights | rank correlation over the brain | "
+        f"overlap of the highest {sanity.top_share:.0%} of places |",
+        "| --- | --- | --- |",
+    ]
+    rows += [
         f"| {stage.randomised} | {stage.correlation:.2f} [{stage.correlation_low:.2f}, {stage.correlation_high:.2f}] | "
         f"{stage.top_overlap:.0%} |"
         for stage in sanity.stages
-    )
-    members = (
-        ""
-        if sanity.members_correlation is None or sanity.members_top_overlap is None
-        else f"\n| two of its own members | {sanity.members_correlation:.2f} | {sanity.members_top_overlap:.0%} |"
-    )
-    text = f"""## When not to believe it
-
-A visit is called unlike training by a Mahalanobis distance (shrunk covariance) of its encoder features, pooled in the
-brain, its intensities and the size of its brain; and likewise by its change since the first visit. What is usual comes
-from {doubt.training_visits} training visits; the threshold lets pass all but {doubt.false_alarm_rate:.0%} of
-{doubt.validation_visits} visits of {doubt.validation_patients} validation patients. The rate was set before any wrong
-input was looked at. Members count as at odds when their log hazards lie {doubt.at_odds_above:.2f} or more apart, which
-{doubt.at_odds_rate:.0%} of the validation visits pass. A first visit's risk rests on one visit and is always called
-uncertain. Left and right are not told apart.
-
-Weight randomisation of the heatmap, {sanity.visits} validation patients at their last visit, {sanity.seeds} random
-networks a stage (mean, 5th to 95th percentile; overlap by chance {sanity.top_share:.0%}):
-
-| random weights | rank correlation over the brain | overlap of the highest {sanity.top_share:.0%} of places |
-| --- | --- | --- |
-{rows}{members}"""
-    return f"{before}{DOUBT_BEGINS}\n{text}\n{DOUBT_ENDS}{after}"
+    ]
+    if sanity.members_correlation is not None and sanity.members_top_overlap is not None:
+        rows.append(
+            f"| none: two of its own members | {sanity.members_correlation:.2f} | {sanity.members_top_overlap:.0%} |"
+        )
+    return "\n".join([textwrap.fill(text, CARD_WIDTH), "", *rows])
 
 
 def licence_text() -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, WEIGHTS, load_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
@@ -23,6 +23,7 @@ from TemporalGliomaRisk.simulate.config import SimulationConfig
 # Patients of this seed have few visits; both parts of the split hold an event and a patient without one.
 SEED, PATIENTS, SPLIT = 20261, (9, 10, 11, 14, 18, 27), 1
 UPDATES, EVERY = 9, 3
+FEW = ("--sanity-patients", "1", "--doubt-patients", "2")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_other_settings_for_the_same_run_are_refused(cohort: Path, pretrained: P
 def bundle(cohort: Path, work: Path, pretrained: Path) -> Path:
     place = ["--cohort", str(cohort), "--run", str(pretrained)]
     assert main(["finetune", *place, "--members", "2", "--epochs", "1"]) == 0
-    assert main(["calibrate", *place, "--output", str(work / "tiny")]) == 0
+    assert main(["calibrate", *place, "--output", str(work / "tiny"), *FEW]) == 0
     return work / "tiny"
 
 
@@ -109,13 +110,33 @@ def test_the_bundle_loads_and_says_where_it_comes_from(bundle: Path, cohort: Pat
     assert model.metadata["trained_on"] == "simulated data"
 
 
+def test_the_bundle_says_of_its_maps_and_that_so_few_visits_tell_nothing_of_the_usual(bundle: Path) -> None:
+    model = load_bundle(bundle)
+    assert model.doubt is None
+    assert "Too few visits were there" in model.card
+    assert [stage.randomised for stage in model.heatmap_sanity.stages][-1] == "every weight"
+    assert f"| every weight | {model.heatmap_sanity.stages[-1].correlation:.2f} [" in model.card
+
+
+def test_a_finished_model_is_measured_anew_and_its_weights_stay(bundle: Path, cohort: Path, work: Path) -> None:
+    place = ["--cohort", str(cohort), "--run", str(work / "run"), "--output", str(work / "measured")]
+    assert main(["calibrate", *place, "--weights-of", str(bundle), *FEW]) == 0
+    before, after = load_bundle(bundle), load_bundle(work / "measured")
+    for name in (WEIGHTS, CALIBRATION, INFERENCE):
+        assert sha256_of(work / "measured" / name) == sha256_of(bundle / name)
+    assert [int(number) for number in after.metadata["version"].split(".")][-1] == 1
+    assert "weights and constants unchanged" in after.metadata["changelog"][after.metadata["version"]]
+    assert after.heatmap_sanity == before.heatmap_sanity
+    assert after.card.count("## When not to believe it") == 1
+
+
 def test_running_again_changes_nothing(bundle: Path, cohort: Path, pretrained: Path) -> None:
     heads = {path: sha256_of(path) for path in (pretrained / "heads").glob("*.safetensors")}
     assert {path.stem for path in heads} == {"member-1", "member-2", "single"}
     place = ["--cohort", str(cohort), "--run", str(pretrained)]
     sums = (bundle / "SHA256SUMS").read_bytes()
     assert main(["finetune", *place, "--members", "2", "--epochs", "1"]) == 0
-    assert main(["calibrate", *place, "--output", str(bundle)]) == 0
+    assert main(["calibrate", *place, "--output", str(bundle), *FEW]) == 0
     assert {path: sha256_of(path) for path in heads} == heads
     assert (bundle / "SHA256SUMS").read_bytes() == sums
 
