@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.colours import ink_on, risk_colour
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
+from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.words import day_words, short_title, visit_title
 
 FOUR, THREE_D, COMPARE, ROW = "four", "three_d", "compare", "row"
@@ -19,12 +22,7 @@ MOST_IN_ROW = 24
 
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
 ORIENTATIONS = (AXIAL, CORONAL, SAGITTAL)
-LETTERS = {
-    AXIAL: {"left": "R", "right": "L", "top": "A", "bottom": "P"},
-    CORONAL: {"left": "R", "right": "L", "top": "S", "bottom": "I"},
-    SAGITTAL: {"left": "A", "right": "P", "top": "S", "bottom": "I"},
-}
-"""Sides of the patient at the edges of a slice, as Slicer and radiology turn them."""
+_SIDES = (("R", "L"), ("A", "P"), ("S", "I"))
 ALONG = {AXIAL: (2, "S", "I"), CORONAL: (1, "A", "P"), SAGITTAL: (0, "R", "L")}
 """The axis of RAS that a slice moves along, and the names of its two sides."""
 
@@ -63,7 +61,6 @@ class Tile:
         return {
             "name": self.name,
             "slice": self.orientation is not None,
-            "letters": LETTERS.get(self.orientation or "", {}),
             "title": self.title,
             "words": self.words,
             "short": self.short,
@@ -167,6 +164,21 @@ def all_visits(visits: Sequence[SceneVisit], orientation: str) -> Grid:
 def columns_for(count: int) -> int:
     """Columns in which so many heads are largest, in an area a little wider than high."""
     return count if count <= 3 else math.ceil(math.sqrt(count))
+
+
+def letters(slice_to_ras: FloatArray) -> dict[str, str]:
+    """Sides of the patient at the edges of a slice, from where the slice really lies.
+
+    Args:
+        slice_to_ras: (4, 4) of the slice node, columns across, up and along the slice.
+    """
+
+    def side(direction: FloatArray) -> str:
+        axis = int(np.argmax(np.abs(direction)))
+        return _SIDES[axis][int(direction[axis] < 0)]
+
+    across, up = slice_to_ras[:3, 0], slice_to_ras[:3, 1]
+    return {"left": side(-across), "right": side(across), "top": side(up), "bottom": side(-up)}
 
 
 def place_words(orientation: str, millimetres: float) -> str:

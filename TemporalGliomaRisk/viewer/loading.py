@@ -10,6 +10,7 @@ import slicer
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.viewer.saving import remove_views
 
 
 def load(scene: Any, path: Path, result: RiskResult) -> PatientScene:
@@ -23,11 +24,13 @@ def load(scene: Any, path: Path, result: RiskResult) -> PatientScene:
     Raises:
         InputError: If it cannot be read, or holds another patient.
     """
+    before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
     known = {patient.browser.GetID() for patient in PatientScene.all_in(scene)}
     # trame-slicer's host does not know this class, and Slicer then calls the whole file unreadable.
     scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     if not scene.ReadFromMRB(str(path), False):
         raise InputError("The result's scene file cannot be read; run predict with --scene again.")
+    remove_views(scene, before)
     found = [patient for patient in PatientScene.all_in(scene) if patient.browser.GetID() not in known]
     wanted = [(visit.session_id, visit.days_since_first) for visit in result.visits]
     for patient in found:

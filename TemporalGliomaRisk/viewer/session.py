@@ -14,10 +14,12 @@ from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.volumes import is_empty, volume_of
 from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.curve import risk_curve
-from TemporalGliomaRisk.viewer.layouts import COMPARE
+from TemporalGliomaRisk.viewer.layouts import COMPARE, FOUR, THREE_D
 from TemporalGliomaRisk.viewer.legends import legend
 from TemporalGliomaRisk.viewer.loading import load
+from TemporalGliomaRisk.viewer.marks import mark, marked
 from TemporalGliomaRisk.viewer.opening import Opened
+from TemporalGliomaRisk.viewer.saving import save_for_slicer
 from TemporalGliomaRisk.viewer.stage import Stage
 from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, layout_choices, no_patient
 from TemporalGliomaRisk.viewer.words import opening_visit, patient_words, visit_rows
@@ -122,7 +124,7 @@ class Session:
                             for one in (result.warnings if result else ())
                         ],
                     },
-                    "visits": visit_rows(patient.visits),
+                    "visits": visit_rows(patient.visits, patient.peak_ras),
                     "visit": visit,
                     "compare_with": visit - 1 if visit > 1 else min(2, len(patient.visits)),
                     "curve": risk_curve(patient.visits),
@@ -176,6 +178,8 @@ class Session:
             patient.selected_visit = visit
         self._stage.arrange(state.layout, visit, other, state.orientation)
         patient.apply(self._settings())
+        # Peaks are those of the selected visit, so they stay out of layouts that show others too.
+        mark(patient, shown=state.layout in (FOUR, THREE_D), named=False)
         with state:
             state.update({"visit": visit, "compare_with": other, "shown_layout": state.layout})
             self._arranged = self._arrangement()
@@ -261,4 +265,5 @@ class Session:
         """Write the whole scene, as Slicer opens it."""
         if self._patient is None:
             raise InputError("No timeline is open.")
-        self._patient.save(path)
+        with marked(self._patient, shown=True, named=True):
+            save_for_slicer(self._host, self._patient, self._stage.place(), path)

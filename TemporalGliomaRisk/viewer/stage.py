@@ -13,6 +13,7 @@ from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.slices import fit
 from TemporalGliomaRisk.scene.views import look_at_head
+from TemporalGliomaRisk.scene.volumes import array_of
 from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.compass import compass
 from TemporalGliomaRisk.viewer.layouts import (
@@ -29,6 +30,7 @@ from TemporalGliomaRisk.viewer.layouts import (
     all_visits,
     four_views,
     large_3d,
+    letters,
     place_words,
     two_visits,
 )
@@ -261,4 +263,5 @@ class Stage:
             "most": round(most, 2),
             "step": round(view.get_slice_step(), 3),
             "place": place_words(orientation, self._offset(name, ALONG[orientation][0])),
+            "letters": letters(array_of(self._views.slice_node(name).GetSliceToRAS())),
         }

@@ -24,6 +24,7 @@ from TemporalGliomaRisk.viewer.drawing import (
     SliceWindow,
 )
 from TemporalGliomaRisk.viewer.plain_slices import PlainSliceArea, PlainSliceView
+from TemporalGliomaRisk.viewer.saving import nodes_of_view
 
 BLACK = "#000000"
 THREE_D_BACKGROUND = ("#07090d", "#141b26")
@@ -171,6 +172,9 @@ class Views:
         return self._registered(name, view, window, SettlingScheduler(window, self._encode_pool))
 
     def _registered(self, name: str, view: Any, window: Any, scheduler: Any) -> ShownView:
+        # A scene that is saved is for Slicer, whose views have other names.
+        for node in nodes_of_view(self._host.scene, view.get_view_node()):
+            node.SetSaveWithScene(False)
         adapter = RcaViewAdapter(window, name, scheduler=scheduler, do_schedule_render_on_interaction=False)
         view.set_scheduled_render(RcaRenderStrategy(scheduler))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from TemporalGliomaRisk import numbers
@@ -39,13 +39,19 @@ def patient_words(label: str, visits: Sequence[SceneVisit]) -> dict[str, str]:
     return {"label": label, "visits": f"{count}{over}", "day_zero": f"Day 0 is {axis_days(visits)[0]}."}
 
 
-def visit_rows(visits: Sequence[SceneVisit]) -> list[dict[str, Any]]:
-    """A row of the panel for every visit."""
+def visit_rows(visits: Sequence[SceneVisit], peak_place: Callable[[int, str], Any]) -> list[dict[str, Any]]:
+    """A row of the panel for every visit.
+
+    Args:
+        visits: Oldest first.
+        peak_place: (3,) world RAS of a visit's peak by its name: the space in which slices tell their places, and in
+            which a visit may lie elsewhere than in its own RAS.
+    """
     since, days = axis_days(visits)
-    return [_row(visit, day, since) for visit, day in zip(visits, days, strict=True)]
+    return [_row(visit, day, since, peak_place) for visit, day in zip(visits, days, strict=True)]
 
 
-def _row(visit: SceneVisit, day: int, since: str) -> dict[str, Any]:
+def _row(visit: SceneVisit, day: int, since: str, peak_place: Callable[[int, str], Any]) -> dict[str, Any]:
     colour = None if visit.risk is None else risk_colour(visit.risk)
     members = visit.risk_low is not None and visit.risk_high is not None
     return {
@@ -65,7 +71,7 @@ def _row(visit: SceneVisit, day: int, since: str) -> dict[str, Any]:
                 "name": peak.name,
                 "share": numbers.percent(peak.share_of_hazard),
                 "density": f"{numbers.significant(peak.hazard_per_mL)} per mL",
-                "place": numbers.place(peak.ras_mm),
+                "place": _place(peak_place(visit.number, peak.name)),
             }
             for peak in visit.peaks
         ],
@@ -74,6 +80,11 @@ def _row(visit: SceneVisit, day: int, since: str) -> dict[str, Any]:
             for one in visit.measurements
         ],
     }
+
+
+def _place(ras: Sequence[float]) -> str:
+    right, front, top = (float(value) for value in ras)
+    return numbers.place((right, front, top))
 
 
 def _warnings(visit: SceneVisit) -> list[dict[str, Any]]:

@@ -363,14 +363,16 @@ def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_s
     assert "--timeline" in reader.page.inner_text(".message.error")
 
 
-def test_a_computer_without_opengl_shows_slices_and_says_that_there_is_no_3d(
-    the_reader, sample_result: Path, tmp_path: Path, start_viewer, stop_viewer
+def test_a_computer_without_opengl_shows_slices_of_a_result_s_own_scene_and_says_that_there_is_no_3d(
+    reader, sample_result: Path, tmp_path: Path, start_viewer, stop_viewer
 ) -> None:
+    result = shutil.copytree(sample_result, tmp_path / "result")
+    scene = reader.page.request.get(reader.page.url.split("?")[0] + "scene.mrb")
+    (result / "scene.mrb").write_bytes(scene.body())
     # There is no X server, and VTK is told to use nothing else.
     environment = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkXOpenGLRenderWindow"}
-    arguments = (str(sample_result), "--timeline", str(SAMPLE), "--visit", "4")
-    viewer = start_viewer(*arguments, folder=tmp_path, environment=environment)
-    reader = the_reader.at(viewer.address)
+    viewer = start_viewer(str(result), "--visit", "4", folder=tmp_path, environment=environment)
+    reader = reader.at(viewer.address)
 
     assert "no 3D" in reader.page.inner_text(".message.notice")
     assert reader.page.is_disabled('.bar [data-layout="three_d"]')

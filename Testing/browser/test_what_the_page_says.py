@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import slicer
@@ -9,9 +11,11 @@ import slicer
 from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, ResultWarning
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.scene.volumes import array_of
 from TemporalGliomaRisk.viewer import curve, layouts
 from TemporalGliomaRisk.viewer.compass import compass
 from TemporalGliomaRisk.viewer.legends import legend
+from TemporalGliomaRisk.viewer.marks import NAMED_SCALE, mark, marked
 from TemporalGliomaRisk.viewer.runs import time_left
 from TemporalGliomaRisk.viewer.words import opening_visit, patient_words, visit_rows, visit_title
 
@@ -100,8 +104,12 @@ def test_a_visit_is_named_by_its_number_and_day() -> None:
     ]
 
 
+def no_peak(number: int, name: str) -> None:
+    raise AssertionError(f"Visit {number} has no peak {name}.")
+
+
 def test_the_panel_tells_gaps_risks_and_their_extremes() -> None:
-    rows = visit_rows(visits(0.1, 0.35, None))
+    rows = visit_rows(visits(0.1, 0.35, None), no_peak)
 
     assert [row["gap"] for row in rows] == [None, "+100\u202fd", "+100\u202fd"]
     assert [row["risk"] for row in rows] == ["10\u202f%", "35\u202f%", None]
@@ -120,10 +128,10 @@ def test_peaks_measurements_and_warnings_of_a_visit_are_told() -> None:
             "warnings": (ResultWarning(code="x", message="Odd gap.", severity="warning"),),
         }
     )
-    row = visit_rows([visit])[0]
+    row = visit_rows([visit], lambda number, name: {(1, "A"): (31, -12, 51)}[number, name])[0]
 
     assert row["peaks"] == [
-        {"name": "A", "share": "42\u202f%", "density": "0.012 per mL", "place": "R 31, P 12, S 40 mm"}
+        {"name": "A", "share": "42\u202f%", "density": "0.012 per mL", "place": "R 31, P 12, S 51 mm"}
     ]
     assert row["measurements"] == [{"name": "half", "value": "12 mL"}]
     assert row["warnings"] == [{"message": "Odd gap.", "note": False}]
@@ -158,25 +166,47 @@ def test_time_left_is_told_roughly(seconds: float | None, words: str) -> None:
     assert time_left(seconds) == words
 
 
+# Marks of peaks
+
+
+def test_marks_carry_their_names_while_a_scene_is_saved_and_are_as_before_afterwards() -> None:
+    scene = slicer.vtkMRMLScene()
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    node.CreateDefaultDisplayNodes()
+    shown = node.GetDisplayNode()
+    patient = SimpleNamespace(peaks=lambda: node)
+
+    mark(patient, shown=False, named=False)
+    with marked(patient, shown=True, named=True):
+        assert (bool(shown.GetVisibility()), shown.GetTextScale()) == (True, NAMED_SCALE)
+    assert (bool(shown.GetVisibility()), shown.GetTextScale()) == (False, 0)
+    mark(SimpleNamespace(peaks=lambda: None), shown=True, named=True)
+
+
 # Layouts
 
 
-@pytest.mark.parametrize("orientation", layouts.ORIENTATIONS)
-def test_letters_at_a_slice_s_edges_are_the_patient_s_sides(orientation: str) -> None:
+@pytest.mark.parametrize(
+    ("orientation", "wanted"), [("Axial", "RLAP"), ("Coronal", "RLSI"), ("Sagittal", "APSI")], ids=lambda value: value
+)
+def test_letters_at_a_slice_s_edges_are_the_patient_s_sides(orientation: str, wanted: str) -> None:
     scene = slicer.vtkMRMLScene()
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     node = scene.AddNewNodeByClass("vtkMRMLSliceNode")
     node.SetOrientation(orientation)
-    matrix = node.GetSliceToRAS()
-    sides = (("R", "L"), ("A", "P"), ("S", "I"))
 
-    def side(column: int, sign: int) -> str:
-        direction = sign * np.array([matrix.GetElement(row, column) for row in range(3)])
-        axis = int(np.argmax(np.abs(direction)))
-        return sides[axis][int(direction[axis] < 0)]
+    seen = layouts.letters(array_of(node.GetSliceToRAS()))
 
-    wanted = {"right": side(0, 1), "left": side(0, -1), "top": side(1, 1), "bottom": side(1, -1)}
-    assert wanted == layouts.LETTERS[orientation]
+    assert [seen[side] for side in ("left", "right", "top", "bottom")] == list(wanted)
+
+
+def test_letters_follow_a_slice_that_was_turned_or_lies_obliquely() -> None:
+    turned = np.diag([1.0, -1.0, -1.0, 1.0])
+    angle = np.radians(30)
+    oblique = np.array([[-np.cos(angle), 0, 0, 0], [np.sin(angle), 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
+
+    assert layouts.letters(turned) == {"left": "L", "right": "R", "top": "P", "bottom": "A"}
+    assert layouts.letters(oblique) == {"left": "R", "right": "L", "top": "S", "bottom": "I"}
 
 
 @pytest.mark.parametrize(
