@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--doubt-patients",
         type=int,
         default=240,
-        help="training patients, at most, that say what a usual visit is; half as many validation patients set the "
-        "thresholds (default %(default)s)",
+        help="training patients, at most, that say what a usual visit is; all validation patients set the thresholds "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--sanity-patients",
@@ -98,9 +98,8 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     ensemble, single = fit_both(rows)
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
-    most = arguments.doubt_patients
-    chosen = validation[: max(1, most // 2)]
-    doubt, sanity = _measure(network, ensemble, train[:most], chosen, arguments.sanity_patients)
+    usual = train[: arguments.doubt_patients]
+    doubt, sanity = _measure(network, ensemble, usual, validation, arguments.sanity_patients)
     write_bundle(
         arguments.output,
         network=network,
@@ -123,9 +122,8 @@ def _measure_finished(
     from TemporalGliomaRisk.bundle import write_bundle
     from TemporalGliomaRisk.learn.export import card_with_doubt, licence_text, next_version
 
-    most = arguments.doubt_patients
-    train = run_folder.prepared(parts["train"][:most], jobs=arguments.jobs)
-    validation = run_folder.prepared(parts["validation"][: max(1, most // 2)], jobs=arguments.jobs)
+    train = run_folder.prepared(parts["train"][: arguments.doubt_patients], jobs=arguments.jobs)
+    validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     doubt, sanity = _measure(model.network, model.calibration, train, validation, arguments.sanity_patients)
     write_bundle(
         arguments.output,

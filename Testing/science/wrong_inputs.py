@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import math
 import multiprocessing
 import sys
 import time
@@ -34,8 +35,9 @@ from scipy import ndimage
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle, seal_bundle
 from TemporalGliomaRisk.errors import BrainMaskError, InputError, RegistrationError
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
-from TemporalGliomaRisk.pipeline import PredictOptions, predict_risk
+from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.resources import resource_path
+from TemporalGliomaRisk.risk.doubt import VisitSummary, judge, members_spread, visit_change
 from TemporalGliomaRisk.simulate import patient as simulated
 from TemporalGliomaRisk.simulate import surgery
 from TemporalGliomaRisk.simulate.config import SimulationConfig
@@ -246,7 +248,32 @@ def went(timeline: Timeline, model: RiskModel, options: PredictOptions) -> dict[
     except InputError as error:
         return {"refused_by": "preparing", "codes": [type(error).__name__]}
     warnings = [(item.code, item.visit) for item in prediction.findings if item.severity is Severity.WARNING]
-    return {"refused_by": None, "warnings": warnings, "visits": len(timeline.visits)}
+    return {"refused_by": None, "warnings": warnings, "visits": len(timeline.visits), "scores": scores(prediction)}
+
+
+def scores(prediction: Prediction) -> list[dict[str, float | None]]:
+    """Each visit's scores by itself and against the first visit, as they were compared with the threshold."""
+    doubt, first, found = prediction.model.doubt, None, []
+    for result in prediction.visits:
+        features, present = result.encoded.tensors(torch.device("cpu"))
+        change, common = visit_change(first, features, present)
+        first = first or (features, present)
+        judged = judge(
+            doubt,
+            VisitSummary(
+                appearance=torch.from_numpy(result.encoded.summary),
+                present=present,
+                change=change,
+                common=common,
+                spread=members_spread(result.hazards.member_hazards),
+            ),
+        )
+        pair = {"appearance": float(judged.appearance.max()), "change": float(judged.change.max())}
+        found.append(
+            {name: round(value, 3) if math.isfinite(value) else None for name, value in pair.items()}
+            | {"spread": round(judged.spread, 3)}
+        )
+    return found
 
 
 def in_memory(visit: Visit) -> Visit:
