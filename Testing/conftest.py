@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -94,6 +95,12 @@ def simulated_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def simulated_patient(simulated_cohort: Path) -> Path:
     """The simulated patient with an event, three visits in BIDS form, on an oblique grid."""
     return simulated_cohort / "sub-00027"
+
+
+def pytest_configure() -> None:
+    """A run in a shell's background ignores Ctrl-C, and so would the commands that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 MAY_SKIP_IN_CI = ("needs a GPU", "needs a desktop Slicer")
