@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,30 @@ def test_killed_at_every_stage_the_reader_is_told_the_next_run_works_and_nothing
         assert result["type"] == "result"
         assert_whole(output)
         assert parts(tmp_path) == []
+
+
+@pytest.mark.parametrize("end", ["cancelled", "killed"])
+def test_stopped_while_the_scene_is_built_the_results_stay_and_the_next_run_adds_the_scene(
+    environment: dict[str, str], rows: Rows, quick: dict[str, Any], tmp_path: Path, end: str
+) -> None:
+    own = {**environment, "TEMPORAL_GLIOMA_RISK_CACHE": str(tmp_path / "cache")}
+    output = tmp_path / "out"
+    with WorkerClient(environment=own) as client:
+        request = client.predict(rows, output, **quick, scene=True)
+        until(client, "scene")
+        if end == "cancelled":
+            client.cancel()
+        else:
+            os.kill(client.hello["pid"], signal.SIGKILL)
+        answer = client.wait(request, timeout_s=10)
+        assert answer["kind"] == {"cancelled": "cancelled", "killed": "crashed"}[end]
+        assert_whole(output)
+        assert not (output / "scene.mrb").exists()
+
+        again = client.wait(client.predict(rows, output, **quick, scene=True), timeout_s=PATIENCE_S)
+        assert again["type"] == "result"
+        assert zipfile.is_zipfile(output / "scene.mrb")
+        assert_whole(output)
 
 
 LAUNCHER = """#!/bin/sh
