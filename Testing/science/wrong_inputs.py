@@ -51,8 +51,11 @@ from TemporalGliomaRisk.timeline.visit import Timeline, Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Volume
 
 OUT_OF_DISTRIBUTION = ("unlike_training", "change_unlike_training")
-SAID_ANYWAY = {"one_visit_so_far", "single_visit", "members_at_odds", "gap_untrained", "rests_on_unlike_visit"}
-"""Warnings that do not say that an input is wrong."""
+SAID_ANYWAY = {
+    *("one_visit_so_far", "single_visit", "members_at_odds", "gap_untrained", "rests_on_unlike_visit"),
+    *("days_unknown", "brain_cut_off"),
+}
+"""Warnings that do not say that an input is wrong: good patients get them too."""
 MOST_VISITS = 4
 MOST_SEQUENCES = 2
 BEGINS, ENDS = "<!-- wrong inputs begin -->", "<!-- wrong inputs end -->"
@@ -200,8 +203,6 @@ KINDS = (
     ("another patient's brain, --register never", "second"),
     ("before the operation", "first"),
 )
-RIGHT_AFTER_ALL = {"unregistered, --register auto"}
-"""Put right by the alignment, so that nothing is to be noticed."""
 
 
 def wrong(kind: str, where: str, visits: tuple[Visit, Visit], truth: Any, other: Visit, seed: int) -> Timeline:
@@ -389,7 +390,8 @@ def table(content: dict[str, Any]) -> str:
         f"On {good['patients']} new simulated patients ({good['visits']} visits, at most {MOST_VISITS} each): "
         f"{good['visits_unlike_training']} visits called unlike training "
         f"({good['visits_unlike_training'] / max(good['visits'], 1):.1%}; "
-        f"{content['false_alarm_rate']:.0%} by design), {len(good['refused'])} patients refused.",
+        f"{content['false_alarm_rate']:.0%} by design, warned above {content['thresholds']['unusual_above']:.1f}), "
+        f"{len(good['refused'])} patients refused.",
         "",
         "Wrong input in a timeline of two visits, at the visit named; CT and phantoms are made by code:",
         "",
@@ -404,7 +406,15 @@ def table(content: dict[str, Any]) -> str:
             f"{row['unlike_training']} of {row['not_refused']} | {row['warned_otherwise_only']} | "
             f"{row['noticed'] / row['tried']:.0%} |"
         )
-    lines += ["", "Real MRI of adults:", ""]
+    lines += [
+        "",
+        "With --register auto the unregistered visit is put right, and little is left to notice. The same mask twice "
+        "is refused as a copy. Warnings that good patients get too (a brain cut by the field of view, a first visit) "
+        "count as nothing.",
+        "",
+        "Real MRI of adults (largest score at any visit in brackets):",
+        "",
+    ]
     for one in content["real"]:
         options = " ".join(f"--{name} {value}" for name, value in one["options"].items())
         said = f"refused by {one['refused_by']}" if one["refused_by"] else _warned(one)
@@ -415,7 +425,9 @@ def table(content: dict[str, Any]) -> str:
 def _warned(one: dict[str, Any]) -> str:
     odd = [f"{code} at visit {visit}" for code, visit in one["warnings"] if code in OUT_OF_DISTRIBUTION]
     others = sorted({code for code, _ in one["warnings"] if code not in OUT_OF_DISTRIBUTION})
-    return "; ".join(filter(None, [", ".join(odd) or "not unlike training", ", ".join(others)]))
+    largest = max(value for pair in one["scores"] for name in ("appearance", "change") if (value := pair[name]))
+    said = f"{', '.join(odd) or 'not unlike training'} [{largest:.1f}]"
+    return "; ".join(filter(None, [said, ", ".join(others)]))
 
 
 def write_card(folder: Path, text: str) -> None:
