@@ -50,7 +50,7 @@ test: lint setup-slicer512
 	@$(SLICER512)/python -m pytest Testing/scene
 
 bench: setup
-	@$(BIN)/python -m pytest Testing/benchmarks -o python_files="*.py" --benchmark-only $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest Testing/benchmarks -o python_files="*.py" -s $(PYTEST_ARGS)
 
 fuzz: setup
 	@$(BIN)/python Testing/fuzz/run_fuzzing.py --seconds $(SECONDS) $(READERS)
