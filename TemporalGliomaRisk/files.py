@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,16 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def written_together(folder: Path, last: str) -> Iterator[Path]:
+def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> Iterator[Path]:
     """Give a temporary folder inside ``folder`` to write to; on success all files in it take their places at the end.
 
     Until then an earlier run's files stay as they are; then its file ``last`` goes first and ours comes last of all, so
     that where it is, everything that belongs to it is there too.
+
+    Args:
+        folder: Where the files take their places.
+        last: The file that comes last.
+        stale: Files of an earlier run that would contradict ours; they go together with its file ``last``.
 
     Raises:
         OutputError: If the system refuses any of it.
@@ -72,14 +77,15 @@ def written_together(folder: Path, last: str) -> Iterator[Path]:
     try:
         yield staged
         with _said_in_words():
-            _put_in_place(staged, folder, Path(last))
+            _put_in_place(staged, folder, Path(last), stale)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _put_in_place(staged: Path, folder: Path, last: Path) -> None:
+def _put_in_place(staged: Path, folder: Path, last: Path, stale: Sequence[str]) -> None:
     names = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
-    (folder / last).unlink(missing_ok=True)
+    for gone in (last, *map(Path, stale)):
+        (folder / gone).unlink(missing_ok=True)
     _sync_folder(folder)
     for name in sorted(names, key=lambda name: name == last):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

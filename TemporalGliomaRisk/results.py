@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from TemporalGliomaRisk.timeline.volume import FloatArray
 
 PEAK_NAMES = "ABCDEFGH"
 RISK = "risk.json"
+SCENE = "scene.mrb"
+"""Written afterwards, where asked for; one of an earlier run would show other risks than those beside it."""
 
 
 def write_results(
@@ -78,11 +81,13 @@ def write_results(
 
     with alone_in(folder, waiting):
         remove_leftovers(folder)
-        with written_together(folder, last=RISK) as staged:
+        with written_together(folder, last=RISK, stale=[SCENE]) as staged:
             outside: dict[int, float] = {}
             volumes = _volumes(prediction, staged if heatmaps else None, outside, progress)
-            pictures = gather_pictures(risk_record(prediction, {}, heatmaps=heatmaps), volumes)
-            record = risk_record(prediction, outside, heatmaps=heatmaps)
+            record = risk_record(prediction, heatmaps=heatmaps)
+            pictures = gather_pictures(record, volumes)
+            if heatmaps:
+                record = _with_outside(record, outside)
             seconds = {**prediction.seconds, "maps_and_pictures": time.perf_counter() - began}
             audit = _audit(prediction, asked or {}, seconds, brain_mask)
             identity = "; ".join(prediction.timeline.identity.values()) if identified else None
@@ -125,12 +130,11 @@ def _volumes(
         del drawn
 
 
-def risk_record(prediction: Prediction, outside: Mapping[int, float], *, heatmaps: bool) -> RiskRecord:
-    """What risk.json says of a prediction.
+def risk_record(prediction: Prediction, *, heatmaps: bool) -> RiskRecord:
+    """What risk.json says of a prediction, but for what only drawing the maps tells.
 
     Args:
         prediction: All visits' risks.
-        outside: Hazard outside a visit's field of view, by its number, for the visits whose map was drawn.
         heatmaps: Whether maps are written.
     """
     model = prediction.model
@@ -147,16 +151,22 @@ def risk_record(prediction: Prediction, outside: Mapping[int, float], *, heatmap
             heatmap_check=None if model.heatmap_sanity is None else model.heatmap_sanity.sentence,
         ),
         visits=tuple(
-            _visit_record(prediction, number, by_visit.get(number, []), outside.get(number), heatmaps=heatmaps)
+            _visit_record(prediction, number, by_visit.get(number, []), heatmaps=heatmaps)
             for number in range(1, len(prediction.visits) + 1)
         ),
         warnings=tuple(Warned.of(finding) for finding in by_visit.get(None, [])),
     )
 
 
-def _visit_record(
-    prediction: Prediction, number: int, findings: list[Finding], outside: float | None, *, heatmaps: bool
-) -> VisitRecord:
+def _with_outside(record: RiskRecord, outside: Mapping[int, float]) -> RiskRecord:
+    """The record with each visit's hazard outside its field of view, by the visit's number."""
+    visits = enumerate(record.visits, start=1)
+    return replace(
+        record, visits=tuple(replace(visit, outside_field_of_view_hazard=outside[number]) for number, visit in visits)
+    )
+
+
+def _visit_record(prediction: Prediction, number: int, findings: list[Finding], *, heatmaps: bool) -> VisitRecord:
     result = prediction.visits[number - 1]
     hazards = result.hazards
     low, high = hazards.risk_extremes
@@ -173,7 +183,6 @@ def _visit_record(
         single_visit_risk=hazards.single_visit_risk,
         hazards=tuple(hazards.interval_hazards.tolist()),
         background_hazard=hazards.background_hazard,
-        outside_field_of_view_hazard=outside if heatmaps else None,
         heatmap=_map_name(prediction, number, "risk") if heatmaps else None,
         change_heatmap=_map_name(prediction, number, "change") if heatmaps and number > 1 else None,
         peaks=tuple(

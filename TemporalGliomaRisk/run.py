@@ -20,7 +20,7 @@ from TemporalGliomaRisk.preprocess.config import RegisterMode
 from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
-from TemporalGliomaRisk.results import write_results
+from TemporalGliomaRisk.results import SCENE, write_results
 from TemporalGliomaRisk.timeline.checks import TimelineCheck, check_content, check_timeline
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -30,7 +30,6 @@ from TemporalGliomaRisk.timeline.visit import Timeline
 from TemporalGliomaRisk.timeline.volume import Volume
 from TemporalGliomaRisk.visit_cache import VisitCache
 
-SCENE = "scene.mrb"
 CHECKED, PREDICTED, WRITTEN = 0.15, 0.75, 0.95
 """Parts of the whole run done after checking, predicting and writing, where a scene follows; for the progress shown."""
 
@@ -165,8 +164,6 @@ def run_prediction(
             cache=cache,
             progress=part_of(progress, CHECKED, PREDICTED),
         )
-        # A scene of an earlier run would show other risks than those beside it.
-        (request.output / SCENE).unlink(missing_ok=True)
         write_results(
             prediction,
             request.output,

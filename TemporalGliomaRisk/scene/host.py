@@ -83,6 +83,9 @@ def complete_host(scene: Any, app_logic: Any) -> None:
                 logic.SetDefaultRenderingMethod(CPU_RENDERING)
         if not hasattr(modules, name):
             setattr(modules, name, _Module(logic))
+    if not scene.IsNodeClassRegistered("vtkMRMLColorLegendDisplayNode"):
+        # Known to a host by Slicer's own colour logic; without it a saved scene with a legend counts as unreadable.
+        scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     _kept.setdefault("app_logic", app_logic)
     if scene.GetDataIOManager() is None:
         _add_data_io(scene, app_logic)

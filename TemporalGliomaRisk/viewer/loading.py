@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import slicer
-
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.result import RiskResult
@@ -26,8 +24,6 @@ def load(scene: Any, path: Path, result: RiskResult) -> PatientScene:
     """
     before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
     known = {patient.browser.GetID() for patient in PatientScene.all_in(scene)}
-    # trame-slicer's host does not know this class, and Slicer then calls the whole file unreadable.
-    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     if not scene.ReadFromMRB(str(path), False):
         raise InputError("The result's scene file cannot be read; run predict with --scene again.")
     remove_views(scene, before)

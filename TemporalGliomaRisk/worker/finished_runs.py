@@ -17,13 +17,13 @@ from typing import Any, Literal
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk.bundle import RiskModel
-from TemporalGliomaRisk.files import sha256_of, written_whole
+from TemporalGliomaRisk.files import alone_in, sha256_of, written_together, written_whole
 from TemporalGliomaRisk.preprocess.keys import volume_key
-from TemporalGliomaRisk.run import SCENE, PredictRequest, RequestInputs
+from TemporalGliomaRisk.progress import check_cancelled
+from TemporalGliomaRisk.results import RISK, SCENE
+from TemporalGliomaRisk.run import PredictRequest, RequestInputs
 
 MOST_RUNS = 32
-LAST_FILE = "risk.json"
-"""Written after all others: where it is, everything it names is there too."""
 
 Reuse = Literal["kept", "copied"]
 
@@ -64,7 +64,7 @@ class FinishedRuns:
             folder: Where the files are wanted: left as they are if they are there, else copied.
 
         Raises:
-            OSError: If the folder cannot be written to.
+            OutputError: If the folder cannot be written to; what was there before stays.
         """
         run = self._runs.get(key)
         if run is None or not _holds(run.folder, run.files):
@@ -72,11 +72,10 @@ class FinishedRuns:
         self._runs.move_to_end(key)
         if run.folder.resolve() == folder.resolve():
             return run, "kept"
-        (folder / LAST_FILE).unlink(missing_ok=True)
-        (folder / SCENE).unlink(missing_ok=True)
-        for name in sorted(run.files, key=lambda name: name == LAST_FILE):
-            with written_whole(folder / name) as temporary:
-                shutil.copyfile(run.folder / name, temporary)
+        with alone_in(folder, check_cancelled), written_together(folder, last=RISK, stale=[SCENE]) as staged:
+            for name in run.files:
+                with written_whole(staged / name) as temporary:
+                    shutil.copyfile(run.folder / name, temporary)
         return (run, "copied") if _holds(folder, run.files) else None
 
 
@@ -121,7 +120,7 @@ def files_of(folder: Path, record: Mapping[str, Any], *, scene: bool) -> list[st
     named = ["audit.json", "report.html", "montage.png", "risk.tsv", *([SCENE] if scene else [])]
     for visit in record["visits"]:
         named += [visit[kind] for kind in ("heatmap", "change_heatmap") if visit[kind]]
-    return [*(name for name in named if (folder / name).is_file()), LAST_FILE]
+    return [*(name for name in named if (folder / name).is_file()), RISK]
 
 
 def _holds(folder: Path, files: Mapping[str, str]) -> bool:

@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from TemporalGliomaRisk.bundle import CALIBRATION, CARD, INFERENCE, METADATA, SUMS, WEIGHTS, RiskModel
+from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.device import choose_device
 from TemporalGliomaRisk.files import hashes_remembered, sha256_of
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+from TemporalGliomaRisk.results import RISK
 from TemporalGliomaRisk.run import load_model, read_inputs, run_check, run_prediction
 from TemporalGliomaRisk.visit_cache import default_folder
-from TemporalGliomaRisk.worker.finished_runs import LAST_FILE, FinishedRun, FinishedRuns, files_of, key_of
+from TemporalGliomaRisk.worker.finished_runs import FinishedRun, FinishedRuns, files_of, key_of
 from TemporalGliomaRisk.worker.messages import Message
 from TemporalGliomaRisk.worker.requests import check_asked, predict_asked
 from TemporalGliomaRisk.worker.warm_cache import WarmVisitCache
 
 MOST_MODELS = 3
-FILES = (SUMS, METADATA, INFERENCE, CALIBRATION, CARD, WEIGHTS)
+FILES = (SUMS, METADATA, INFERENCE, CALIBRATION, CARD, WEIGHTS, DOUBT, DOUBT_TENSORS, SANITY)
 
 
 class Work:
@@ -67,7 +69,7 @@ class Work:
         prediction = run_prediction(
             request, model, inputs=inputs, cache=self._cache if asked.cache else None, progress=progress
         )
-        record = json.loads((request.output / LAST_FILE).read_text(encoding="utf-8"))
+        record = json.loads((request.output / RISK).read_text(encoding="utf-8"))
         files = files_of(request.output, record, scene=request.scene)
         answer = {
             "request": "predict",
