@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 NARROW = "\u202f"
 """Narrow no-break space between a number and its unit."""
 
@@ -53,3 +55,13 @@ def place(ras_mm: tuple[float, float, float]) -> str:
         ", ".join(f"{pair[int(value < 0)]} {abs(value):.0f}" for pair, value in zip(letters, ras_mm, strict=True))
         + " mm"
     )
+
+
+def uncertain(codes: Iterable[str]) -> str:
+    """What stands beside an uncertain risk: ``uncertain: one visit so far, members at odds``; empty for a usual one.
+
+    Args:
+        codes: ``uncertain_because`` of ``risk.json``; they read as words, and each one's warning is the whole sentence.
+    """
+    reasons = [code.replace("_", " ") for code in codes]
+    return f"uncertain: {', '.join(reasons)}" if reasons else ""
