@@ -2,6 +2,7 @@
 
 The encoder is frozen after pretraining. Of a brain's some 20,000 places the foremost are all kept and the rest is
 sampled; a sampled place stands for as many as were left out, so that sums over the brain are estimated without bias.
+Places known to hold true growth count among the foremost.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional
 
-from TemporalGliomaRisk.encode.evidence import brain_cells
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 
 
@@ -43,11 +46,13 @@ class PatientFeatures:
         features: (visits, 4, places, channels) float16, foremost places first, zero for absent sequences.
         foremost: How many of the places are kept for themselves.
         rest: How many places of the brain the sampled ones stand for.
+        grown: (visits, places) boolean, where the lesion has grown since the first visit; None where not known.
     """
 
     features: Tensor
     foremost: int
     rest: int
+    grown: Tensor | None = None
 
     def log_weights(self, sampled: int) -> Tensor:
         """(foremost + sampled,), logarithm of how many places each stands for."""
@@ -84,6 +89,21 @@ def _priority(model: PairModel, features: Tensor, present: Tensor) -> Tensor:
     return found
 
 
+def grown_places(patient: StoredPatient) -> Tensor | None:
+    """(visits, places) boolean, cells of the brain that the lesion has grown into since the first visit.
+
+    None where the truth is not known. Growth of fewer than :data:`LEAST_GROWTH_VOXELS` voxels counts as none: a mask's
+    border moves by as much with the child's own growth.
+    """
+    if patient.lesions is None:
+        return None
+    cells = brain_cells(torch.from_numpy(patient.brain))
+    new = torch.from_numpy(patient.lesions & ~patient.lesions[:1])
+    new &= (new.flatten(1).sum(dim=1) >= LEAST_GROWTH_VOXELS)[:, None, None, None]
+    grown: Tensor = functional.max_pool3d(new[:, None].float(), CELL_VOXELS)[:, 0, cells] > 0
+    return grown
+
+
 def cache_features(
     model: PairModel,
     patients: Sequence[StoredPatient],
@@ -98,7 +118,11 @@ def cache_features(
         path = folder / f"{patient.patient_id}.safetensors"
         if not path.exists():
             features = timeline_features(model, patient)
-            order = torch.argsort(_priority(model, features, torch.from_numpy(patient.present)), descending=True)
+            priority = _priority(model, features, torch.from_numpy(patient.present))
+            grown = grown_places(patient)
+            if grown is not None:
+                priority[grown.any(dim=0)] = math.inf
+            order = torch.argsort(priority, descending=True)
             foremost = order[: sampling.foremost]
             rest = order[sampling.foremost :].numpy()
             drawn = np.random.default_rng([seed, number]).permutation(rest)[: sampling.sampled]
@@ -107,6 +131,8 @@ def cache_features(
                 "features": features[:, :, kept].to(torch.float16).contiguous(),
                 "counts": torch.tensor([len(foremost), len(rest)]),
             }
+            if grown is not None:
+                content["grown"] = grown[:, kept].contiguous()
             with written_whole(path) as temporary:
                 save_file(content, str(temporary))
         advance(1)
@@ -116,4 +142,4 @@ def load_features(folder: Path, patient_id: str) -> PatientFeatures:
     """A patient's cached features."""
     content = load_file(str(folder / f"{patient_id}.safetensors"))
     foremost, rest = content["counts"].tolist()
-    return PatientFeatures(features=content["features"], foremost=foremost, rest=rest)
+    return PatientFeatures(features=content["features"], foremost=foremost, rest=rest, grown=content.get("grown"))

@@ -38,6 +38,8 @@ class FinetuneConfig:
         growth_gain: How strongly the pretrained growth head moves the local hazards at the start.
         drop_visit_chance: Chance that a visit is left out, so that any number and spacing of visits is met.
         drop_sequence_chance: Chance that a timeline is reduced to one of its sequences.
+        place_weight: Weight, beside the likelihood, of the loss that says where the hazard should lie: before an
+            event, in the true growth. Nothing where the truth is not known.
         sampling: Places kept by the feature cache.
     """
 
@@ -52,6 +54,7 @@ class FinetuneConfig:
     growth_gain: float = 1.5
     drop_visit_chance: float = 0.1
     drop_sequence_chance: float = 0.25
+    place_weight: float = 0.2
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
 
 
@@ -66,6 +69,7 @@ class TimelineRows:
         days: (visits, day features).
         days_to_end: (visits,).
         event: (visits,).
+        grown: (visits, places) boolean, true growth since the first visit; None where not known.
     """
 
     features: Tensor
@@ -74,6 +78,7 @@ class TimelineRows:
     days: Tensor
     days_to_end: Tensor
     event: Tensor
+    grown: Tensor | None = None
 
 
 def drawn_visits(
@@ -144,6 +149,7 @@ def _rows(
         days=_days(patient, visits, treatment_known=True),
         days_to_end=torch.from_numpy(patient.days_to_end)[visits].float(),
         event=torch.full((len(visits),), patient.event_observed),
+        grown=None if cached.grown is None else cached.grown[visits][:, places],
     )
 
 
@@ -154,8 +160,11 @@ def _days(patient: StoredPatient, visits: Tensor, *, treatment_known: bool) -> T
     return day_features(first - first[0], treatment if treatment_known else unknown).float()
 
 
-def rows_hazards(head: HistoryHead, rows: TimelineRows, *, single_visit: bool) -> tuple[Tensor, Tensor]:
-    """(visits, 4) background and (visits, 4) summed local hazards, by the timeline or by each visit alone."""
+def rows_local_logs(head: HistoryHead, rows: TimelineRows, *, single_visit: bool) -> tuple[Tensor, Tensor]:
+    """(visits, 4) background hazards, and (visits, places, 4) logarithms of what each place stands for.
+
+    By the timeline or by each visit alone.
+    """
     if single_visit:
         days = single_visit_days(rows.features)[None]
         passes = [
@@ -166,7 +175,32 @@ def rows_hazards(head: HistoryHead, rows: TimelineRows, *, single_visit: bool) -
         local_logs = torch.cat([one for _, one in passes])
     else:
         background, local_logs = head(rows.features, rows.present, rows.days)
-    return background, torch.logsumexp(local_logs + rows.log_weights[None, :, None], dim=1).exp()
+    return background, local_logs + rows.log_weights[None, :, None]
+
+
+def rows_hazards(head: HistoryHead, rows: TimelineRows, *, single_visit: bool) -> tuple[Tensor, Tensor]:
+    """(visits, 4) background and (visits, 4) summed local hazards, by the timeline or by each visit alone."""
+    background, local_logs = rows_local_logs(head, rows, single_visit=single_visit)
+    return background, torch.logsumexp(local_logs, dim=1).exp()
+
+
+def place_losses(local_logs: Tensor, rows: TimelineRows) -> Tensor:
+    """How little of the local hazard lies where, before an event, the lesion truly grows: minus the share's logarithm.
+
+    Args:
+        local_logs: (visits, places, 4), from :func:`rows_local_logs`.
+        rows: Its rows.
+
+    Returns:
+        (visits,), 0 where no event follows, nothing has grown yet, or the truth is not known.
+    """
+    if rows.grown is None:
+        return local_logs.new_zeros(len(local_logs))
+    logs = torch.logsumexp(local_logs, dim=2)
+    counts = rows.event & rows.grown.any(dim=1)
+    # Rows that do not count are given every place, a share of one, so that no infinity reaches the gradient.
+    inside = rows.grown | ~counts[:, None]
+    return torch.logsumexp(logs, dim=1) - torch.logsumexp(logs.masked_fill(~inside, -math.inf), dim=1)
 
 
 def finetune_head(
@@ -198,23 +232,25 @@ def finetune_head(
     """
     head = begin_head(pretrained, config)
 
-    def row_losses(rows: TimelineRows) -> Tensor:
-        background, local = rows_hazards(head, rows, single_visit=config.single_visit)
-        return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
+    def row_losses(rows: TimelineRows) -> tuple[Tensor, Tensor]:
+        background, local_logs = rows_local_logs(head, rows, single_visit=config.single_visit)
+        hazards = background + torch.logsumexp(local_logs, dim=1).exp()
+        likelihood = negative_log_likelihood(hazards, rows.days_to_end, rows.event)
+        return likelihood, place_losses(local_logs, rows)
 
     def backward(patients: Sequence[StoredPatient], randoms: Sequence[Generator]) -> Tensor:
         drawn = [
             training_rows(patient, load(patient.patient_id), config, random)
             for patient, random in zip(patients, randoms, strict=True)
         ]
-        losses = torch.cat([row_losses(rows) for rows in drawn])
-        losses.mean().backward()  # type: ignore[no-untyped-call]
-        return losses.detach()
+        likelihood, places = (torch.cat(parts) for parts in zip(*(row_losses(rows) for rows in drawn), strict=True))
+        (likelihood + config.place_weight * places).mean().backward()  # type: ignore[no-untyped-call]
+        return likelihood.detach()
 
     learner = Learner(
         network=head,
         backward=backward,
-        row_losses=lambda patient: row_losses(plain_rows(patient, load(patient.patient_id))),
+        row_losses=lambda patient: row_losses(plain_rows(patient, load(patient.patient_id)))[0],
         begin=lambda: match_prevalence(head, train[:40], load, config),
     )
     train_by_likelihood(learner, train, validation, path, config=config, report=report)

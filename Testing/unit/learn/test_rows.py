@@ -15,6 +15,7 @@ from TemporalGliomaRisk.learn.feature_store import (
     PatientFeatures,
     PlaceSampling,
     cache_features,
+    grown_places,
     load_features,
     timeline_features,
 )
@@ -22,6 +23,7 @@ from TemporalGliomaRisk.learn.finetune import (
     FinetuneConfig,
     begin_head,
     match_prevalence,
+    place_losses,
     plain_rows,
     rows_hazards,
     training_rows,
@@ -177,3 +179,51 @@ def test_one_visit_at_a_time_knows_neither_dates_nor_neighbours(make_stored, pai
     assert torch.equal(local[1], other[1])
     assert not torch.equal(local[0], other[0])
     assert torch.equal(background, other_background)
+
+
+def test_grown_places_are_the_cells_that_new_lesion_reaches(make_stored) -> None:
+    patient = make_stored(1)
+    cells = brain_cells(torch.from_numpy(patient.brain))
+    grown = grown_places(patient)
+    assert grown is not None
+    # The cube of edge 3 at (10, 11, 9) becomes one of edge 5: cells 5 to 7, 5 to 7 and 4 to 6 less those it filled.
+    wanted = torch.zeros_like(cells)
+    wanted[5:8, 5:8, 4:7] = True
+    wanted[5, 5:7, 4:6] = False
+    assert not grown[0].any()
+    assert torch.equal(grown[2], wanted[cells])
+    assert not grown_places(make_stored(1, grows=False)).any()
+    assert grown_places(make_stored(1, truth=False)) is None
+
+
+def test_true_growth_is_always_kept_and_known_where_the_truth_is(make_stored, pair_model, tmp_path) -> None:
+    patient, unknown = make_stored(1), make_stored(2, truth=False)
+    cache_features(pair_model, [patient, unknown], tmp_path, PlaceSampling(foremost=40, sampled=10), seed=1)
+    kept, grown = load_features(tmp_path, patient.patient_id), grown_places(patient)
+    assert kept.grown.sum(dim=1).tolist() == grown.sum(dim=1).tolist()
+    assert not kept.grown[:, kept.foremost :].any()
+    assert load_features(tmp_path, unknown.patient_id).grown is None
+
+
+def test_the_place_loss_is_minus_the_logarithm_of_the_share_in_true_growth(make_stored, cached) -> None:
+    grown = torch.zeros(3, 50, dtype=torch.bool)
+    grown[1, [0, 30]] = grown[2, 4] = True
+    rows = replace(plain_rows(make_stored(1), replace(cached, grown=grown)), log_weights=torch.zeros(50))
+    hazards = torch.rand((3, 50, 4), generator=torch.Generator().manual_seed(0)) + 0.1
+    losses = place_losses(hazards.log(), rows)
+    shares = [float((hazards[visit] * grown[visit, :, None]).sum() / hazards[visit].sum()) for visit in (1, 2)]
+    assert losses.tolist() == pytest.approx([0.0, *(-math.log(share) for share in shares)], rel=1e-5, abs=1e-6)
+    assert not place_losses(hazards.log(), replace(rows, event=~rows.event)).any()
+    assert not place_losses(hazards.log(), replace(rows, grown=None)).any()
+
+
+def test_the_place_loss_pulls_hazard_to_the_growth_with_finite_gradients(make_stored, cached) -> None:
+    grown = torch.zeros(3, 50, dtype=torch.bool)
+    grown[2, 4] = True
+    rows = plain_rows(make_stored(1), replace(cached, grown=grown))
+    logs = torch.zeros((3, 50, 4), requires_grad=True)
+    place_losses(logs, rows).sum().backward()
+    assert logs.grad.isfinite().all()
+    assert not logs.grad[:2].any()
+    assert (logs.grad[2, 4] < 0).all()
+    assert (logs.grad[2, [0, 49]] > 0).all()
