@@ -1,4 +1,8 @@
-"""The ceiling: a rule that knows the true lesion's size at every visit, but for a reader's error."""
+"""Rules that know the true lesion's size at every visit, but for a reader's error: the ceiling, and two lesser ones.
+
+The ideal observer carries the measured growth on to the horizon. The growth rule is what a reader does by hand, and the
+current status looks at the present only: what a model has beyond it is prediction, not detection.
+"""
 
 from __future__ import annotations
 
@@ -64,13 +68,81 @@ def ideal_observer_score(
         The rule is ours; the threshold is DESIGN's event (after RAPNO).
     """
     config = config or ObserverConfig()
+    read, when = _reading(diameters_mm, days, generator, config)
+    return np.array([_score(read[:k], when[:k], config) for k in range(1, len(read) + 1)])
+
+
+def growth_rule_score(
+    diameters_mm: npt.ArrayLike,
+    days: npt.ArrayLike,
+    generator: np.random.Generator,
+    config: ObserverConfig | None = None,
+) -> FloatArray:
+    """Measured cross-section over the smallest measured so far: the growth that a reader sees by hand.
+
+    Every measurement below half of the event's least diameter counts as that half,
+    so that the error of measuring next to nothing is not growth.
+
+    Args:
+        diameters_mm: (visits,), the true diameter at each visit, 0 where there is no lesion.
+        days: (visits,), rising.
+        generator: Draws the reader's errors, one a visit, in the order of visits.
+        config: What the reader knows.
+
+    Returns:
+        (visits,), ratio of cross-sections, at least 1; it ranks and is no probability.
+
+    Raises:
+        ShapeError: As :func:`ideal_observer_score`.
+    """
+    config = config or ObserverConfig()
+    read, _ = _reading(diameters_mm, days, generator, config)
+    floored = np.maximum(read, config.least_diameter_mm / 2)
+    score: FloatArray = np.square(floored / np.minimum.accumulate(floored))
+    return score
+
+
+def current_status_score(
+    diameters_mm: npt.ArrayLike,
+    days: npt.ArrayLike,
+    generator: np.random.Generator,
+    config: ObserverConfig | None = None,
+) -> FloatArray:
+    """How near the measured diameter is to the event's threshold at this visit, without looking ahead.
+
+    Args:
+        diameters_mm: (visits,), the true diameter at each visit, 0 where there is no lesion.
+        days: (visits,), rising.
+        generator: Draws the reader's errors, one a visit, in the order of visits.
+        config: What the reader knows.
+
+    Returns:
+        (visits,), measured diameter over the threshold ``max(least diameter, smallest so far x sqrt(1 + growth))``,
+        at least 0; it ranks and is no probability.
+
+    Raises:
+        ShapeError: As :func:`ideal_observer_score`.
+    """
+    config = config or ObserverConfig()
+    read, _ = _reading(diameters_mm, days, generator, config)
+    smallest = np.minimum.accumulate(read)
+    score: FloatArray = read / np.maximum(
+        config.least_diameter_mm, smallest * math.sqrt(1 + config.cross_section_growth)
+    )
+    return score
+
+
+def _reading(
+    diameters_mm: npt.ArrayLike, days: npt.ArrayLike, generator: np.random.Generator, config: ObserverConfig
+) -> tuple[FloatArray, FloatArray]:
+    """Diameters as the reader measures them, and the days."""
     true, when = np.asarray(diameters_mm, dtype=np.float64), np.asarray(days, dtype=np.float64)
     check_shape(true, "diameters_mm", ("visits",))
     check_shape(when, "days", (len(true),))
     if not np.isfinite(true).all() or (true < 0).any() or not (np.diff(when) > 0).all():
         raise ShapeError("diameters_mm must be finite and at least 0, and days must rise from visit to visit.")
     read = np.maximum(true + 2 * config.radius_error_mm * generator.standard_normal(len(true)), 0.0)
-    return np.array([_score(read[:k], when[:k], config) for k in range(1, len(read) + 1)])
+    return read, when
 
 
 def _score(read: FloatArray, when: FloatArray, config: ObserverConfig) -> float:

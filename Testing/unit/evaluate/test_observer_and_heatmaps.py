@@ -5,7 +5,12 @@ import pytest
 
 from TemporalGliomaRisk.errors import ShapeError
 from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap
-from TemporalGliomaRisk.evaluate.observer import ObserverConfig, ideal_observer_score
+from TemporalGliomaRisk.evaluate.observer import (
+    ObserverConfig,
+    current_status_score,
+    growth_rule_score,
+    ideal_observer_score,
+)
 
 DAYS = np.array([0.0, 90.0, 180.0, 365.0, 730.0])
 STEADY = ObserverConfig(radius_error_mm=0.0)
@@ -48,9 +53,32 @@ def test_the_readers_error_is_half_a_millimetre_in_radius() -> None:
     assert read.std() == pytest.approx(1.0, abs=0.05)
 
 
-def test_days_that_do_not_rise_are_refused() -> None:
+@pytest.mark.parametrize("rule", [ideal_observer_score, growth_rule_score, current_status_score])
+def test_days_that_do_not_rise_are_refused(rule) -> None:
     with pytest.raises(ShapeError, match="days must rise"):
-        ideal_observer_score([5, 6], [10, 10], rng())
+        rule([5, 6], [10, 10], rng())
+
+
+def test_the_growth_rule_is_the_cross_section_over_the_smallest_so_far() -> None:
+    scores = growth_rule_score([12, 10, 11, 15, 3], DAYS, rng(), STEADY)
+    # 3 mm counts as 5 mm, half of the event's least diameter, and is then the smallest itself.
+    assert scores.tolist() == pytest.approx([1, 1, 1.21, 2.25, 1])
+    assert growth_rule_score([1, 2, 4, 5, 6], DAYS, rng(), STEADY).tolist() == pytest.approx([1, 1, 1, 1, 1.44])
+
+
+def test_the_current_status_is_one_at_the_event_and_does_not_look_ahead() -> None:
+    scores = current_status_score([4, 8, 10, 12, 20], DAYS, rng(), STEADY)
+    assert scores.tolist() == pytest.approx([0.4, 0.8, 1.0, 1.2, 2.0])
+    residual = 20 * np.array([1, 1.1, 1.25**0.5, 1.2, 1.0])
+    assert current_status_score(residual, DAYS, rng(), STEADY)[2] == pytest.approx(1.0)
+    # The same small size now, one of them grown fast: the same status, but another outlook.
+    fast, still = [1.0, 7.0], [7.0, 7.0]
+    now = [current_status_score(one, DAYS[:2], rng(), STEADY)[-1] for one in (fast, still)]
+    assert now == [0.7, 0.7]
+    assert (
+        ideal_observer_score(fast, DAYS[:2], rng(), STEADY)[-1]
+        > ideal_observer_score(still, DAYS[:2], rng(), STEADY)[-1]
+    )
 
 
 def a_place() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
