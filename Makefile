@@ -3,6 +3,7 @@
 #   make test    style, types and every test, those of the scene with the desktop's libraries too
 #   make lint    style and types only
 #   make bench   benchmarks
+#   make science every row of the results redone: some nights; SCALE=0.02 for a quick pass
 #   make matrix  the tests under Python 3.10, 3.12 and 3.13, as far as they are here and torch can be had
 #   make fuzz    coverage-guided fuzzing of every reader, SECONDS=60 each (fetches atheris into .venv)
 #   make clean   removes what the other targets made, environments included
@@ -18,11 +19,12 @@ DEMO_OUTPUT ?= demo-output
 SERVE ?= 1
 PYTEST_ARGS ?=
 SECONDS ?= 60
+SCALE ?= 1
 READERS ?=
 PYTHONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slicer512 demo test lint bench fuzz matrix lock clean
+.PHONY: help setup setup-slicer512 demo test lint bench fuzz science matrix lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -35,10 +37,10 @@ setup-slicer512: setup
 	@"$(PYTHON)" .ci/setup.py slicer512
 
 demo: setup
-	@$(BIN)/python -m TemporalGliomaRisk predict "$(SAMPLE)" --output "$(DEMO_OUTPUT)"
+	@$(BIN)/temporal-glioma-risk predict "$(SAMPLE)" --output "$(DEMO_OUTPUT)"
 	@if [ "$(SERVE)" != 0 ] && [ -z "$$CI" ]; then \
 		$(BIN)/python -m TemporalGliomaRisk view "$(DEMO_OUTPUT)" --timeline "$(SAMPLE)" || [ $$? -eq 130 ]; \
-	else echo "To look at it: $(BIN)/temporal-glioma-risk view $(DEMO_OUTPUT) --timeline $(SAMPLE)"; fi
+	fi
 
 lint: setup
 	@$(BIN)/ruff check .
@@ -54,6 +56,9 @@ bench: setup
 
 fuzz: setup
 	@$(BIN)/python Testing/fuzz/run_fuzzing.py --seconds $(SECONDS) $(READERS)
+
+science: setup
+	@$(BIN)/python Testing/science/redo.py --output science-output --scale $(SCALE)
 
 matrix:
 	@"$(PYTHON)" .ci/matrix.py $(PYTHONS)

@@ -13,11 +13,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.resources import resource_path
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.pipeline import Prediction
 
+NAME = "temporal-glioma-risk"
 DEFAULTS = {"device": "auto", "register": "auto", "heatmaps": True, "identified": False}
 
 
@@ -84,7 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _repeat(arguments: argparse.Namespace, listener: ProgressListener) -> Prediction:
     """A run with the options of its audit, nothing taken from the cache; what differs goes to standard error."""
     from TemporalGliomaRisk import repeat
-    from TemporalGliomaRisk.errors import UsageError
     from TemporalGliomaRisk.report.audit import read_audit_record
     from TemporalGliomaRisk.run import check_output, mask_asked, read_inputs, run_prediction
 
@@ -149,12 +152,26 @@ def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
         print(
             f"  visit {number:2d}  day {result.visit.days_since_first:5d}  risk {100 * result.hazards.risk:3.0f} %"
             f"  members {100 * low:3.0f} to {100 * high:3.0f} %  alone {100 * result.hazards.single_visit_risk:3.0f} %"
-            f"{'  uncertain' if uncertain_codes(noticed) else ''}"
+            + (f"  {doubt}" if (doubt := numbers.uncertain(uncertain_codes(noticed))) else "")
         )
     warnings = sum(finding.severity.value == "warning" for finding in prediction.findings)
     if warnings:
         print(f"{warnings} warning{'s' if warnings > 1 else ''}: see the report.")
     print(f"{prediction.model.metadata['caveat']} Never a diagnosis.")
     print(f"Report: {arguments.output / 'report.html'}")
-    # The timeline's own path stays out of what is printed: folders are named after patients.
-    print(f"Viewer: temporal-glioma-risk view {shlex.quote(str(arguments.output))} --timeline TIMELINE")
+    print(f"Viewer: {_command()} view {shlex.quote(str(arguments.output))} --timeline {_timeline(arguments.timeline)}")
+
+
+def _command() -> str:
+    """This command as the reader typed it, where that was a path from here."""
+    typed = Path(sys.argv[0])
+    return str(typed) if typed.stem == NAME and not typed.is_absolute() else NAME
+
+
+def _timeline(path: Path) -> str:
+    """A sample patient's path; any other stays out of what is printed, for folders are named after patients."""
+    try:
+        samples = resource_path("SampleData").resolve()
+    except UsageError:
+        return "TIMELINE"
+    return shlex.quote(str(path)) if path.resolve().is_relative_to(samples) else "TIMELINE"

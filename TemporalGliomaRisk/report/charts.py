@@ -33,6 +33,7 @@ class Tile:
     at: float
     risk: str
     certainty: str
+    certainty_words: str
     colour: str
     ink: str
     day: str
@@ -81,6 +82,7 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
                 at=_along(visit.days_since_first, ends),
                 risk=numbers.percent(visit.risk),
                 certainty=visit.certainty,
+                certainty_words=visit.certainty_words,
                 colour=colour,
                 ink=ink_on(colour),
                 day=f"day {visit.days_since_first}",
@@ -113,6 +115,7 @@ class Mark:
     high: float | None
     single: float | None
     label: str | None
+    certainty: str
     description: str
 
 
@@ -157,8 +160,10 @@ def risk_curve(record: RiskRecord) -> Curve:
                 high=height_of(visit.risk_high),
                 single=height_of(visit.single_visit_risk),
                 label=numbers.percent(visit.risk) if has_room else None,
+                certainty=visit.certainty,
                 description=f"Visit {number}, day {visit.days_since_first}: {numbers.percent(visit.risk)}, members "
-                f"{range_words}, from this visit alone {numbers.percent(visit.single_visit_risk)}",
+                f"{range_words}, from this visit alone {numbers.percent(visit.single_visit_risk)}"
+                + (f", {visit.certainty_words}" if visit.certainty else ""),
             )
         )
     uppers = [(mark.x, mark.high if mark.high is not None else mark.y) for mark in marks]

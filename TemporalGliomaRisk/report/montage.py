@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from TemporalGliomaRisk.colours import SHOWN_FROM, heat_colours, ink_on, risk_co
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice
-from TemporalGliomaRisk.report.record import RiskRecord
+from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import SIDES
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ TILE_IN = 1.75
 GAP_IN = 0.13
 ROW_GAP_IN = 0.05
 HEAD_IN, FOOT_IN, TOP_IN, BOTTOM_IN, LEFT_IN, BAR_IN = 0.42, 0.42, 0.75, 0.42, 0.25, 0.95
+REASON_IN, CHECK_IN = 0.13, 0.15
+"""A line of the reasons why a risk is uncertain, and of how the maps were checked."""
+REASON_LETTERS, CHECK_LETTERS_AN_INCH = 30, 21
 LEAST_WIDTH_IN = 6.6
 DPI = 130
 PAPER, INK, DIM = "#0e1116", "#e8ebf0", "#98a2b0"
@@ -37,9 +41,13 @@ def write_montage(record: RiskRecord, pictures: ReportPictures, path: Path) -> N
     heights = [_tile_height(pictures, index) for index in range(len(rows))]
     columns = min(VISITS_A_BAND, len(record.visits))
     bands = -(-len(record.visits) // VISITS_A_BAND)
-    band_in = HEAD_IN + sum(heights) + ROW_GAP_IN * (len(rows) - 1) + FOOT_IN
+    most_lines = max(len(_reasons(visit)) for visit in record.visits)
+    band_in = HEAD_IN + sum(heights) + ROW_GAP_IN * (len(rows) - 1) + FOOT_IN + REASON_IN * most_lines
     width = max(LEAST_WIDTH_IN, 2 * LEFT_IN + columns * (TILE_IN + GAP_IN) + (BAR_IN if pictures.has_heat else 0))
-    height = TOP_IN + bands * band_in + BOTTOM_IN
+    check = record.model.heatmap_check if pictures.has_heat else None
+    check_lines = textwrap.wrap(check or "", int(CHECK_LETTERS_AN_INCH * (width - 2 * LEFT_IN)))
+    bottom = BOTTOM_IN + CHECK_IN * len(check_lines)
+    height = TOP_IN + bands * band_in + bottom
     indent = (width - columns * (TILE_IN + GAP_IN) - (BAR_IN if pictures.has_heat else 0)) / 2
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
@@ -52,8 +60,15 @@ def write_montage(record: RiskRecord, pictures: ReportPictures, path: Path) -> N
         bar_bottom = height - TOP_IN - HEAD_IN - sum(heights[:2]) - ROW_GAP_IN
         bar_left = indent + columns * (TILE_IN + GAP_IN) + 0.04
         _draw_bar(figure, pictures, (bar_left, bar_bottom), sum(heights[:2]) + ROW_GAP_IN)
+    for index, line in enumerate(reversed(check_lines)):
+        _text(figure, LEFT_IN, BOTTOM_IN + CHECK_IN * index, line, fontsize=6.8, color=DIM)
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": None})
+
+
+def _reasons(visit: VisitRecord) -> list[str]:
+    """Lines under a risk that say why it is uncertain."""
+    return textwrap.wrap(visit.certainty_words.partition(": ")[2], REASON_LETTERS)
 
 
 def _rows(pictures: ReportPictures) -> list[str]:
@@ -127,6 +142,8 @@ def _draw_visit(
         va="center",
         bbox=chip,
     )
+    for line_number, line in enumerate(_reasons(visit)):
+        _text(figure, middle, bottom - 0.39 - REASON_IN * line_number, line, fontsize=6.8, color=INK, ha="center")
 
 
 def _draw_bar(figure: Figure, pictures: ReportPictures, corner: tuple[float, float], height: float) -> None:

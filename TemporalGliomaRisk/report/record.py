@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from TemporalGliomaRisk import RESEARCH_USE_ONLY, config
+from TemporalGliomaRisk import RESEARCH_USE_ONLY, config, numbers
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.report.schema import check_content, read_checked
@@ -133,8 +133,13 @@ class VisitRecord:
 
     @property
     def certainty(self) -> str:
-        """The word that stands beside the number: ``uncertain``, or nothing."""
+        """The word that stands beside the number where there is room for one: ``uncertain``, or nothing."""
         return "uncertain" if self.uncertain_because else ""
+
+    @property
+    def certainty_words(self) -> str:
+        """The word with its reasons: ``uncertain: one visit so far``, or nothing."""
+        return numbers.uncertain(self.uncertain_because)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
@@ -145,19 +146,51 @@ def test_a_report_without_pictures_or_numbers_that_may_lack_still_says_the_risk(
 
 def test_the_word_uncertain_stands_beside_every_uncertain_risk_and_beside_no_other(pictures: ReportPictures) -> None:
     record = a_record(3)
-    doubted = dataclasses.replace(record.visits[1], uncertain_because=("planted",))
-    record = dataclasses.replace(record, visits=(record.visits[0], doubted, record.visits[2]))
+    record = dataclasses.replace(record, visits=(record.visits[0], doubted(record.visits[1]), record.visits[2]))
     page = render_report(record, pictures, model_card=CARD)
     first, second, third = re.split(r'<section class="visit"', page)[1:]
-    chip = re.search(r'class="chip"[^>]*>10\u202f%</span>\s*<b class="uncertain">uncertain</b>', second)
+    chip = re.search(
+        r'class="chip"[^>]*>10\u202f%</span>\s*<b class="uncertain">uncertain: planted, long gap</b>', second
+    )
     assert chip
     assert "It is <b>uncertain</b>, for the reasons below." in second
     assert "uncertain" not in first
     assert "uncertain" not in third.partition("</section>")[0]
-    title = re.search(r'id="strip-title">(.*?)</title>', page).group(1)
-    assert title.count("uncertain") == 1
-    assert f"10{numbers.NARROW}%, uncertain." in title
+    for drawing in ("strip", "curve"):
+        title = re.search(rf'id="{drawing}-title">(.*?)</title>', page).group(1)
+        assert title.count("uncertain") == 1
+        assert re.search(r"Visit 2[^V]*, uncertain: planted, long gap\.", title)
     assert page.count(">uncertain</text>") == 1
+    assert page.count(f'>10{numbers.NARROW}%<tspan class="doubt"> uncertain</tspan></text>') == 1
+    assert page.count("Visit 2 is <b>uncertain: planted, long gap</b>.") == 1
+
+
+def doubted(visit: VisitRecord) -> VisitRecord:
+    """The same visit, uncertain for two reasons that its warnings tell."""
+    told = (Warned(code="planted", message="Planted."), Warned(code="long_gap", message="The gap is long."))
+    return dataclasses.replace(visit, uncertain_because=("planted", "long_gap"), warnings=told)
+
+
+def test_the_montage_says_which_risk_is_uncertain_and_why_and_how_the_maps_were_checked(
+    pictures: ReportPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    write = Figure.text
+
+    def heard(figure: Figure, x: float, y: float, text: str, **style: object) -> object:
+        assert 0 <= y <= 1
+        said.append(text)
+        return write(figure, x, y, text, **style)
+
+    monkeypatch.setattr(Figure, "text", heard)
+    record = a_record(3)
+    check = "Maps of the same network with random weights resemble these by r = 0.10 over the brain, and so on."
+    model = dataclasses.replace(record.model, heatmap_check=check)
+    visits = (record.visits[0], doubted(record.visits[1]), record.visits[2])
+    write_montage(dataclasses.replace(record, model=model, visits=visits), pictures, tmp_path / "montage.png")
+    assert [text for text in said if "uncertain" in text] == [f"10{numbers.NARROW}%  uncertain"]
+    assert said.count("planted, long gap") == 1
+    assert check in " ".join(reversed(said))
 
 
 def test_the_test_of_the_heatmap_is_told_beside_the_maps_alone(pictures: ReportPictures) -> None:

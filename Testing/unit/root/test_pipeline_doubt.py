@@ -148,7 +148,8 @@ def test_every_file_says_which_risk_is_uncertain_and_why(odd_third: Prediction, 
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert [row["uncertain_because"] for row in rows] == ["one_visit_so_far", "n/a", "unlike_training"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page.count('<b class="uncertain">uncertain</b>') == 2
+    for reason in ("one visit so far", "unlike training"):
+        assert page.count(f'<b class="uncertain">uncertain: {reason}</b>') == 1
     assert "r = 0.12 over the brain" in page
 
 
