@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 
 DEVICES = ("auto", "cpu", "cuda")
+NUMBERED = re.compile(r"cuda:(\d{1,3})")
+"""One of several GPUs, by CUDA's own number."""
 
 
 def choose_device(asked: str) -> tuple[torch.device, tuple[Finding, ...]]:
     """The device to use, and what to tell the reader about it.
 
     Args:
-        asked: ``auto``, ``cpu`` or ``cuda``. CUDA that is asked for and not there falls back to the CPU and says so.
+        asked: ``auto``, ``cpu``, ``cuda``, or ``cuda:1`` for one of several. A GPU that is asked for and not there
+            falls back to the CPU and says so.
 
     Raises:
         UsageError: If ``asked`` is none of these.
     """
-    if asked not in DEVICES:
-        raise UsageError(f"The device must be one of {', '.join(DEVICES)}, got {asked}.")
+    numbered = NUMBERED.fullmatch(asked)
+    if asked not in DEVICES and numbered is None:
+        raise UsageError(f"The device must be one of {', '.join(DEVICES)} or cuda:NUMBER, got {asked[:40]!r}.")
     if asked != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda"), ()
-    if asked == "cuda":
-        message = "CUDA was asked for and is not available here; the CPU was used."
+        if numbered is None:
+            return torch.device("cuda"), ()
+        if int(numbered.group(1)) < torch.cuda.device_count():
+            return torch.device(asked), ()
+    if asked.startswith("cuda"):
+        message = "The GPU that was asked for is not available here; the CPU was used."
         return torch.device("cpu"), (Finding(severity=Severity.NOTE, code="no_cuda", message=message),)
     return torch.device("cpu"), ()
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
+from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import hashes_remembered
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.preprocess.alignment import measure_alignment
 from TemporalGliomaRisk.preprocess.config import RegisterMode
 from TemporalGliomaRisk.preprocess.keys import volume_key
+from TemporalGliomaRisk.preprocess.registering import register_timeline
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.results import SCENE, write_results
@@ -80,6 +82,23 @@ class PredictRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegisterRequest:
+    """All that a reader may ask of a registration without a risk.
+
+    Args:
+        timeline: What to read.
+        patient: Which one, where the input holds several.
+        register: ``auto`` leaves alone what is aligned already, ``always`` does not.
+        mask: As for a prediction.
+    """
+
+    timeline: TimelineInput = field(repr=False)
+    patient: str | None = field(default=None, repr=False)
+    register: RegisterMode = "always"
+    mask: MaskAsked = field(default="auto", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestInputs:
     """What a request names, read as far as its headers.
 
@@ -112,9 +131,13 @@ def read_inputs(request: PredictRequest) -> RequestInputs:
     check_output(request.output)
     if request.scene:
         _check_slicer()
-    mask = None if request.mask in ("auto", "none") else VolumeFile(path=Path(request.mask), role="brain mask").read()
+    mask = _read_mask(request.mask)
     timeline = read_input(request.timeline, patient=request.patient, identified=request.identified)
     return RequestInputs(timeline=timeline, brain_mask=mask)
+
+
+def _read_mask(asked: MaskAsked) -> Volume | None:
+    return None if asked in ("auto", "none") else VolumeFile(path=Path(asked), role="brain mask").read()
 
 
 def read_input(given: TimelineInput, *, patient: str | None, identified: bool = False) -> Timeline:
@@ -176,6 +199,47 @@ def run_prediction(
         if request.scene:
             _write_scene(timeline, request.output, part_of(progress, WRITTEN, 1.0))
     return prediction
+
+
+def run_registration(
+    request: RegisterRequest, model: RiskModel, *, progress: ProgressListener = ignore_progress
+) -> dict[str, Any]:
+    """Read, check, and bring every visit onto the first: what a prediction does before its network; writes nothing.
+
+    Args:
+        request: What is asked.
+        model: Whose preprocessing is used.
+        progress: Told after every step.
+
+    Returns:
+        ``patient``, ``alignments`` (as audit.json lists them) and ``findings``.
+
+    Raises:
+        InputError: If anything given cannot be used, or a visit cannot be brought onto the first.
+    """
+    mask = _read_mask(request.mask)
+    timeline = read_input(request.timeline, patient=request.patient)
+    checked = check_timeline(
+        timeline, trained_gaps_days=model.trained_gaps_days, progress=part_of(progress, 0.0, CHECKED)
+    )
+    if checked.refused:
+        raise TimelineRefused(checked.findings)
+    config = replace(model.preprocessing, register=request.register, mask="none" if request.mask == "none" else "auto")
+    visits = register_timeline(timeline, config, brain_mask=mask, progress=part_of(progress, CHECKED, 1.0))
+    findings = (*checked.findings, *(finding for visit in visits for finding in visit.findings))
+    return {
+        "patient": timeline.patient_id,
+        "alignments": [
+            {
+                "session_id": visit.session_id,
+                **to_json(alignment),
+                "to_target_ras": alignment.to_target_ras.tolist(),
+            }
+            for visit in visits
+            for alignment in visit.alignments
+        ],
+        "findings": [{**to_json(finding), "severity": finding.severity.value} for finding in findings],
+    }
 
 
 def run_check(

@@ -121,7 +121,7 @@ class WorkerClient:
                 ``days_since_first_scan`` or ``date``.
             output: Folder for the results.
             model: Folder of a model, None for the one that is shipped.
-            device: ``auto``, ``cpu`` or ``cuda``.
+            device: ``auto``, ``cpu``, ``cuda``, or ``cuda:1`` for one of several.
             register: ``auto``, ``always`` or ``never``.
             mask: ``auto``, ``none`` or the file of the first visit's brain mask.
             heatmaps: Whether maps are written.
@@ -151,6 +151,35 @@ class WorkerClient:
                 },
             },
         )
+
+    def register(
+        self,
+        timeline: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+        *,
+        patient: str | None = None,
+        model: str | os.PathLike[str] | None = None,
+        register: str = "always",
+        mask: str | os.PathLike[str] = "auto",
+    ) -> str:
+        """Ask for every visit brought onto the first, as a risk begins, and for nothing more; no file is written.
+
+        Args:
+            timeline: As for :meth:`predict`.
+            patient: Which one, where the input holds several.
+            model: Whose preprocessing is used, None for the one that is shipped.
+            register: ``auto`` leaves alone what is aligned already, ``always`` does not.
+            mask: As for :meth:`predict`.
+
+        Returns:
+            The request's id.
+        """
+        options = {
+            "patient": patient,
+            "model": None if model is None else _absolute(model),
+            "register": register,
+            "mask": mask if mask in ("auto", "none") else _absolute(mask),
+        }
+        return self._ask("register", {**_named(timeline), "options": options})
 
     def check(
         self,

@@ -19,7 +19,21 @@ _PATH_START = re.compile(r"\S*[/\\]\S*")
 _DATE = re.compile(
     r"(?:19|20)\d{2}[-./]?(?:0[1-9]|1[0-2])[-./]?(?:0[1-9]|[12]\d|3[01])|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d{2}"
 )
-_WORDS_OF_OURS = {"predict", "check", "auto", "always", "never", "none", "cpu", "cuda", "FLAIR", "T1w", "T2w", "anat"}
+_WORDS_OF_OURS = {
+    "predict",
+    "register",
+    "check",
+    "auto",
+    "always",
+    "never",
+    "none",
+    "cpu",
+    "cuda",
+    "FLAIR",
+    "T1w",
+    "T2w",
+    "anat",
+}
 
 
 class Diagnostics:

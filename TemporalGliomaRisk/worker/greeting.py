@@ -60,6 +60,9 @@ def devices() -> list[dict[str, str]]:
 
     cores = os.cpu_count() or 1
     found = [{"name": "cpu", "label": f"Processor, {cores} core{'s' if cores != 1 else ''}"}]
-    if torch.cuda.is_available():
-        found.append({"name": "cuda", "label": torch.cuda.get_device_name(0)})
-    return found
+    cards = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    if not torch.cuda.is_available():
+        return found
+    if len(cards) == 1:
+        return [*found, {"name": "cuda", "label": cards[0]}]
+    return [*found, *({"name": f"cuda:{number}", "label": f"{number}: {card}"} for number, card in enumerate(cards))]

@@ -15,10 +15,10 @@ PROTOCOL = 1
 LONGEST_LINE_BYTES = 1 << 20
 """A longer line is refused unread: nobody has a reason to send one."""
 
-REQUESTS = ("predict", "check", "cancel", "bye")
+REQUESTS = ("predict", "register", "check", "cancel", "bye")
 ANSWERS = ("hello", "ready", "progress", "result", "error", "bye")
 LAST_ANSWERS = ("result", "error")
-"""Every predict and every check ends with exactly one of these."""
+"""Every predict, register and check ends with exactly one of these."""
 ERROR_KINDS = ("input", "failure", "cancelled", "busy", "protocol", "crashed", "start")
 
 ID_FORM = re.compile(r"[A-Za-z0-9_.-]{1,64}")

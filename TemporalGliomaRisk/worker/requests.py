@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.run import PredictRequest, TimelineInput, mask_asked
+from TemporalGliomaRisk.run import PredictRequest, RegisterRequest, TimelineInput, mask_asked
 from TemporalGliomaRisk.worker.messages import Message
 
 
@@ -24,6 +24,14 @@ class PredictAsked:
     request: PredictRequest
     model: Path | None
     cache: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterAsked:
+    """A ``register`` as the pipeline takes it."""
+
+    request: RegisterRequest
+    model: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,20 @@ def predict_asked(message: Message) -> PredictAsked:
         ),
         model=_path(options.get("model")),
         cache=options.get("cache", True),
+    )
+
+
+def register_asked(message: Message) -> RegisterAsked:
+    """A checked ``register`` message as a request."""
+    options = message["options"]
+    return RegisterAsked(
+        request=RegisterRequest(
+            timeline=_timeline(message),
+            patient=options.get("patient"),
+            register=options.get("register", "always"),
+            mask=mask_asked(options.get("mask", "auto")),
+        ),
+        model=_path(options.get("model")),
     )
 
 

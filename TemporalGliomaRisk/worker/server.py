@@ -179,7 +179,9 @@ class WorkerServer:
         if self._work is None:
             return "error", dict(self._cannot or _error("start", "The worker could not start."))
         teller = _Teller(self._channel, message["id"], self._look)
-        work = self._work.predict if message["type"] == "predict" else self._work.check
+        work = {"predict": self._work.predict, "register": self._work.register, "check": self._work.check}[
+            message["type"]
+        ]
         try:
             check_request(message)
             with cancellable(self._look):

@@ -1,4 +1,4 @@
-"""What the worker can do once everything is loaded: predict and check, with all that it keeps between two requests."""
+"""What the worker can do once everything is loaded, with all that it keeps from one request to the next."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from TemporalGliomaRisk.files import hashes_remembered, sha256_of
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.results import RISK
-from TemporalGliomaRisk.run import load_model, read_inputs, run_check, run_prediction
+from TemporalGliomaRisk.run import load_model, read_inputs, run_check, run_prediction, run_registration
 from TemporalGliomaRisk.visit_cache import default_folder
 from TemporalGliomaRisk.worker.finished_runs import FinishedRun, FinishedRuns, files_of, key_of
 from TemporalGliomaRisk.worker.messages import Message
-from TemporalGliomaRisk.worker.requests import check_asked, predict_asked
+from TemporalGliomaRisk.worker.requests import check_asked, predict_asked, register_asked
 from TemporalGliomaRisk.worker.warm_cache import WarmVisitCache
 
 MOST_MODELS = 3
@@ -84,6 +84,13 @@ class Work:
             hashes = {name: sha256_of(request.output / name) for name in files}
             self._finished.remember(key, FinishedRun(folder=request.output, files=hashes, answer=answer))
         return {**answer, "seconds": _since(began)}
+
+    def register(self, message: Message, progress: ProgressListener) -> dict[str, Any]:
+        """Bring the visits onto the first; the content of the ``result``."""
+        began = time.perf_counter()
+        asked = register_asked(message)
+        content = run_registration(asked.request, self.model(asked.model), progress=progress)
+        return {"request": "register", "registration": content, "seconds": _since(began)}
 
     def check(self, message: Message, progress: ProgressListener) -> dict[str, Any]:
         """Check; the content of the ``result``."""

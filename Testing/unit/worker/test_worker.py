@@ -153,6 +153,27 @@ def test_a_check_is_what_the_command_prints(
     assert len(result["check"]["visits"]) == 3
 
 
+def test_a_registration_is_the_one_a_prediction_makes_and_writes_no_file(
+    client: WorkerClient, rows: Rows, quick: dict[str, Any], tmp_path: Path
+) -> None:
+    said: list[dict[str, Any]] = []
+    asked = {"model": quick["model"], "mask": quick["mask"]}
+    request = client.register(rows, **asked)
+    result = client.wait(request, timeout_s=PATIENCE_S, listener=said.append)
+    options = {**quick, "register": "always", "heatmaps": False, "cache": False}
+    client.wait(client.predict(rows, tmp_path, **options), timeout_s=PATIENCE_S)
+    audit = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+
+    assert jsonschema.Draft202012Validator(load_schema("answer")).is_valid(result)
+    assert result["request"] == "register"
+    assert result["registration"]["alignments"] == audit["alignments"]
+    assert [one["session_id"] for one in audit["alignments"]] == ["ses-02"]
+    moved = [one for one in result["registration"]["findings"] if one["code"] == "moved"]
+    assert moved == [one for one in audit["findings"] if one["code"] == "moved"]
+    assert [one["visit"] for one in moved] == [2]
+    assert {message["stage"] for message in said} == {"check", "prepare"}
+
+
 @pytest.mark.parametrize(
     ("request_it", "words"),
     [
