@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
-from TemporalGliomaRisk.scene.documents import add_chart, add_table, add_text
+from TemporalGliomaRisk.scene.documents import add_chart, add_report, add_table, add_text
 from TemporalGliomaRisk.scene.hierarchy import add_hierarchy
 from TemporalGliomaRisk.scene.maps import RiskMaps
 from TemporalGliomaRisk.scene.record import SceneRecord
@@ -22,8 +23,17 @@ from TemporalGliomaRisk.timeline.head import TissueLevels, head_box, tissue_leve
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
+Moves = Mapping[str, Mapping[str, FloatArray]]
+"""(4, 4) by session and sequence: that volume's RAS to the first visit's RAS."""
 
-def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, progress: ProgressListener) -> None:
+
+def fill(
+    record: SceneRecord,
+    timeline: Timeline,
+    result: RiskResult | None,
+    progress: ProgressListener,
+    moves: Moves | None = None,
+) -> None:
     """Make all of a patient's nodes. A failure leaves them for the caller to remove.
 
     Args:
@@ -31,6 +41,7 @@ def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, pro
         timeline: Whose volumes are read.
         result: What predict wrote of it, or None.
         progress: Told after every visit.
+        moves: Where a registration without a risk put the volumes, by session and sequence; a result has its own.
 
     Raises:
         InputError: If result and timeline are of different visits, or a volume cannot be read.
@@ -43,7 +54,7 @@ def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, pro
     record.put("visits", [visit.to_json() for visit in visits])
     sequences = tuple(name for name in SEQUENCES if any(name in visit.sequences for visit in visits))
     record.put("sequences", sequences)
-    filling = _Filling(record, VisitSequences(record, index), result)
+    filling = _Filling(record, VisitSequences(record, index), result, moves or {})
     for visit in visits:
         message = f"Visit {visit.number} of {len(visits)}: volumes and maps"
         progress(ProgressEvent(stage="scene", fraction=(visit.number - 1) / len(visits), message=message))
@@ -62,6 +73,8 @@ def fill(record: SceneRecord, timeline: Timeline, result: RiskResult | None, pro
     if any(visit.risk is not None for visit in visits):
         add_chart(record, add_table(record, visits), visits, index)
     add_text(record, visits, result)
+    if result is not None:
+        add_report(record, result)
     add_hierarchy(record, visits, filling.kinds)
     progress(ProgressEvent(stage="scene", fraction=1.0, message="The scene is ready"))
 
@@ -91,8 +104,9 @@ def _add_colours(record: SceneRecord) -> None:
 class _Filling:
     """Visits put into sequences one by one, and what is noticed on the way."""
 
-    def __init__(self, record: SceneRecord, sequences: VisitSequences, result: RiskResult | None) -> None:
+    def __init__(self, record: SceneRecord, sequences: VisitSequences, result: RiskResult | None, moves: Moves) -> None:
         self.sequences = sequences
+        self._moves = moves
         self._levels: dict[str, list[TissueLevels | None]] = {name: [] for name in record.get("sequences")}
         self.kinds: dict[int, tuple[MapKind, ...]] = {}
         self.head: dict[str, list[float]] = {}
@@ -139,7 +153,7 @@ class _Filling:
                 continue
             volume = sources[name].read()  # type: ignore[index]
             levels.append(tissue_levels(volume))
-            to_frame = _to_frame(said, name)
+            to_frame = self._to_frame(visit, said, name)
             self.sequences.put_volume(visit, name, volume, to_frame)
             if not self.head:
                 box = head_box(volume)
@@ -153,6 +167,7 @@ class _Filling:
             self.sequences.put_map(visit, kind, volume)
         self.sequences.put_peaks(visit, said.to_frame())
 
-
-def _to_frame(said: ResultVisit | None, sequence: str) -> FloatArray:
-    return np.eye(4) if said is None else said.to_frame(sequence)
+    def _to_frame(self, visit: SceneVisit, said: ResultVisit | None, sequence: str) -> FloatArray:
+        if said is not None:
+            return said.to_frame(sequence)
+        return np.array(self._moves.get(visit.session_id, {}).get(sequence, np.eye(4)), dtype=np.float64)

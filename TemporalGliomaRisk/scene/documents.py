@@ -14,12 +14,15 @@ from TemporalGliomaRisk.scene.result import ResultWarning, RiskResult
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 
 _GREY = (152, 162, 176)
+_INK = (20, 20, 20)
+"""Of the crosses over uncertain risks: Slicer's charts are drawn on white."""
 SERIES = (
     # column, legend, colour, line style, marker
     ("risk (%)", "Risk", MORE, "Solid", "Circle"),
     ("highest member (%)", "Highest member", _GREY, "Dot", "None"),
     ("lowest member (%)", "Lowest member", _GREY, "Dot", "None"),
     ("single-visit risk (%)", "From that visit alone", LESS, "Dash", "Square"),
+    ("uncertain risk (%)", "Uncertain", _INK, "None", "Cross"),
 )
 
 
@@ -57,6 +60,14 @@ def add_table(record: SceneRecord, visits: tuple[SceneVisit, ...]) -> Any:
     column("lowest member (%)", percents("risk_low"), "%", extreme)
     column("highest member (%)", percents("risk_high"), "%", extreme)
     column("single-visit risk (%)", percents("single_visit_risk"), "%", "Had this been the only visit.")
+    doubtful = [100 * visit.risk if visit.certainty and visit.risk is not None else None for visit in visits]
+    column("uncertain risk (%)", doubtful, "%", "The risk again, where it is not to be relied on.")
+    certainty = vtk.vtkStringArray()
+    certainty.SetName("certainty")
+    for visit in visits:
+        certainty.InsertNextValue(visit.certainty)
+    table.AddColumn(certainty)
+    node.SetColumnDescription("certainty", "Why the risk is uncertain; empty where all is as usual.")
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     return node
@@ -90,6 +101,9 @@ def add_chart(record: SceneRecord, table: Any, visits: tuple[SceneVisit, ...], i
     chart.SetXAxisTitle(f"{index.name.capitalize()} (days)")
     chart.SetYAxisTitle("Risk (%)")
     chart.SetLegendVisibility(True)
+    # Slicer's own sizes cut a title of this length where the chart is one of several views.
+    chart.SetTitleFontSize(13)
+    chart.SetAxisTitleFontSize(13)
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, _ceiling(visits))
     return chart
@@ -100,6 +114,16 @@ def _ceiling(visits: tuple[SceneVisit, ...]) -> float:
     shown = [getattr(visit, name) or 0.0 for visit in visits for name in ("risk", "risk_high", "single_visit_risk")]
     greatest = 100 * max(shown)
     return next(float(top) for top in (10, 20, 30, 40, 50, 60, 80, 100) if greatest <= 0.95 * top or top == 100)
+
+
+def add_report(record: SceneRecord, result: RiskResult) -> Any:
+    """The report as predict wrote it, so that a scene opened again can give it; None where there is none."""
+    report = result.report()
+    if report is None:
+        return None
+    node = record.add("vtkMRMLTextNode", f"{record.get('patient')} report", "report")
+    node.SetText(report)
+    return node
 
 
 def add_text(record: SceneRecord, visits: tuple[SceneVisit, ...], result: RiskResult | None) -> Any:
@@ -123,6 +147,8 @@ def _lines(visits: tuple[SceneVisit, ...], result: RiskResult | None) -> list[st
             said += f", members {members}"
         if visit.single_visit_risk is not None:
             said += f", from that visit alone {numbers.percent(visit.single_visit_risk)}"
+        if visit.certainty:
+            said += f"; {visit.certainty}"
         lines.append(said)
     lines += ["", "Maps: hazard per mL; a map and the background add up to -log(1 - risk).", ""]
     lines += _said("Timeline", result.warnings)
@@ -136,6 +162,7 @@ def _said(where: str, warnings: tuple[ResultWarning, ...]) -> list[str]:
 
 
 def visit_label(visit: SceneVisit) -> str:
-    """``visit 3, day 207``, with its risk where there is one."""
+    """``visit 3, day 207``, with its risk where there is one, and that it is uncertain where it is."""
     risk = "" if visit.risk is None else f", risk {numbers.percent(visit.risk)}"
+    risk += ", uncertain" if visit.certainty else ""
     return f"visit {visit.number}, day {visit.days_since_first}{risk}"

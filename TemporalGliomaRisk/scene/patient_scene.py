@@ -11,7 +11,7 @@ import vtk
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.progress import ProgressListener, ignore_progress
-from TemporalGliomaRisk.scene.building import fill
+from TemporalGliomaRisk.scene.building import Moves, fill
 from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.hierarchy import remove_hierarchy
 from TemporalGliomaRisk.scene.record import SceneRecord
@@ -47,6 +47,7 @@ class PatientScene:
         timeline: Timeline,
         result: RiskResult | None = None,
         *,
+        moves: Moves | None = None,
         progress: ProgressListener = ignore_progress,
     ) -> PatientScene:
         """Make a patient's nodes and show its last visit.
@@ -55,6 +56,8 @@ class PatientScene:
             scene: vtkMRMLScene of a complete host (the desktop's, or after ``host.complete_host``).
             timeline: Whose volumes are read.
             result: What predict wrote of it. Without it there are the volumes alone.
+            moves: Where a registration without a risk put the volumes, by session and sequence: RAS to the first
+                visit's RAS.
             progress: Told after every visit; may raise :class:`errors.Cancelled`.
 
         Raises:
@@ -63,7 +66,7 @@ class PatientScene:
         record = SceneRecord.new(scene, timeline.patient_id)
         patient = cls(record)
         try:
-            fill(record, timeline, result, progress)
+            fill(record, timeline, result, progress, moves)
             patient.selected_visit = len(patient.visits)
             patient.apply(patient._default_display())
         except BaseException:
@@ -76,7 +79,7 @@ class PatientScene:
         """Every patient found in a scene, also after loading it from a file."""
         return [cls(record) for record in SceneRecord.all_in(scene) if record.find("browser") is not None]
 
-    def update(self, timeline: Timeline, result: RiskResult | None = None) -> None:
+    def update(self, timeline: Timeline, result: RiskResult | None = None, *, moves: Moves | None = None) -> None:
         """A visit was added or removed, or a result arrived.
 
         The visit selected (by its session), the display settings and the slices' places are kept; proxy nodes are new.
@@ -88,7 +91,7 @@ class PatientScene:
         had_maps = bool(self.map_kinds)
         self._empty()
         try:
-            fill(self._record, timeline, result, ignore_progress)
+            fill(self._record, timeline, result, ignore_progress, moves)
             numbers = {visit.session_id: visit.number for visit in self.visits}
             self.selected_visit = numbers.get(session, len(numbers))
             kept = display.sequence in self.sequences and had_maps == bool(self.map_kinds)
@@ -177,6 +180,12 @@ class PatientScene:
     def text(self) -> Any:
         """The vtkMRMLTextNode: model, caveats, warnings."""
         return self._record.find("text")
+
+    def report(self) -> str | None:
+        """The report that was written with the risk, as HTML; None where the scene holds none."""
+        node = self._record.find("report")
+        text = None if node is None else node.GetText()
+        return str(text) if text else None
 
     # What is shown
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -74,6 +74,7 @@ class ResultVisit:
         peaks: Highest first.
         measurements: Measured quantities.
         warnings: What the checks found at this visit.
+        uncertain_because: Codes of the warnings, of this visit or of the timeline, by which the risk is uncertain.
         moves: (4, 4) by sequence: that sequence's RAS at this visit to the first visit's RAS.
     """
 
@@ -93,6 +94,7 @@ class ResultVisit:
     peaks: tuple[ResultPeak, ...]
     measurements: tuple[ResultMeasurement, ...]
     warnings: tuple[ResultWarning, ...]
+    uncertain_because: tuple[str, ...] = ()
     moves: Mapping[str, FloatArray] = field(repr=False, default_factory=dict)
 
     def to_frame(self, sequence: str | None = None) -> FloatArray:
@@ -116,6 +118,7 @@ class RiskResult:
         warnings: About the timeline as a whole.
         visits: Oldest first.
         input_hashes: SHA-256 of the files behind every volume, by ``sub-01_ses-02_FLAIR``.
+        identified: Whether the report names the patient as the input does.
     """
 
     folder: Path = field(repr=False)
@@ -128,6 +131,7 @@ class RiskResult:
     warnings: tuple[ResultWarning, ...]
     visits: tuple[ResultVisit, ...]
     input_hashes: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
+    identified: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> RiskResult:
@@ -144,6 +148,16 @@ class RiskResult:
             raise InputError(
                 f"risk.json or audit.json lacks what belongs in it ({type(error).__name__}). Run predict again."
             ) from None
+
+    def report(self) -> str | None:
+        """The report as HTML, for a scene to keep; None where there is none, or where it names the patient."""
+        path = self.folder / "report.html"
+        if self.identified or not path.is_file():
+            return None
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
 
     def check_inputs(self, timeline: Timeline) -> None:
         """Check that a timeline is the one that this result was made from.
@@ -188,7 +202,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
 def _result(folder: Path, risk: dict[str, Any], audit: dict[str, Any]) -> RiskResult:
     if audit["patient"] != risk["patient"]:
         raise InputError("risk.json and audit.json are of different patients. Run predict again.")
-    moves = _moves(audit)
+    moves = moves_of(audit["alignments"])
     visits: list[ResultVisit] = []
     for number, content in enumerate(risk["visits"], start=1):
         days = int(content["days_since_first"])
@@ -215,6 +229,7 @@ def _result(folder: Path, risk: dict[str, Any], audit: dict[str, Any]) -> RiskRe
         warnings=_warnings(risk),
         visits=tuple(visits),
         input_hashes={name: tuple(hashes) for name, hashes in audit["inputs"].items()},
+        identified=bool((audit.get("options") or {}).get("identified", False)),
     )
 
 
@@ -249,6 +264,7 @@ def _visit(
             for one in content.get("measurements", ())
         ),
         warnings=_warnings(content),
+        uncertain_because=tuple(str(code) for code in content.get("uncertain_because", ())),
         moves=moves,
     )
 
@@ -275,15 +291,21 @@ def _inside(folder: Path, name: str | None, number: int) -> Path | None:
     return path
 
 
-def _moves(audit: dict[str, Any]) -> dict[str, dict[str, FloatArray]]:
+def moves_of(alignments: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, FloatArray]]:
     """(4, 4) by session and sequence: that volume's RAS to the first visit's RAS.
+
+    Args:
+        alignments: As audit.json lists them, and the answer of a registration.
+
+    Raises:
+        InputError: If one of them is no (4, 4) matrix.
 
     What was brought to the visit's own reference goes on from there: to the first visit's RAS, as the visit's first
     volume that was brought to the first visit went. On the first visit its reference is the frame itself.
     """
     moves: dict[str, dict[str, FloatArray]] = {}
     anchors: dict[str, FloatArray] = {}
-    for one in audit["alignments"]:
+    for one in alignments:
         matrix = np.array(one["to_target_ras"], dtype=np.float64)
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
             raise InputError("audit.json holds an alignment that is no (4, 4) matrix. Run predict again.")

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, ResultVisit, ResultWarning, RiskResult
 from TemporalGliomaRisk.timeline.visit import Timeline
 
@@ -29,6 +30,7 @@ class SceneVisit:
         peaks: Highest first, in the visit's own RAS.
         measurements: Measured quantities.
         warnings: What the checks found at this visit.
+        uncertain_because: Codes of the warnings by which the risk is uncertain.
     """
 
     number: int
@@ -45,6 +47,12 @@ class SceneVisit:
     peaks: tuple[ResultPeak, ...] = ()
     measurements: tuple[ResultMeasurement, ...] = ()
     warnings: tuple[ResultWarning, ...] = ()
+    uncertain_because: tuple[str, ...] = ()
+
+    @property
+    def certainty(self) -> str:
+        """What stands beside the number: ``uncertain: one visit so far``, or nothing."""
+        return "" if self.risk is None else numbers.uncertain(self.uncertain_because)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON keeps it."""
@@ -60,6 +68,7 @@ class SceneVisit:
                 "peaks": tuple(ResultPeak(**{**peak, "ras_mm": tuple(peak["ras_mm"])}) for peak in content["peaks"]),
                 "measurements": tuple(ResultMeasurement(**one) for one in content["measurements"]),
                 "warnings": tuple(ResultWarning(**one) for one in content["warnings"]),
+                "uncertain_because": tuple(content.get("uncertain_because", ())),
             }
         )
 
@@ -83,7 +92,7 @@ def scene_visits(timeline: Timeline, result: RiskResult | None) -> tuple[SceneVi
 
 def _of_result(visit: ResultVisit | None) -> dict[str, Any]:
     names = ("risk", "risk_low", "risk_high", "single_visit_risk", "reference_sequence", "peaks", "measurements")
-    return {} if visit is None else {name: getattr(visit, name) for name in (*names, "warnings")}
+    return {} if visit is None else {name: getattr(visit, name) for name in (*names, "warnings", "uncertain_because")}
 
 
 @dataclass(frozen=True, kw_only=True)
