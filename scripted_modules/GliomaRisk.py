@@ -13,6 +13,7 @@ Research use only, trained on simulated data.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import unittest
@@ -75,7 +76,8 @@ def open_sample(name):
 
 def on_startup():
     """Sample data and layouts are known before the panel is opened: a saved scene may name a layout of ours."""
-    register_samples(open_sample)
+    with contextlib.suppress(ImportError):  # Slicer was started without its module Sample Data
+        register_samples(open_sample)
     manager = slicer.app.layoutManager()
     if manager is not None:
         layouts.register(manager.layoutLogic().GetLayoutNode())
@@ -85,11 +87,13 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel's life in Slicer: made, entered, left, and the scene closed under it."""
 
     def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
+        # Slicer's base class calls setup() by itself where it is given no parent: what setup() sets is named before.
         self.logic = None
         self.panel = None
         self._binding = None
+        self._interface = None
+        VTKObservationMixin.__init__(self)
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self):
         """Make the panel. Called when the module is opened for the first time, also without a main window."""
@@ -97,8 +101,9 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         interface = slicer.util.loadUI(str(resource("UI/GliomaRisk.ui")))
         self.layout.addWidget(interface)
         interface.setMRMLScene(slicer.mrmlScene)
+        self._interface = interface
         self.logic = GliomaRiskLogic()
-        self._bind(interface)
+        self._bind()
         self.panel = Panel(interface, self.logic, self._binding.parameters)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
@@ -109,15 +114,17 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.NodeRemovedEvent, self.onSceneNodes)
         self.panel.refresh()
 
-    def _bind(self, interface):
+    def _bind(self):
         """Bind the panel to the scene's parameter node, once a node."""
         node = self.logic.getParameterNode()
         if self._binding is not None and self._binding.parameters.parameterNode is node:
+            # The wrapper remembers the nodes that it refers to until its own node is modified, and a scene that is
+            # loaded finds them only after it.
+            node.Modified()
             return
         self._unbind()
         node.SetUndoEnabled(True)
-        self._interface = interface
-        self._binding = Binding(node, interface)
+        self._binding = Binding(node, self._interface)
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
 
     def _unbind(self):
@@ -129,18 +136,18 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         """Slicer closes, or the module is reloaded."""
         self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
         if self._binding is not None:
             self._binding.undo()
             self._binding = None
-        if self.panel is not None:
-            self.panel.close()
         if self.logic is not None:
             self.logic.close()
 
     def enter(self):
         """The module is shown."""
         if self.panel is not None:
-            self._bind(self._interface)
+            self._bind()
             self.panel.parameters = self._binding.parameters
             self.panel.enter()
 
@@ -153,7 +160,7 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEnd(self, caller, event):
         """A scene was closed, loaded or undone: the parameter node may be another one."""
-        self._bind(self._interface)
+        self._bind()
         self.panel.parameters = self._binding.parameters
         self.panel.scene_changed()
 

@@ -136,10 +136,21 @@ def small_series(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def alignments_of(timeline: Timeline) -> list[dict[str, Any]]:
+    """Later visits' FLAIR moved by 2 mm a visit along R: made up, as audit.json and a registration list them."""
+    alignments = []
+    for number, visit in enumerate(timeline.visits[1:], start=2):
+        move = np.eye(4)
+        move[0, 3] = 2.0 * number
+        names = {"session_id": visit.session_id, "sequence": "FLAIR", "target": "first"}
+        alignments.append({**names, "moved": True, "to_target_ras": move.tolist(), "residual_mm": 0.1})
+    return alignments
+
+
 def write_result(timeline: Timeline, folder: Path) -> Path:
     """A result for the small series, in the form that predict writes: made up, for tests of what shows it."""
     (folder / "heatmaps").mkdir(parents=True)
-    visits, alignments = [], []
+    visits = []
     for number, (visit, risk) in enumerate(zip(timeline.visits, RISKS, strict=False), start=1):
         stem = f"heatmaps/{timeline.patient_id}_{visit.session_id}"
         geometry = visit.sources["FLAIR"].read().geometry
@@ -167,21 +178,17 @@ def write_result(timeline: Timeline, folder: Path) -> Path:
             "peaks": [peak],
             "measurements": [{"name": "local hazard over the brain", "value": 0.02, "unit": "mL"}],
             "warnings": [{"code": "x", "message": "A warning of this visit.", "severity": "warning"}],
+            "uncertain_because": ["one_visit_so_far", "members_at_odds"] if number == 1 else [],
         }
         visits.append(content)
-        if number > 1:
-            move = np.eye(4)
-            move[0, 3] = 2.0 * number
-            names = {"session_id": visit.session_id, "sequence": "FLAIR", "target": "first"}
-            alignments.append({**names, "to_target_ras": move.tolist()})
     model = {"name": "evidence-simulated-1", "version": "0.1.0", "caveat": "Made up.", "sha256": "0" * 64}
-    said = {"schema_version": "1.0", "patient": timeline.patient_id}
+    said = {"schema_version": "1.1", "patient": timeline.patient_id}
     risk_json = {**said, "horizon_days": 365, "model": model, "visits": visits, "warnings": []}
     risk_json["research_use_only"] = "Research use only, trained on simulated data."
     (folder / "risk.json").write_text(json.dumps(risk_json), encoding="utf-8")
-    audit = {**said, "inputs": {}, "alignments": alignments}
+    audit = {**said, "inputs": {}, "alignments": alignments_of(timeline)}
     (folder / "audit.json").write_text(json.dumps(audit), encoding="utf-8")
-    (folder / "report.html").write_text("<p>a report</p>", encoding="utf-8")
+    (folder / "report.html").write_text("<p>a report: 5\u202f%</p>", encoding="utf-8")
     (folder / "risk.tsv").write_text("session_id\trisk\n", encoding="utf-8")
     return folder
 
@@ -218,6 +225,10 @@ class ScriptedClient:
         write_result(self.timelines[-1], Path(output))
         return self._ask("predict", {"timeline": Path(timeline), "output": str(output), **options})
 
+    def register(self, timeline: Any, **options: Any) -> str:
+        self.timelines.append(read_timeline(Path(timeline)))
+        return self._ask("register", {"timeline": Path(timeline), **options})
+
     def check(self, timeline: Any, **options: Any) -> str:
         self.timelines.append(read_timeline(Path(timeline)))
         return self._ask("check", {"timeline": Path(timeline), **options})
@@ -238,6 +249,11 @@ class ScriptedClient:
         """End the request well."""
         last = self.asked[-1]
         said = {"output": last.get("output"), "device": "cpu", "notes": [], "files": [], "reuse": "computed"}
+        if last["request"] == "register":
+            moved = {"severity": "note", "code": "moved", "message": "FLAIR of visit 2 was moved.", "visit": 2}
+            findings = [{**moved, "sequence": "FLAIR"}]
+            alignments = alignments_of(self.timelines[-1])
+            said = {"registration": {"patient": "sub-07", "alignments": alignments, "findings": findings}}
         self.say("result", **{"request": last["request"], "seconds": 3.2, **said, **content})
 
     def cancel(self, request_id: str | None = None) -> None:

@@ -14,6 +14,7 @@ import os
 import sys
 import types
 import typing
+import weakref
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -83,6 +84,10 @@ QT_WIDGETS = {name: type(name, (PythonQtManners, getattr(QtWidgets, name)), {}) 
 
 class Timer(PythonQtManners, QtCore.QTimer):
     """qt.QTimer."""
+
+
+class Shortcut(PythonQtManners, QtGui.QShortcut):
+    """qt.QShortcut."""
 
 
 class Action(PythonQtManners, QtGui.QAction):
@@ -276,20 +281,47 @@ class NodeComboBox(PythonQtManners, QtWidgets.QComboBox):
 
 
 class BrowserWidget(PythonQtManners, QtWidgets.QWidget):
-    """slicer.qMRMLSequenceBrowserSeekWidget and ...PlayWidget: a slider that moves nothing."""
+    """slicer.qMRMLSequenceBrowserSeekWidget: a slider that moves nothing."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QtWidgets.QSlider(QtCore.Qt.Horizontal))
+        self._layout = QtWidgets.QHBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._fill()
         self._browser = None
+
+    def _fill(self) -> None:
+        self._layout.addWidget(QtWidgets.QSlider(QtCore.Qt.Horizontal))
 
     def setMRMLScene(self, scene: Any) -> None:
         self._scene = scene
 
     def setMRMLSequenceBrowserNode(self, node: Any) -> None:
         self._browser = node
+
+
+class PlayWidget(BrowserWidget):
+    """slicer.qMRMLSequenceBrowserPlayWidget, with the parts of its .ui file, which do nothing, and its shortcuts."""
+
+    PARTS = (
+        "VcrFirst",
+        "VcrPrevious",
+        "VcrPlayPause",
+        "VcrNext",
+        "VcrLast",
+        "rate",
+        "VcrLoop",
+        "VcrRecord",
+        "Snapshot",
+    )
+
+    def _fill(self) -> None:
+        for part in self.PARTS:
+            made = QtWidgets.QDoubleSpinBox() if part == "rate" else QT_WIDGETS["QPushButton"]("▸")
+            _QObject.setObjectName(made, f"pushButton_{part}")
+            self._layout.addWidget(made)
+        for key in ("Ctrl+Shift+Down", "Ctrl+Shift+Left", "Ctrl+Shift+Right"):
+            Shortcut(QtGui.QKeySequence(key), self)
 
 
 CUSTOM = {
@@ -329,6 +361,18 @@ class StandInParameters:
     def __init__(self, node: Any) -> None:
         object.__setattr__(self, "parameterNode", node)
         object.__setattr__(self, "_panels", {})
+        object.__setattr__(self, "_nodes", {})
+        # As Slicer's own: nodes referred to are remembered until the parameter node itself is modified.
+        myself = weakref.ref(self)
+        tag = node.AddObserver("ModifiedEvent", lambda caller, event: myself()._look_again())
+        object.__setattr__(self, "_tag", tag)
+
+    def __del__(self) -> None:
+        self.parameterNode.RemoveObserver(self._tag)
+
+    def _look_again(self) -> None:
+        for name in self._nodes:
+            self._nodes[name] = self.parameterNode.GetNodeReference(name)
 
     def connectGui(self, panel: Any) -> int:
         for widget in _QObject.findChildren(panel, QtWidgets.QWidget):
@@ -373,7 +417,7 @@ def _property(name: str, kind: type, default: Any) -> property:
     def read(self: StandInParameters) -> Any:
         node = self.parameterNode
         if issubclass(kind, slicer.vtkMRMLNode):
-            return node.GetNodeReference(name)
+            return self._nodes.setdefault(name, node.GetNodeReference(name))
         text = node.GetParameter(name) if node.HasParameter(name) else None
         if text is None:
             return default if default is not None else kind()
@@ -383,6 +427,8 @@ def _property(name: str, kind: type, default: Any) -> property:
         node = self.parameterNode
         if issubclass(kind, slicer.vtkMRMLNode):
             node.SetNodeReferenceID(name, None if value is None else value.GetID())
+            self._nodes[name] = node.GetNodeReference(name)
+            node.Modified()
         else:
             if not isinstance(value, kind):
                 raise TypeError(f"{name} is {kind.__name__}, got {type(value).__name__}.")
@@ -433,7 +479,7 @@ def qt_module() -> types.ModuleType:
                 setattr(module, name, getattr(source, name))
     for name, made in QT_WIDGETS.items():
         setattr(module, name, made)
-    module.QTimer, module.QAction, module.QUiLoader = Timer, Action, Loader
+    module.QTimer, module.QAction, module.QShortcut, module.QUiLoader = Timer, Action, Shortcut, Loader
     return module
 
 
@@ -466,8 +512,8 @@ def install(patch: Any, *, scene: Any, app_logic: Any, folder: Path) -> Any:
         patch.setattr(slicer, name, module, raising=False)
     for name, made in CUSTOM.items():
         patch.setattr(slicer, name, made, raising=False)
-    for name in ("qMRMLSequenceBrowserSeekWidget", "qMRMLSequenceBrowserPlayWidget"):
-        patch.setattr(slicer, name, BrowserWidget, raising=False)
+    patch.setattr(slicer, "qMRMLSequenceBrowserSeekWidget", BrowserWidget, raising=False)
+    patch.setattr(slicer, "qMRMLSequenceBrowserPlayWidget", PlayWidget, raising=False)
     patch.setattr(slicer, "mrmlScene", scene, raising=False)
     patch.setattr(slicer, "app", Application(folder, app_logic), raising=False)
     patch.setattr(slicer.util, "settingsValue", lambda name, default, converter=None: default, raising=False)
@@ -541,8 +587,18 @@ class LayoutManager:
     def __init__(self, scene: Any, app_logic: Any) -> None:
         self._scene, self._app_logic = scene, app_logic
         self._node = slicer.vtkMRMLLayoutNode()
+        red = '<item><view class="vtkMRMLSliceNode" singletontag="Red"/></item>'
+        self._node.AddLayoutDescription(self._node.SlicerLayoutFourUpView, f'<layout type="horizontal">{red}</layout>')
         self.layouts: list[int] = []
         self._logics: list[Any] = []
+        self.listeners: list[Callable[[int], None]] = []
+
+    def connect(self, signal: str, call: Callable[[int], None]) -> None:
+        assert signal == "layoutChanged(int)"
+        self.listeners.append(call)
+
+    def disconnect(self, signal: str, call: Callable[[int], None]) -> None:
+        self.listeners.remove(call)
 
     def layoutLogic(self) -> Any:
         return types.SimpleNamespace(GetLayoutNode=lambda: self._node)
@@ -550,6 +606,11 @@ class LayoutManager:
     def setLayout(self, identifier: int) -> None:
         self.layouts.append(identifier)
         self._node.SetViewArrangement(identifier)
+        self._make_views(identifier)
+        for listener in tuple(self.listeners):
+            listener(identifier)
+
+    def _make_views(self, identifier: int) -> None:
         for view in ElementTree.fromstring(self._node.GetLayoutDescription(identifier)).iter("view"):
             tag = view.get("singletontag")
             if view.get("class") != "vtkMRMLSliceNode" or self._scene.GetSingletonNode(tag, "vtkMRMLSliceNode"):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,10 +57,14 @@ def settings() -> dict[str, str]:
     return dict(re.findall(r'^set\((\w+) "?([^"\n]*?)"?\)$', text, re.MULTILINE))
 
 
+NOWHERE = {"HOMEPAGE": "NA", "ICONURL": "", "SCREENSHOTURLS": ""}
+"""What the addresses are as long as the extension is not public."""
+
+
 def test_the_extension_says_all_that_slicer_s_index_asks_for() -> None:
     said = settings()
 
-    for name in ("HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"):
+    for name in ("HOMEPAGE", "CATEGORY", "CONTRIBUTORS", "DESCRIPTION", "DEPENDS"):
         assert said[f"EXTENSION_{name}"], name
     assert "Research use only, trained on simulated data." in said["EXTENSION_DESCRIPTION"]
     for name in ("LICENSE", "README"):
@@ -67,26 +72,49 @@ def test_the_extension_says_all_that_slicer_s_index_asks_for() -> None:
         assert Path(file).is_file()
 
 
-def test_pictures_named_for_the_index_are_png_files_of_the_repository() -> None:
-    said = settings()
-    for address in (said["EXTENSION_ICONURL"], *said["EXTENSION_SCREENSHOTURLS"].split()):
-        path = REPOSITORY / address.split("/main/", maxsplit=1)[1]
-        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+def test_addresses_are_all_real_or_all_left_out() -> None:
+    said = {name: settings()[f"EXTENSION_{name}"] for name in NOWHERE}
+    entry = json.loads((REPOSITORY / "Resources" / "TemporalGliomaRisk.json").read_text(encoding="utf-8"))
+    if said == NOWHERE:
+        assert (entry["scm_type"], entry["scm_url"]) == ("local", "..")
+        assert (REPOSITORY / "Resources" / entry["scm_url"] / "CMakeLists.txt").is_file()
+        return
+    assert entry.get("scm_type", "git") == "git"
+    assert entry["scm_url"].removesuffix(".git") == said["HOMEPAGE"]
+    for address in (said["ICONURL"], *said["SCREENSHOTURLS"].split()):
+        assert (REPOSITORY / address.split("/main/", maxsplit=1)[1]).is_file()
+
+
+def test_pictures_for_the_index_are_png_files_of_the_repository() -> None:
+    for name in ("Icons/GliomaRisk.png", "Screenshots/panel.png", "Screenshots/montage.png"):
+        assert (REPOSITORY / "Resources" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     icon = (REPOSITORY / "Resources" / "Icons" / "GliomaRisk.png").read_bytes()
     assert struct.unpack(">II", icon[16:24]) == (128, 128)
 
 
-def test_the_index_entry_agrees_with_cmake() -> None:
+ENTRY = {
+    "$schema": {"type": "string"},
+    "category": {"type": "string"},
+    "scm_url": {"type": "string"},
+    "scm_revision": {"type": "string"},
+    "scm_type": {"enum": ["git", "local"]},
+    "build_dependencies": {"type": "array", "items": {"type": "string"}},
+    "build_subdirectory": {"type": "string"},
+    "enabled": {"type": "boolean"},
+    "tier": {"type": "integer", "minimum": 1, "maximum": 5},
+}
+"""What Slicer's schema of catalogue entries, version 1.0.2, allows; it has some properties that no entry here needs."""
+
+
+def test_the_index_entry_is_one_by_slicer_s_schema_and_agrees_with_cmake() -> None:
     entry = json.loads((REPOSITORY / "Resources" / "TemporalGliomaRisk.json").read_text(encoding="utf-8"))
     said = settings()
+    required = ["$schema", "category", "scm_url"]
+    schema = {"type": "object", "required": required, "properties": ENTRY, "additionalProperties": False}
 
+    jsonschema.validate(entry, schema)
     assert entry["category"] == said["EXTENSION_CATEGORY"]
     assert entry["build_dependencies"] == [said["EXTENSION_DEPENDS"]]
-    assert entry["scm_url"].removesuffix(".git") == said["EXTENSION_HOMEPAGE"]
-    assert set(entry) <= {
-        *("$schema", "build_dependencies", "build_subdirectory", "category"),
-        *("scm_revision", "scm_type", "scm_url", "tier"),
-    }
 
 
 LOAD_INSTALLED = """

@@ -7,6 +7,8 @@ from typing import Any
 
 import vtk
 
+SELECTED = "dataSelected(vtkStringArray*,vtkCollection*)"
+"""Signal of a qMRMLPlotView: the series, and an array of picked points for each."""
 STILL_PX = 4
 """A press and release closer than this is a click, not a pan or a zoom."""
 
@@ -45,6 +47,7 @@ class ChartClicks:
         self._chart: Any = None
         self._tags: list[int] = []
         self._pressed_px: tuple[int, int] | None = None
+        self._view: Any = None
 
     def follow(self, plot_view: Any) -> None:
         """Listen to a chart view (a qMRMLPlotView) from now on; None listens to nothing."""
@@ -53,9 +56,13 @@ class ChartClicks:
             renderer = plot_view.scene().GetRenderer()
             window = None if renderer is None else renderer.GetRenderWindow()
             interactor = None if window is None else window.GetInteractor()
-        if interactor is self._interactor:
+        if plot_view is not None and self._view is not None and interactor is self._interactor:
             return
         self.close()
+        if plot_view is None:
+            return
+        self._view = plot_view
+        plot_view.connect(SELECTED, self._on_selected)
         if interactor is not None:
             self.listen(interactor, plot_view.chart())
 
@@ -72,7 +79,18 @@ class ChartClicks:
         for tag in self._tags:
             self._interactor.RemoveObserver(tag)
         self._tags = []
-        self._interactor = self._chart = self._pressed_px = None
+        if self._view is not None:
+            self._view.disconnect(SELECTED, self._on_selected)
+        self._interactor = self._chart = self._pressed_px = self._view = None
+
+    def _on_selected(self, series: Any, selections: Any) -> None:
+        """A point was picked by the chart's own selection, which the reader may have switched on."""
+        for index in range(selections.GetNumberOfItems()):
+            points = selections.GetItemAsObject(index)
+            if points is not None and points.GetNumberOfValues() > 0:
+                # A row of the table a visit.
+                self._clicked(int(points.GetValue(0)) + 1)
+                return
 
     def _on_press(self, interactor: Any, event: str) -> None:
         self._pressed_px = tuple(interactor.GetEventPosition())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from TemporalGliomaRisk.errors import GliomaRiskError
-from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result import moves_of
 
 from . import visits
 from .parameters import SeriesSource, rows_of, volume_of
@@ -33,6 +34,8 @@ class CheckStep:
         self.panel = panel
         self.ui = panel.ui
         self._staged: Staged | None = None
+        self._rows: tuple[visits.VisitRow, ...] = ()
+        self._abandoned = False
         self._shown = ""
         self.ui.checkButton.connect("clicked()", self.check)
         self.ui.registerButton.connect("clicked()", self.register)
@@ -69,28 +72,31 @@ class CheckStep:
             "note": style.standardIcon(qt.QStyle.SP_MessageBoxInformation),
         }
         self.ui.findingsList.clear()
-        for one in self.findings:
-            item = qt.QListWidgetItem(icons.get(one["severity"], qt.QIcon()), in_panel_words(one["message"]))
+        for line, one in enumerate(self.findings):
+            # The list makes its items itself: one made here would be Python's to delete in some builds of PythonQt.
+            self.ui.findingsList.addItem(in_panel_words(one["message"]))
+            item = self.ui.findingsList.item(line)
+            item.setIcon(icons.get(one["severity"], qt.QIcon()))
             item.setToolTip(severity_label(one["severity"]))
-            self.ui.findingsList.addItem(item)
 
     def check(self) -> None:
         """Ask the worker to look the series over."""
         self._ask(lambda staged, listeners: self.panel.logic.session.check(staged.path, listeners))
 
     def register(self) -> None:
-        """Ask the worker to align the visits, as a risk without maps would."""
+        """Ask the worker to align the visits, as a risk begins."""
+        self._ask(lambda staged, listeners: self.panel.logic.session.register(staged.path, listeners))
 
-        def ask(staged: Staged, listeners: Listeners) -> None:
-            output = self.panel.logic.temporary_folder("registration")
-            self.panel.logic.session.predict(staged.path, output, listeners, register="always", heatmaps=False)
-
-        self._ask(ask)
+    def abandon(self) -> None:
+        """The scene goes: what comes back of a request under way belongs to no scene any more."""
+        self._abandoned = self._staged is not None
 
     def _ask(self, ask: Any) -> None:
         with self.panel.trying(self._say):
             if not self.panel.worker_can_start():
                 return
+            rows = rows_of(self.panel.parameters)
+            self._rows = visits.in_order(visits.used(rows), self.panel.parameters.day_choice.value)
             self._staged = self.panel.series.stage()
             self._say(_("Starting…"))
             ask(self._staged, Listeners(progress=self._on_progress, result=self._on_result, error=self._on_error))
@@ -104,7 +110,9 @@ class CheckStep:
     def _on_result(self, message: Message) -> None:
         staged = self._staged
         with self.panel.trying(self._say):
-            if message["request"] == "check":
+            if self._abandoned:
+                self._say("")
+            elif message["request"] == "check":
                 self.keep_findings(message["check"]["findings"])
                 refused = bool(message["check"]["refused"])
                 if refused:
@@ -114,12 +122,13 @@ class CheckStep:
                 if not refused:
                     self.panel.step_done(2)
             elif staged is not None:
-                self._registered(RiskResult.read(message["output"]), staged, message)
+                self._registered(message["registration"], staged)
         self._ended()
 
     def _on_error(self, message: Message) -> None:
-        self.keep_findings(message.get("findings") or [])
-        self._say(in_panel_words(str(message["message"])))
+        if not self._abandoned:
+            self.keep_findings(message.get("findings") or [])
+        self._say("" if self._abandoned else in_panel_words(str(message["message"])))
         self._ended()
 
     def keep_findings(self, findings: list[dict[str, Any]]) -> None:
@@ -131,26 +140,32 @@ class CheckStep:
         if self._staged is not None:
             self._staged.remove()
             self._staged = None
+        self._abandoned = False
         self.ui.checkProgress.setVisible(False)
         self.ui.checkProgress.setValue(0)
         self.panel.refresh()
 
-    def _registered(self, result: RiskResult, staged: Staged, message: Message) -> None:
+    def _registered(self, registration: dict[str, Any], staged: Staged) -> None:
         """Show the visits aligned: their volumes lie under transforms, nothing is resampled."""
-        self.keep_findings(list(message["notes"]))
-        rows = visits.in_order(visits.used(rows_of(self.panel.parameters)), self.panel.parameters.day_choice.value)
+        self.keep_findings(list(registration["findings"]))
+        moves = moves_of(registration["alignments"])
+        known = self.panel.patient_of(self.panel.parameters.series_patient)
         if self.panel.parameters.source is SeriesSource.SCENE:
-            for row, visit in zip(rows, result.visits, strict=True):
+            for row, visit in zip(self._rows, staged.timeline.visits, strict=True):
                 for sequence, number in row.volumes.items():
                     volume = volume_of(self.panel.parameters, number)
-                    name = _("Registration of visit {number}, {sequence}").format(
-                        number=visit.number, sequence=sequence
+                    name = _("Registration of {session}, {sequence}").format(
+                        session=visit.session_id, sequence=sequence
                     )
-                    self.panel.logic.place(volume, visit.to_frame(sequence), name)
-        else:
-            patient = self.panel.logic.open_series(
-                staged.timeline, result, replacing=self.panel.patient_of(self.panel.parameters.series_patient)
+                    move = moves.get(visit.session_id, {}).get(sequence, np.eye(4))
+                    self.panel.logic.place(volume, move, name)
+        elif known is not None and any(visit.risk is not None for visit in known.visits):
+            self._say(
+                _("Every visit can be aligned with the first. The patient shown stays where its risk was computed.")
             )
+            return
+        else:
+            patient = self.panel.logic.open_series(staged.timeline, replacing=known, moves=moves)
             self.panel.show_patient(patient, of_series=True)
         self._say(_("Every visit is aligned with the first. Apply does the same by itself."))
 

@@ -25,14 +25,18 @@ NAMES = {
 
 
 def export_report(output: Path | None, patient: PatientScene, folder: Path) -> list[str]:
-    """Copy the report that was written with the risk.
+    """Write the report that came with the risk: the scene keeps it, also when it was saved and opened again.
 
     Raises:
-        InputError: If the risk was computed in another session.
+        InputError: If there is none: no risk yet, or a scene of an earlier version.
     """
-    if output is None or not (output / "report.html").is_file():
-        raise InputError(_("The report is kept only while Slicer runs. Apply the model again to get it."))
     name = f"{patient.patient}_report.html"
+    kept = patient.report()
+    if kept is not None:
+        write_text_whole(folder / name, kept)
+        return [name]
+    if output is None or not (output / "report.html").is_file():
+        raise InputError(_("This scene holds no report. Apply the model to get one."))
     shutil.copyfile(output / "report.html", folder / name)
     return [name]
 
@@ -49,10 +53,11 @@ def export_table(output: Path | None, patient: PatientScene, folder: Path) -> li
         return [name]
     _refuse_without_risk(patient)
     columns = ("session_id", "days_since_first", "days_since_treatment", "risk", "risk_low", "risk_high")
-    columns = (*columns, "single_visit_risk")
+    columns = (*columns, "single_visit_risk", "uncertain_because")
     lines = ["\t".join(columns)]
     for visit in patient.visits:
-        values = [getattr(visit, column) for column in columns]
+        values = [getattr(visit, column) for column in columns[:-1]]
+        values.append(",".join(visit.uncertain_because) or None)
         lines.append("\t".join("n/a" if value is None else str(value) for value in values))
     write_text_whole(folder / name, "\n".join(lines) + "\n")
     return [name]

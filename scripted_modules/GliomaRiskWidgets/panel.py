@@ -18,7 +18,7 @@ from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
-from . import dependencies
+from . import dependencies, layouts
 from .check_step import CheckStep
 from .parameters import LayoutChoice
 from .review_step import ReviewStep
@@ -26,7 +26,7 @@ from .risk_logic import RiskLogic
 from .run_step import RunStep
 from .series_step import SeriesStep
 from .wording import in_panel_words
-from .worker_session import Message
+from .worker_session import Message, ignore
 
 PATIENT = "GliomaRisk.patient"
 """Attribute of the sequence browsers that are patients of ours, by which the selector knows them."""
@@ -53,6 +53,7 @@ class Panel:
         self._layout = parameters.layout
         self._refreshing = False
         self._closed = False
+        self._document: Any = None
         self._later = qt.QTimer()
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -68,6 +69,9 @@ class Panel:
                 "contentsCollapsed(bool)", lambda collapsed, number=number: self._on_collapsed(number, collapsed)
             )
         logic.session.changed = self._on_worker
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.connect("layoutChanged(int)", self._on_layout)
         self._show_steps()
 
     # What the steps share
@@ -188,9 +192,11 @@ class Panel:
         self._observe(None)
         self.review.comparing.close()
         self._patients.pop(patient.browser.GetID(), None)
+        browser = patient.browser
         with slicer.util.NodeModify(self.parameters.parameterNode):
-            self.parameters.patient = None
-            self.parameters.series_patient = None
+            for name in ("patient", "series_patient"):
+                if getattr(self.parameters, name) is browser:
+                    setattr(self.parameters, name, None)
 
     def _observe(self, browser: Any) -> None:
         """Follow one browser: the slider, the player, a script or the chart may move it."""
@@ -241,6 +247,8 @@ class Panel:
     def scene_closing(self) -> None:
         """The scene goes: give back what is held of it, and stop what was asked for it."""
         self._observe(None)
+        self.check.abandon()
+        self.run.abandon()
         if self.busy:
             self.logic.session.cancel()
         self.review.close()
@@ -284,6 +292,14 @@ class Panel:
         self._layout = self.parameters.layout
         self.review.arrange(self._layout)
 
+    def _on_layout(self, identifier: int) -> None:
+        """Slicer's own menu chose a layout: the panel says which of ours is on, or none."""
+        if self._closed or slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+            return
+        shown = layouts.shown()
+        if shown is not None and shown is not self.parameters.layout:
+            self.parameters.layout = shown
+
     def _on_worker(self, message: Message) -> None:
         if message["type"] == "ready":
             self.run.on_ready(message)
@@ -293,5 +309,14 @@ class Panel:
         self._closed = True
         self._later.stop()
         self._observe(None)
+        self.logic.session.changed = ignore
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.disconnect("layoutChanged(int)", self._on_layout)
         self.review.close()
         self._patients.clear()
+        if self._document is not None:
+            self._document.close()
+            self._document = None
+        # The wrapped parameter node observes its node for as long as anyone holds it.
+        self.parameters = None

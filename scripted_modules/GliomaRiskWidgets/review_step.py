@@ -24,6 +24,8 @@ from .review_tables import ReviewTables
 from .risk_strip import RiskStrip
 
 RENDERINGS = ("surface", "volume", "off")
+RECORDING = ("pushButton_VcrRecord", "pushButton_Snapshot")
+"""Buttons of Slicer's player of a sequence browser, by the names in its .ui file."""
 
 
 def map_label(kind: MapKind | None) -> str:
@@ -51,7 +53,8 @@ def headline(visit: SceneVisit, count: int) -> str:
     spread = _("members {range}, this visit alone {alone}").format(
         range=percent_range(visit.risk_low, visit.risk_high), alone=percent(visit.single_visit_risk)
     )
-    return f"{place}<br><b>{risk}</b> ({spread})"
+    said = ", ".join(part for part in (risk, visit.certainty) if part)
+    return f"{place}<br><b>{said}</b> ({spread})"
 
 
 def legend(kind: MapKind | None, top: float) -> tuple[str, str]:
@@ -69,6 +72,24 @@ def legend(kind: MapKind | None, top: float) -> tuple[str, str]:
     return sheet, _("{low} to {high} hazard per mL").format(low=low, high=significant(top))
 
 
+def slim_player(player: Any) -> None:
+    """Leave out of Slicer's player what has no place here: recording, which would write into the visits, and keys.
+
+    The player in Slicer's toolbar has the same keys, and two shortcuts of one key cancel each other.
+    """
+    if hasattr(player, "recordingControlsVisible"):
+        player.recordingControlsVisible = False
+    for button in player.findChildren(qt.QPushButton):
+        if button.objectName in RECORDING:
+            button.hide()
+    for shortcut in player.findChildren(qt.QShortcut):
+        shortcut.enabled = False
+    layout = player.layout()
+    if layout is not None:
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+
+
 class ReviewStep:
     """The fourth step of the panel."""
 
@@ -76,6 +97,7 @@ class ReviewStep:
         self.panel = panel
         self.ui = panel.ui
         self._shown_of: Any = None
+        self._listed: list[str] = []
         self._filling = False
         self.strip = RiskStrip(self.ui.stripFrame, self.go_to_visit)
         self.tables = ReviewTables(panel, self.go_to_peak)
@@ -92,6 +114,7 @@ class ReviewStep:
         layout.setSpacing(2)
         self.seek = slicer.qMRMLSequenceBrowserSeekWidget()
         self.play = slicer.qMRMLSequenceBrowserPlayWidget()
+        slim_player(self.play)
         for widget in (self.seek, self.play):
             widget.setMRMLScene(slicer.mrmlScene)
             # Both ask for more than a panel of 400 pixels has; they can do with less.
@@ -140,14 +163,15 @@ class ReviewStep:
     def _select_patient(self, browser: Any) -> None:
         """Choose a patient in the selector without being told of it."""
         selector = self.ui.patientSelector
-        if selector.currentNode() is browser:
+        listed = sorted(patient.browser.GetID() for patient in self.panel.logic.patients())
+        if selector.currentNode() is browser and listed == self._listed:
             return
         blocked = selector.blockSignals(True)
-        selector.setCurrentNode(browser)
-        if selector.currentNode() is not browser and hasattr(selector, "sortFilterProxyModel"):
-            # The attribute that the selector filters by came after the node: let it look again.
+        if listed != self._listed and hasattr(selector, "sortFilterProxyModel"):
+            # The attribute that it filters by came after the node, and a node that was filtered out is not listened to.
             selector.sortFilterProxyModel().invalidate()
-            selector.setCurrentNode(browser)
+        self._listed = listed
+        selector.setCurrentNode(browser)
         selector.blockSignals(blocked)
 
     def _show_visit(self, patient: PatientScene | None) -> None:
@@ -217,7 +241,7 @@ class ReviewStep:
         if patient is not None:
             self.panel.forget(patient)
             patient.remove()
-            self.panel.refresh()
+            self.panel.scene_changed()  # another patient of the scene is shown now
 
     # Where the reader looks
 
@@ -248,6 +272,7 @@ class ReviewStep:
         if patient is not None and layouts.shown() is not None:
             # Views that the layout has just made show nothing yet.
             patient.apply(patient.display)
+        if patient is not None and layouts.shown() in layouts.IDENTIFIERS:
             slicer.util.resetSliceViews()
             slicer.util.resetThreeDViews()
             patient.go_to(patient.default_ras())

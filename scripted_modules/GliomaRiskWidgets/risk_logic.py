@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,11 @@ class RiskLogic:
 
     @staticmethod
     def open_series(
-        timeline: Timeline, result: RiskResult | None = None, *, replacing: PatientScene | None = None
+        timeline: Timeline,
+        result: RiskResult | None = None,
+        *,
+        replacing: PatientScene | None = None,
+        moves: Mapping[str, Mapping[str, FloatArray]] | None = None,
     ) -> PatientScene:
         """Show a timeline, with its result where there is one.
 
@@ -173,11 +177,12 @@ class RiskLogic:
             timeline: Whose volumes are read now.
             result: What the worker wrote of it.
             replacing: A patient of the scene that this is a newer state of; what the reader set is kept.
+            moves: Where a registration without a risk put the volumes, by session and sequence.
         """
         if replacing is not None:
-            replacing.update(timeline, result)
+            replacing.update(timeline, result, moves=moves)
             return replacing
-        return PatientScene.build(slicer.mrmlScene, timeline, result)
+        return PatientScene.build(slicer.mrmlScene, timeline, result, moves=moves)
 
     @staticmethod
     def place(volume: Any, to_first_ras: FloatArray, name: str) -> Any:

@@ -35,15 +35,19 @@ def tooltip_of(visit: SceneVisit) -> str:
     )
     if visit.risk is None:
         return _("Visit {number}, {since}: no risk computed").format(number=visit.number, since=since)
-    return _(
-        "Visit {number}, {since}: risk {risk} within 365 days, members {members}, this visit alone {alone}"
-    ).format(
+    said = _("Visit {number}, {since}: risk {risk} within 365 days, members {members}, this visit alone {alone}")
+    return (f"{said}; {visit.certainty}" if visit.certainty else said).format(
         number=visit.number,
         since=since,
         risk=percent(visit.risk),
         members=percent_range(visit.risk_low, visit.risk_high),
         alone=percent(visit.single_visit_risk),
     )
+
+
+def doubt_mark(visit: SceneVisit) -> str:
+    """What stands after an uncertain risk where there is no room for the word, which the tooltip and headline have."""
+    return "?" if visit.certainty else ""
 
 
 class RiskStrip:
@@ -102,7 +106,7 @@ class RiskStrip:
             button = qt.QPushButton(self._frame)
             button.setObjectName(f"visit{visit.number}")
             button.setCheckable(True)
-            button.setText(f"{visit.number}\n{percent(visit.risk)}" if with_text else "")
+            button.setText(f"{visit.number}\n{percent(visit.risk)}{doubt_mark(visit)}" if with_text else "")
             button.setToolTip(tooltip_of(visit))
             button.setFixedSize(BUTTON_PX if with_text else NARROW_PX, 46)
             button.connect("clicked()", lambda number=visit.number: self._chosen(number))
@@ -115,8 +119,10 @@ class RiskStrip:
     def _style(self, visit: SceneVisit) -> str:
         """A risk's own colour, the same in light and dark styles, and a frame around the visit that is shown."""
         colour = UNKNOWN_COLOUR if visit.risk is None else risk_colour(visit.risk)
-        border = "palette(highlight)" if visit.number == self._selected else colour
+        ink = ink_on(colour)
+        border = "palette(highlight)" if visit.number == self._selected else ink if visit.certainty else colour
+        line = "3px solid" if visit.number == self._selected or not visit.certainty else "1px dashed"
         return (
-            f"QPushButton {{ background-color: {colour}; color: {ink_on(colour)}; border: 3px solid {border}; "
+            f"QPushButton {{ background-color: {colour}; color: {ink}; border: {line} {border}; "
             "border-radius: 4px; padding: 0px; font-size: 11px; }"
         )

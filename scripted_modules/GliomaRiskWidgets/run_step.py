@@ -46,6 +46,8 @@ class RunStep:
         self.panel = panel
         self.ui = panel.ui
         self._staged: Staged | None = None
+        self._replacing: Any = None
+        self._abandoned = False
         self._models = panel.logic.models()
         ui = self.ui
         for model in self._models:
@@ -131,6 +133,8 @@ class RunStep:
                 return
             with self.panel.waiting():
                 self._staged = self.panel.series.stage()
+            # What the reader does meanwhile, loading a scene included, changes nothing of what is replaced.
+            self._replacing = self.panel.patient_of(self.panel.parameters.series_patient)
             parameters, model = self.panel.parameters, self._model
             self.panel.logic.session.predict(
                 self._staged.path,
@@ -145,6 +149,10 @@ class RunStep:
             self.ui.runProgress.setVisible(True)
             self.panel.refresh()
 
+    def abandon(self) -> None:
+        """The scene goes: what comes back of a run under way belongs to no scene any more."""
+        self._abandoned = self._staged is not None
+
     def _on_progress(self, message: Message) -> None:
         self.ui.runProgress.setValue(round(100 * message["fraction"]))
         left = time_left(message.get("seconds_left"))
@@ -154,17 +162,19 @@ class RunStep:
     def _on_result(self, message: Message) -> None:
         staged, self._staged = self._staged, None
         with self.panel.trying(self._say), self.panel.waiting():
-            if staged is not None:
+            if staged is not None and self._abandoned:
+                self._say(_("The scene was closed, and the risk computed for it was dropped."))
+            elif staged is not None:
                 self._say(_("Building the scene…"))
                 self._show(staged, message)
         self._ended(staged)
 
     def _show(self, staged: Staged, message: Message) -> None:
         folder = Path(str(message["output"]))
+        known = self._replacing
+        gone = known is None or known.browser is None or known.browser.GetScene() is None
         patient = self.panel.logic.open_series(
-            staged.timeline,
-            RiskResult.read(folder),
-            replacing=self.panel.patient_of(self.panel.parameters.series_patient),
+            staged.timeline, RiskResult.read(folder), replacing=None if gone else known
         )
         self.panel.logic.keep_output(patient, folder)
         self.panel.show_patient(patient, of_series=True)
@@ -182,13 +192,14 @@ class RunStep:
         staged, self._staged = self._staged, None
         cancelled = message["kind"] == "cancelled"
         self._say(_("Cancelled. Nothing was changed.") if cancelled else in_panel_words(str(message["message"])))
-        if message.get("findings"):
+        if message.get("findings") and not self._abandoned:
             self.panel.check.keep_findings(list(message["findings"]))
         self._ended(staged)
 
     def _ended(self, staged: Staged | None) -> None:
         if staged is not None:
             staged.remove()
+        self._replacing, self._abandoned = None, False
         self.ui.runProgress.setVisible(False)
         self.panel.refresh()
 

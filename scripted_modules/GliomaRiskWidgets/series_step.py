@@ -30,6 +30,7 @@ class SeriesStep:
         self.ui = panel.ui
         self._timeline: Timeline | None = None
         self._timeline_of = ""
+        self._folder_shown = ""
         self.table = VisitTable(
             self.ui.visitsTable,
             day_changed=self._on_day,
@@ -78,8 +79,11 @@ class SeriesStep:
         """Show what the parameter node says."""
         parameters = self.panel.parameters
         self.ui.sourcePages.setCurrentIndex(PAGES.index(parameters.source))
-        if self.ui.folderEdit.currentPath != parameters.folder:
-            self.ui.folderEdit.currentPath = parameters.folder
+        if self._folder_shown != parameters.folder:
+            # Only when it was changed elsewhere: what the reader is typing stays.
+            self._folder_shown = parameters.folder
+            if self.ui.folderEdit.currentPath != parameters.folder:
+                self.ui.folderEdit.currentPath = parameters.folder
         self._list_scene_patients()
         if parameters.source is SeriesSource.DICOM and self.ui.dicomPatientCombo.count == 0:
             self.list_patients()
@@ -119,6 +123,7 @@ class SeriesStep:
         self.panel.parameters.scene_patient = self.ui.scenePatientCombo.itemData(index) or ""
 
     def _on_folder(self, path: str) -> None:
+        self._folder_shown = path
         if path != self.panel.parameters.folder:
             self.panel.parameters.folder = path
 
@@ -251,6 +256,7 @@ class SeriesStep:
     def _ask_volume(self, row: visits.VisitRow, sequence: SequenceName) -> None:
         """A menu of the scene's volumes at the mouse."""
         menu = qt.QMenu(self.ui.visitsTable)
+        menu.setAttribute(qt.Qt.WA_DeleteOnClose)
         menu.addAction(_("None")).connect("triggered()", lambda: self._set_volume(row, sequence, None))
         menu.addSeparator()
         for node in scene_volumes.candidates(slicer.mrmlScene, self.panel.parameters.scene_patient):

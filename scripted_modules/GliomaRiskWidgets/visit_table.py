@@ -40,6 +40,7 @@ class VisitTable:
         self._day_changed, self._included_changed = day_changed, included_changed
         self._sequence_clicked = sequence_clicked
         self._rows: tuple[visits.VisitRow, ...] = ()
+        self._shown: tuple[Any, ...] | None = None
         self._filling = False
         self._set_up()
 
@@ -71,7 +72,11 @@ class VisitTable:
         volume_name: Callable[[visits.VisitRow, SequenceName], str],
         source: SeriesSource,
     ) -> None:
-        """Show the rows that are not removed."""
+        """Show the rows that are not removed; what is shown already is left alone, with what is typed into it now."""
+        names = [[volume_name(row, sequence) for sequence in row.sequences] for row in visits.shown(rows)]
+        if self._shown == (tuple(rows), kind, names, source):
+            return
+        self._shown = (tuple(rows), kind, names, source)
         selected = self.selected_key()
         self._rows = visits.shown(rows)
         gaps, problems = visits.gaps(rows, kind), visits.problems(rows, kind)

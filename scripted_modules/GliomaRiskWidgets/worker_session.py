@@ -99,6 +99,10 @@ class WorkerSession:
         """Ask for a risk; see :meth:`WorkerClient.predict`."""
         return self._asked(self.client.predict(timeline, output, **options), listeners)
 
+    def register(self, timeline: Any, listeners: Listeners, **options: Any) -> str:
+        """Ask for the visits brought onto the first; see :meth:`WorkerClient.register`."""
+        return self._asked(self.client.register(timeline, **options), listeners)
+
     def check(self, timeline: Any, listeners: Listeners, **options: Any) -> str:
         """Ask for a check; see :meth:`WorkerClient.check`."""
         return self._asked(self.client.check(timeline, **options), listeners)
