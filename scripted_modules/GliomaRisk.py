@@ -209,4 +209,4 @@ class GliomaRiskTest(ScriptedLoadableModuleTest):
         """A risk is computed and shown, and nothing is left when it is removed."""
         from GliomaRiskWidgets.self_test import risk_scenario  # noqa: PLC0415
 
-        risk_scenario(self, GliomaRiskLogic())
+        risk_scenario(self, GliomaRiskLogic(), slicer.util.getModuleWidget("GliomaRisk").panel)

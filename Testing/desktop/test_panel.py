@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import unittest
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -311,7 +312,7 @@ def test_a_second_apply_renews_the_patient_and_keeps_what_was_set(applied: Any, 
 
 
 def test_two_patients_live_in_one_scene_and_the_one_shown_is_chosen(
-    applied: Any, scripted_client: Any, small_series: Path, tmp_path: Path
+    applied: Any, scripted_client: Any, small_series: Path, tmp_path: Path, scene: Any
 ) -> None:
     other = tmp_path / "sub-09"
     shutil.copytree(small_series, other)
@@ -330,6 +331,14 @@ def test_two_patients_live_in_one_scene_and_the_one_shown_is_chosen(
     settle(applied)
     assert applied.review.patient.patient == "sub-07"
     assert applied.parameters.series_patient is not first.browser
+
+    applied.review.patient.save(tmp_path / "two.mrb")
+    scene.Clear(0)
+    settle(applied)
+    assert scene.ReadFromMRB(str(tmp_path / "two.mrb"))
+    settle(applied)
+    assert applied.review.patient.patient == "sub-07"
+    assert applied.patient_of(applied.parameters.series_patient).patient == "sub-09"
 
     applied.review.remove_patient()
     settle(applied)
@@ -671,6 +680,24 @@ def test_the_player_has_no_recording_and_no_keys_of_its_own(panel: Any) -> None:
     assert [name for name, hidden in buttons.items() if hidden] == ["pushButton_VcrRecord", "pushButton_Snapshot"]
     assert len(buttons) == 8
     assert [one.enabled for one in panel.review.play.findChildren(qt.QShortcut)] == [False] * 3
+
+
+# What GliomaRiskTest does inside Slicer, here through the stand-ins
+
+
+def test_the_self_test_s_panel_scenario_runs_through(widget: Any, helper: Any) -> None:
+    helper("self_test").panel_scenario(unittest.TestCase(), widget)
+
+
+@pytest.mark.parametrize("with_viewers", [False, True])
+def test_the_self_test_s_review_scenario_runs_through(
+    request: pytest.FixtureRequest, helper: Any, with_viewers: bool
+) -> None:
+    if with_viewers:
+        request.getfixturevalue("viewers")
+    panel = request.getfixturevalue("applied")
+
+    helper("self_test").review_scenario(unittest.TestCase(), panel, panel.review.patient)
 
 
 # Export

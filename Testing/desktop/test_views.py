@@ -123,6 +123,47 @@ def test_a_click_goes_to_the_visit_and_a_drag_does_not(chart: Chart, helper: Cal
     assert gone_to == [3]
 
 
+class PlotView:
+    """A qMRMLPlotView, as far as listening to it goes."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart = chart
+        self.listeners: list[Any] = []
+
+    def chart(self) -> Any:
+        return self._chart.chart
+
+    def scene(self) -> Any:
+        return self._chart.view.GetScene()
+
+    def connect(self, signal: str, call: Any) -> None:
+        assert signal == "dataSelected(vtkStringArray*,vtkCollection*)"
+        self.listeners.append(call)
+
+    def disconnect(self, signal: str, call: Any) -> None:
+        self.listeners.remove(call)
+
+
+def test_a_chart_view_is_listened_to_once_and_let_go(chart: Chart, helper: Callable[[str], Any]) -> None:
+    gone_to: list[int] = []
+    clicks = helper("chart_clicks").ChartClicks(gone_to.append, lambda: DAYS)
+    view = PlotView(chart)
+    clicks.follow(view)
+    clicks.follow(view)
+    chart.press(chart.place_of(200))
+    points, selections = vtk.vtkIdTypeArray(), vtk.vtkCollection()
+    points.InsertNextValue(1)
+    selections.AddItem(points)
+    (listener,) = view.listeners
+    listener(vtk.vtkStringArray(), selections)
+    assert gone_to == [3, 2]
+
+    clicks.follow(None)
+    chart.press(chart.place_of(200))
+    assert view.listeners == []
+    assert gone_to == [3, 2]
+
+
 def visits(*days: int) -> tuple[Any, ...]:
     from TemporalGliomaRisk.scene.scene_visit import SceneVisit  # noqa: PLC0415
 
