@@ -771,6 +771,21 @@ def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, 
     assert [row.day for row in rows(applied, helper)] == ["2021-03-04"]
 
 
+def test_a_scene_that_holds_more_than_ours_is_said(
+    applied: Any, scene: Any, small_series: Path, tmp_path: Path
+) -> None:
+    from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
+
+    applied.ui.exportFolderEdit.currentPath = str(tmp_path)
+    applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData("scene"))
+    applied.ui.exportButton.click()
+    assert applied.ui.exportStatus.text.endswith("It holds nothing that names the patient or a date.")
+
+    scene.AddNode(new_volume_node(read_timeline(small_series).visits[0].sources["FLAIR"].read(), "Jane Doe"))
+    applied.ui.exportButton.click()
+    assert "Volumes loaded from elsewhere (1) are in it with their own names" in applied.ui.exportStatus.text
+
+
 def test_dicom_objects_of_every_visit_are_written(applied: Any, helper: Any, tmp_path: Path) -> None:
     import pydicom  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What leaves Slicer: report, table, scene, maps as NIfTI, DICOM objects. Nothing of it names the patient or a date."""
+"""What leaves Slicer: report, table, scene, maps as NIfTI, DICOM objects; what is ours names no patient or date."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from TemporalGliomaRisk.errors import Cancelled, InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
-from . import dependencies
+from . import dependencies, scene_volumes
 from .export_files import export_dicom, export_heatmaps, export_report, export_table
 from .parameters import DayChoice, rows_of, set_rows
 from .visits import DayKind, without_dates
@@ -55,9 +55,12 @@ class Exporting:
                 raise InputError(_("No patient is open."))
             if not self.ui.exportFolderEdit.currentPath:
                 raise InputError(_("Name a folder to write to first."))
+            if kind == "dicom" and not dependencies.ensure_for_dicom_export(self.panel.ask):
+                raise Cancelled(_("Nothing was written."))
             with self.panel.waiting():
                 names = self.write(kind, patient, Path(self.ui.exportFolderEdit.currentPath))
-            self._say(_("Written: {names}").format(names=", ".join(names)))
+            said = _("Written: {names}").format(names=", ".join(names))
+            self._say(f"{said}. {self._foreign()}" if kind == "scene" else said)
 
     def write(self, kind: str, patient: PatientScene, folder: Path) -> list[str]:
         """Write one kind of export.
@@ -77,13 +80,22 @@ class Exporting:
         if kind == "heatmaps":
             return export_heatmaps(patient, folder)
         if kind == "dicom":
-            if not dependencies.ensure_for_dicom_export(self.panel.ask):
-                raise Cancelled(_("Nothing was written."))
             return export_dicom(patient, folder)
         path = folder / f"{patient.patient}.mrb"
         with self._without_dates():
             patient.save(path)
         return [path.name]
+
+    @staticmethod
+    def _foreign() -> str:
+        """What a scene holds that is not ours: it is saved as it was loaded, names included."""
+        count = len(scene_volumes.candidates(slicer.mrmlScene))
+        if not count:
+            return _("It holds nothing that names the patient or a date.")
+        return _(
+            "Volumes loaded from elsewhere ({count}) are in it with their own names: remove them first if they tell who "
+            "the patient is."
+        ).format(count=count)
 
     @contextmanager
     def _without_dates(self) -> Any:
