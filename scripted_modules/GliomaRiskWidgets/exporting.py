@@ -93,8 +93,8 @@ class Exporting:
         if not count:
             return _("It holds nothing that names the patient or a date.")
         return _(
-            "Volumes loaded from elsewhere ({count}) are in it with their own names: remove them first if they tell who "
-            "the patient is."
+            "Volumes loaded from elsewhere ({count}) are in it with their own names: remove them first if they tell "
+            "who the patient is."
         ).format(count=count)
 
     @contextmanager
