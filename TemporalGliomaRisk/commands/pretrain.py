@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shares of the patients (default %(default)s)",
     )
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it")
-    parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes for preparing visits and for drawing pairs (default %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             run_folder.pretraining_folder,
             model_config=config.model,
             config=config.pretraining,
+            jobs=arguments.jobs,
             report=report,
         )
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, VisitEncoder
 from TemporalGliomaRisk.encode.pairs import PairModel
@@ -53,6 +54,22 @@ class PretrainConfig:
     pairs: PairConfig = field(default_factory=PairConfig)
 
 
+class UpdateBatches(Dataset[PairBatch]):
+    """The batch of each update from ``start`` on, drawn by the update's own seed: the same from any process."""
+
+    def __init__(self, sampler: PairSampler, config: PretrainConfig, start: int) -> None:
+        self._sampler, self._config, self._start = sampler, config, start
+
+    def __len__(self) -> int:
+        """Number of updates left."""
+        return self._config.updates - self._start
+
+    def __getitem__(self, index: int) -> PairBatch:
+        """The batch of an update, counted from ``start``."""
+        random = torch.Generator().manual_seed(self._config.seed * 1_000_003 + self._start + index)
+        return self._sampler.draw(self._config.pairs_per_update, random)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairLosses:
     """Losses of a batch, and what is reported of it."""
@@ -82,13 +99,12 @@ def pair_losses(model: PairModel, batch: PairBatch, config: PretrainConfig) -> P
     inside = batch.cells.flatten(1)
     grown = batch.grown.flatten(1)
     known = inside & ~torch.isnan(grown)
+    logits, order_logit = model.both_logits(earlier, later, batch.present, inside)
     growth = both.new_zeros(())
     if known.any():
-        logits = model.growth_logits(earlier, later, batch.present, batch.present)
         weight = torch.tensor(config.grown_weight)
         growth = functional.binary_cross_entropy_with_logits(logits[known], grown[known], pos_weight=weight)
     # The head is antisymmetric, so presenting each pair in its true order loses nothing.
-    order_logit = model.order_logit(earlier, later, batch.present, inside)
     order = functional.softplus(-order_logit).mean()
     return PairLosses(growth=growth, order=order, order_accuracy=float((order_logit > 0).float().mean()))
 
@@ -109,6 +125,7 @@ def pretrain(
     *,
     model_config: EvidenceConfig,
     config: PretrainConfig,
+    jobs: int = 1,
     report: Callable[[int, dict[str, float]], object] = lambda update, numbers: None,
 ) -> PairModel:
     """Pretrain on pairs, going on from the folder's checkpoint where there is one.
@@ -119,6 +136,7 @@ def pretrain(
         folder: Holds ``checkpoint.safetensors`` while it runs and ``final.safetensors`` at the end.
         model_config: Sizes.
         config: Settings.
+        jobs: Processes: this one trains, the others draw its pairs ahead of it; the weights are the same for any.
         report: Called with the update's number and its losses; with ``validation_...`` keys after a validation.
 
     Returns:
@@ -138,13 +156,13 @@ def pretrain(
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
     if not sampler.pairs:
         raise InputError("No training patient has two visits with a sequence in common; pretraining needs such pairs.")
+    batches = DataLoader(UpdateBatches(sampler, config, start), batch_size=None, num_workers=max(0, jobs - 1))
     began = time.monotonic()
-    for update in range(start, config.updates):
+    for update, batch in enumerate(batches, start):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(update, config.updates, config.learning_rate)
-        random = torch.Generator().manual_seed(config.seed * 1_000_003 + update)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
-            losses = pair_losses(model, sampler.draw(config.pairs_per_update, random), config)
+            losses = pair_losses(model, batch, config)
         optimizer.zero_grad(set_to_none=True)
         (losses.growth + config.order_weight * losses.order).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

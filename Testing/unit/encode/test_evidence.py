@@ -196,6 +196,9 @@ def test_swapping_two_visits_changes_the_sign_of_the_order_and_nothing_else():
     torch.testing.assert_close(forward, -pairs.order_logit(other, one, common, inside))
     assert (forward.abs() > 1e-6).all()
     assert torch.equal(pairs.order_logit(one, one, common, inside), torch.zeros(3))
+    growth, order = pairs.both_logits(one, other, common, inside)
+    assert torch.equal(growth, pairs.growth_logits(one, other, common, common))
+    assert torch.equal(order, forward)
 
 
 def test_places_outside_the_brain_do_not_move_the_order():

@@ -121,6 +121,14 @@ def test_pretraining_killed_and_resumed_ends_with_the_same_weights(patients, tmp
     assert again == []
 
 
+def test_pairs_drawn_in_processes_of_their_own_give_the_same_weights(patients, tmp_path: Path) -> None:
+    alone, helped = (
+        pretrain(patients[:3], patients[3:], tmp_path / str(jobs), model_config=SMALL, config=FEW, jobs=jobs)
+        for jobs in (1, 3)
+    )
+    assert_same_weights(alone, helped)
+
+
 def test_fine_tuning_killed_and_resumed_ends_with_the_same_weights(patients, tmp_path: Path) -> None:
     pretrained = pretrain(patients[:3], patients[3:], tmp_path / "p", model_config=SMALL, config=FEW).eval()
     cache_features(pretrained, patients, tmp_path / "f", PlaceSampling(foremost=50, sampled=80), seed=1)
