@@ -231,6 +231,8 @@ class ReviewStep:
             self._fill_display(patient)
 
     def _on_patient(self, node: Any) -> None:
+        if self.panel.parameters is None:
+            return  # closed: a module that is reloaded leaves its old widgets hidden, and they go on telling
         patient = self.panel.patient_of(node)
         if patient is not None and node is not self.panel.parameters.patient:
             self.panel.show_patient(patient)
