@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="voxels averaged along each axis before the network, reference only (default %(default)s)",
     )
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it, reference only")
-    parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes for preparing and encoding (default %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,7 +78,15 @@ def _evidence(
     shared = FinetuneConfig(epochs=arguments.epochs)
     with tqdm(total=len(stored), desc="features", unit="patient", disable=None) as bar:
         folder = run_folder.features_folder
-        cache_features(pretrained, stored, folder, shared.sampling, seed=arguments.seed, advance=bar.update)
+        cache_features(
+            pretrained,
+            stored,
+            folder,
+            shared.sampling,
+            seed=arguments.seed,
+            jobs=arguments.jobs,
+            advance=bar.update,
+        )
     load = lru_cache(maxsize=None)(partial(load_features, folder))
     heads = {f"member-{number + 1}": (arguments.seed + number, False) for number in range(arguments.members)}
     heads["single"] = (arguments.seed, True)

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
@@ -104,6 +105,46 @@ def grown_places(patient: StoredPatient) -> Tensor | None:
     return grown
 
 
+class Encoding(Dataset[int]):
+    """Encodes and stores a patient each time one is asked for, unless it is stored already; gives 1."""
+
+    def __init__(
+        self, model: PairModel, patients: Sequence[StoredPatient], folder: Path, sampling: PlaceSampling, seed: int
+    ) -> None:
+        self._model, self._patients, self._folder = model, patients, folder
+        self._sampling, self._seed = sampling, seed
+
+    def __len__(self) -> int:
+        """Number of patients."""
+        return len(self._patients)
+
+    def __getitem__(self, number: int) -> int:
+        """Encode patient ``number``."""
+        patient = self._patients[number]
+        path = self._folder / f"{patient.patient_id}.safetensors"
+        if not path.exists():
+            with written_whole(path) as temporary:
+                save_file(self._content(patient, number), str(temporary))
+        return 1
+
+    def _content(self, patient: StoredPatient, number: int) -> dict[str, Tensor]:
+        features = timeline_features(self._model, patient)
+        priority = _priority(self._model, features, torch.from_numpy(patient.present))
+        grown = grown_places(patient)
+        if grown is not None:
+            priority[grown.any(dim=0)] = math.inf
+        order = torch.argsort(priority, descending=True)
+        foremost = order[: self._sampling.foremost]
+        rest = order[self._sampling.foremost :].numpy()
+        drawn = np.random.default_rng([self._seed, number]).permutation(rest)[: self._sampling.sampled]
+        kept = torch.cat([foremost, torch.from_numpy(drawn)])
+        content = {
+            "features": features[:, :, kept].to(torch.float16).contiguous(),
+            "counts": torch.tensor([len(foremost), len(rest)]),
+        }
+        return content if grown is None else {**content, "grown": grown[:, kept].contiguous()}
+
+
 def cache_features(
     model: PairModel,
     patients: Sequence[StoredPatient],
@@ -111,31 +152,23 @@ def cache_features(
     sampling: PlaceSampling,
     *,
     seed: int,
+    jobs: int = 1,
     advance: Callable[[int], object] = lambda done: None,
 ) -> None:
-    """Encode every patient not yet in the folder."""
-    for number, patient in enumerate(patients):
-        path = folder / f"{patient.patient_id}.safetensors"
-        if not path.exists():
-            features = timeline_features(model, patient)
-            priority = _priority(model, features, torch.from_numpy(patient.present))
-            grown = grown_places(patient)
-            if grown is not None:
-                priority[grown.any(dim=0)] = math.inf
-            order = torch.argsort(priority, descending=True)
-            foremost = order[: sampling.foremost]
-            rest = order[sampling.foremost :].numpy()
-            drawn = np.random.default_rng([seed, number]).permutation(rest)[: sampling.sampled]
-            kept = torch.cat([foremost, torch.from_numpy(drawn)])
-            content = {
-                "features": features[:, :, kept].to(torch.float16).contiguous(),
-                "counts": torch.tensor([len(foremost), len(rest)]),
-            }
-            if grown is not None:
-                content["grown"] = grown[:, kept].contiguous()
-            with written_whole(path) as temporary:
-                save_file(content, str(temporary))
-        advance(1)
+    """Encode every patient not yet in the folder.
+
+    Args:
+        model: Pretrained encoder, and the growth head that ranks places.
+        patients: Whom to encode.
+        folder: Holds a file a patient.
+        sampling: How many places are kept.
+        seed: Of the sampled places.
+        jobs: Processes, one thread each where there are several.
+        advance: Called with the number of patients done since the last call.
+    """
+    encoding = Encoding(model, patients, folder, sampling, seed)
+    for done in DataLoader(encoding, batch_size=None, num_workers=jobs if jobs > 1 else 0):
+        advance(int(done))
 
 
 def load_features(folder: Path, patient_id: str) -> PatientFeatures:

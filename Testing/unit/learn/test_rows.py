@@ -140,6 +140,16 @@ def test_kept_features_are_the_encoder_s_at_the_foremost_places_and_a_sample(mak
     assert path.stat().st_mtime_ns == before
 
 
+def test_several_processes_keep_the_same_features(make_stored, pair_model, tmp_path) -> None:
+    patients, sampling = [make_stored(number) for number in range(3)], PlaceSampling(foremost=40, sampled=100)
+    for jobs in (1, 2):
+        cache_features(pair_model, patients, tmp_path / str(jobs), sampling, seed=1, jobs=jobs)
+    for patient in patients:
+        alone, helped = (load_features(tmp_path / str(jobs), patient.patient_id) for jobs in (1, 2))
+        assert torch.equal(alone.features, helped.features)
+        assert torch.equal(alone.grown, helped.grown)
+
+
 def test_with_every_place_kept_the_hazards_are_those_of_the_whole_brain(make_stored, pair_model, tmp_path) -> None:
     patient = make_stored(1)
     cache_features(pair_model, [patient], tmp_path, PlaceSampling(foremost=300, sampled=10**6), seed=1)
