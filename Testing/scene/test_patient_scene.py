@@ -191,6 +191,59 @@ def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(p
         assert said in text
 
 
+def test_an_uncertain_risk_is_called_so_in_table_chart_text_and_hierarchy(
+    scene, phantom, three_visits, three_results
+) -> None:
+    first, *others = three_results.visits
+    doubted = replace(three_results, visits=(replace(first, uncertain_because=("one_visit_so_far",)), *others))
+    patient = PatientScene.build(scene, phantom.timeline(three_visits), doubted)
+    table = patient.table().GetTable()
+    chart, hierarchy = patient.chart(), hierarchy_of(scene)
+    series = [chart.GetNthPlotSeriesNode(index) for index in range(chart.GetNumberOfPlotSeriesNodes())]
+    (marked,) = [node for node in series if node.GetName() == "Uncertain"]
+
+    said = [table.GetColumnByName("certainty").GetValue(row) for row in range(3)]
+    assert said == ["uncertain: one visit so far", "", ""]
+    points = [table.GetColumnByName(marked.GetYColumnName()).GetValue(row) for row in range(3)]
+    assert points[0] == table.GetColumnByName("risk (%)").GetValue(0)
+    assert np.isnan(points[1:]).all()
+    assert marked.GetLineStyle() == marked.LineStyleNone
+    lines = [line for line in patient.text().GetText().splitlines() if line.startswith("  visit")]
+    assert ["uncertain: one visit so far" in line for line in lines] == [True, False, False]
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    names = [hierarchy.GetItemName(items.GetId(index)) for index in range(items.GetNumberOfIds())]
+    assert [name.endswith(", uncertain") for name in names if name.startswith("visit ")] == [True, False, False]
+
+
+def test_a_scene_keeps_the_report_unless_it_names_the_patient(
+    scene, phantom, three_visits, three_results, tmp_path
+) -> None:
+    (tmp_path / "report.html").write_text("<p>Bericht \u2713</p>", encoding="utf-8")
+    reported = replace(three_results, folder=tmp_path)
+    patient = PatientScene.build(scene, phantom.timeline(three_visits), reported)
+    assert patient.report() == "<p>Bericht \u2713</p>"
+
+    patient.update(phantom.timeline(three_visits), replace(reported, identified=True))
+    assert patient.report() is None
+
+
+def test_a_registration_alone_places_the_volumes_it_moved(scene, phantom, three_visits) -> None:
+    timeline = phantom.timeline(three_visits)
+    move = np.eye(4)
+    move[:3, 3] = (3.0, -2.0, 5.0)
+    patient = PatientScene.build(scene, timeline, moves={timeline.visits[1].session_id: {"FLAIR": move}})
+    found = {}
+    for number in (1, 2):
+        patient.selected_visit = number
+        found[number] = volume_of(patient.volume("FLAIR")).geometry.ijk_to_ras
+
+    assert patient.map_kinds == ()
+    for number, by in ((1, np.eye(4)), (2, move)):
+        own = timeline.visits[number - 1].sources["FLAIR"].read().geometry.ijk_to_ras
+        np.testing.assert_allclose(found[number], by @ own, atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [1, 12])
 def test_one_visit_and_twelve_visits_step_through(scene, phantom, tmp_path, count) -> None:
     small = phantom.grid((22, 26, 20), (8.0, 8.0, 8.0))
