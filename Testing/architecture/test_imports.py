@@ -63,9 +63,9 @@ ALLOWED: dict[str, set[str]] = {
     "worker.greeting": FOUNDATION,
     "worker.requests": {"run", "worker.messages"},
     "worker.warm_cache": {"visit_cache"},
-    "worker.finished_runs": FOUNDATION | {"run", "bundle", "preprocess"},
+    "worker.finished_runs": FOUNDATION | {"run", "results", "bundle", "preprocess"},
     "worker.work": FOUNDATION
-    | {"run", "bundle", "device", "visit_cache", "timeline", "scene"}
+    | {"run", "results", "bundle", "bundle_doubt", "device", "visit_cache", "timeline", "scene"}
     | {"worker.messages", "worker.requests", "worker.finished_runs", "worker.warm_cache"},
     "worker.server": FOUNDATION
     | {"failures", "worker.messages", "worker.schema", "worker.channel", "worker.greeting", "worker.work"},
