@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
 
-SHOWN = ("auroc", "auprc", "brier", "concordance")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -51,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
+    from TemporalGliomaRisk.evaluate.words import results_text
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
     from TemporalGliomaRisk.learn.scoring import score_patient
@@ -84,9 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     write_json_whole(arguments.output / "evaluation.json", found)
-    print(_text(found))
+    text = results_text(found)
+    print(text)
     if arguments.card:
-        _write_card(arguments.model, _text(found))
+        _write_card(arguments.model, text)
     return 0
 
 
@@ -173,6 +173,7 @@ def _measure(
     import numpy as np
 
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+    from TemporalGliomaRisk.evaluate.heatmaps import summarise_heatmaps
     from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
     from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
 
@@ -199,69 +200,30 @@ def _measure(
         found["reference"] = evaluate_risks(peer, rows, config)
         found["several_less_reference"] = compare_risks(risk, peer, rows, config)
     if maps:
-        found["heatmaps_at_last_visit_before_event"] = {
-            "maps": len(maps),
-            "pointing_game": float(np.mean([one.hit for one in maps])),
-            "pointing_game_by_chance": float(np.mean([one.chance for one in maps])),
-            "share_of_hazard_in_growth": float(np.mean([one.share_inside or 0.0 for one in maps])),
-            "share_by_chance": float(np.mean([one.share_expected for one in maps])),
-            "peak_to_growth_mm_median": float(np.median([one.peak_distance_mm for one in maps])),
-        }
+        found["heatmaps_at_last_visit_before_event"] = summarise_heatmaps(maps)
+    found["local_hazard_at_last_visit"] = _quietness(scored)
     return found
 
 
-def _text(found: dict[str, Any]) -> str:
-    """The results as Markdown, for people and for the model card."""
-    from TemporalGliomaRisk.evaluate.table import format_table
+def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:
+    """What the maps add up to at each patient's last visit, apart for those with an event observed and without."""
+    import numpy as np
 
-    parts = [
-        f"{found['patients']} patients that the model never saw; 95 % intervals by a bootstrap over patients. "
-        "Events within 365 days, weighted for censoring.",
-        "From all visits so far:\n\n" + format_table(found["several_visits"]["groups"], SHOWN),
-        "From the visit alone, same rows:\n\n" + format_table(found["single_visit"]["groups"], SHOWN),
-        "Difference, paired:\n\n" + format_table(found["several_less_single"], SHOWN),
-    ]
-    if "reference" in found:
-        settings = found["reference_settings"]
-        parts.append(
-            "The published architecture (`reference`), same rows; one network trained from random weights on outcomes "
-            f"alone, on volumes averaged over {settings['pooling']} voxels along each axis, so the distance is not the "
-            "architecture's alone:\n\n" + format_table(found["reference"]["groups"], SHOWN)
-        )
-        parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], SHOWN))
-    if "ideal_observer" in found:
-        parts.append(
-            "Ideal observer (knows the true diameters but for a reader's error of 0.5 mm in radius):\n\n"
-            + format_table(found["ideal_observer"]["groups"], ("auroc", "auprc", "concordance"))
-        )
-    calibration = next(group for group in found["several_visits"]["groups"] if group["name"] == "all")["metrics"]
-    parts.append(
-        "Calibration over all rows: "
-        + "; ".join(
-            f"{title} {_number(calibration[name])}"
-            for name, title in (
-                ("calibration_slope", "slope"),
-                ("calibration_intercept", "intercept"),
-                ("calibration_error", "expected calibration error"),
-            )
-        )
-        + "."
-    )
-    maps = found.get("heatmaps_at_last_visit_before_event")
-    if maps:
-        parts.append(
-            f"Heatmaps at the last visit before the event ({maps['maps']} with true growth by then): the peak lies "
-            f"within half a feature cell of it in {100 * maps['pointing_game']:.0f} % (a random place: "
-            f"{100 * maps['pointing_game_by_chance']:.1f} %); {100 * maps['share_of_hazard_in_growth']:.0f} % of the "
-            f"local hazard lies in it (a flat map: {100 * maps['share_by_chance']:.1f} %)."
-        )
-    return "\n\n".join(part.strip() for part in parts)
-
-
-def _number(entry: dict[str, Any]) -> str:
-    if entry["value"] is None:
-        return f"not given ({entry['reason']})"
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+    last = {row.patient_id: row for row in scored}
+    sums: dict[str, list[float]] = {"event_follows": [], "no_event_observed": []}
+    for row in last.values():
+        name = "event_follows" if row.event else "no_event_observed"
+        sums[name].append(float(row.hazards.horizon_terms.sum()))
+    return {
+        name: {
+            "patients": len(numbers),
+            "median": float(np.median(numbers)),
+            "from_5th_percentile": float(np.percentile(numbers, 5)),
+            "to_95th_percentile": float(np.percentile(numbers, 95)),
+        }
+        for name, numbers in sums.items()
+        if numbers
+    }
 
 
 def _write_card(bundle: Path, results: str) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +15,9 @@ from scipy.ndimage import distance_transform_edt
 from TemporalGliomaRisk.errors import ShapeError
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray
 from TemporalGliomaRisk.shapes import check_shape
+
+GROWTH_EDGES_MM = (0.0, 6.0, 10.0, math.inf)
+"""Maps are also told apart by the diameter of true growth; from 6 mm on they are expected to point at it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +33,7 @@ class HeatmapScore:
         dice: Overlap at the stated threshold; None when none was stated.
         share_inside: Share of the map's sum over the brain that lies in true growth; None if the sum is 0.
         share_expected: Share of the brain that is true growth: what a flat map gives.
+        growth_diameter_mm: Diameter of the ball that has the growth's volume.
     """
 
     hit: float
@@ -36,6 +44,7 @@ class HeatmapScore:
     dice: float | None
     share_inside: float | None
     share_expected: float
+    growth_diameter_mm: float
 
 
 def score_heatmap(
@@ -84,7 +93,39 @@ def score_heatmap(
         dice=None if threshold is None else _dice(values >= threshold, grown),
         share_inside=float(values[grown].sum()) / total if total > 0 else None,
         share_expected=float(grown.mean()),
+        growth_diameter_mm=(6 * float(grown.sum()) * math.prod(spacing_mm) / math.pi) ** (1 / 3),
     )
+
+
+def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
+    """Means over many maps, all together and by the diameter of true growth.
+
+    Args:
+        scores: At least one.
+
+    Returns:
+        ``maps``, ``pointing_game`` and ``pointing_game_by_chance``, ``share_of_hazard_in_growth`` and
+        ``share_by_chance`` (means), ``peak_to_growth_mm_median``, and ``by_growth_diameter``: the same of the maps with
+        growth from ``from_mm`` up to ``below_mm`` (None: any), where there are any.
+    """
+    groups = []
+    for low, high in itertools.pairwise(GROWTH_EDGES_MM):
+        some = [one for one in scores if low <= one.growth_diameter_mm < high]
+        if some:
+            edges = {"from_mm": low, "below_mm": high if math.isfinite(high) else None}
+            groups.append({**edges, **_means(some)})
+    return {**_means(scores), "by_growth_diameter": groups}
+
+
+def _means(scores: Sequence[HeatmapScore]) -> dict[str, float | int]:
+    return {
+        "maps": len(scores),
+        "pointing_game": float(np.mean([one.hit for one in scores])),
+        "pointing_game_by_chance": float(np.mean([one.chance for one in scores])),
+        "share_of_hazard_in_growth": float(np.mean([one.share_inside or 0.0 for one in scores])),
+        "share_by_chance": float(np.mean([one.share_expected for one in scores])),
+        "peak_to_growth_mm_median": float(np.median([one.peak_distance_mm for one in scores])),
+    }
 
 
 def _centre_hit(distance: FloatArray, centre_ijk: tuple[float, float, float], tolerance_mm: float) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import ShapeError
-from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap
+from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap, summarise_heatmaps
 from TemporalGliomaRisk.evaluate.observer import (
     ObserverConfig,
     current_status_score,
@@ -127,6 +127,23 @@ def test_what_lies_outside_the_brain_is_not_looked_at() -> None:
     heatmap[0, 0, 0] = 99
 
     assert score_heatmap(heatmap, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0).hit == 1.0
+
+
+def test_maps_are_summed_up_apart_by_the_diameter_of_growth() -> None:
+    heatmap, growth, brain = a_place()
+    hits, misses = heatmap.copy(), heatmap.copy()
+    hits[5, 5, 5] = misses[15, 15, 15] = 1
+    # 8 voxels of 1 and of 8 cubic millimetres: balls of 2.5 and 5.0 mm; 216 of the larger ones: 14.9 mm.
+    large = growth.copy()
+    large[4:10, 4:10, 4:10] = True
+    given = [(hits, growth, 1), (misses, growth, 2), (hits, large, 2)]
+    scores = [score_heatmap(one, new, brain, spacing_mm=(e, e, e), tolerance_mm=1.0) for one, new, e in given]
+    assert [one.growth_diameter_mm for one in scores] == pytest.approx([2.481, 4.963, 14.888], abs=1e-3)
+    found = summarise_heatmaps(scores)
+    assert (found["maps"], found["pointing_game"]) == (3, pytest.approx(2 / 3))
+    small, big = found["by_growth_diameter"]
+    assert (small["from_mm"], small["below_mm"], small["maps"], small["pointing_game"]) == (0, 6, 2, 0.5)
+    assert (big["from_mm"], big["below_mm"], big["maps"], big["share_of_hazard_in_growth"]) == (10, None, 1, 1.0)
 
 
 def test_a_visit_without_growth_is_refused() -> None:
