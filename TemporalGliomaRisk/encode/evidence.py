@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from TemporalGliomaRisk.encode.brain_blocks import BrainGrid
 from TemporalGliomaRisk.encode.days import DAY_FEATURES, day_features
+from TemporalGliomaRisk.encode.head_stack import Earlier, HeadStack
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.shapes import check_shape
 
@@ -108,15 +110,24 @@ class VisitEncoder(nn.Module):
             cells: (I/2, J/2, K/2), from :func:`brain_cells`.
 
         Returns:
-            (4, places, channels), at the brain's cells in row-major order; zero for absent sequences.
+            (4, places, channels), at the brain's cells in row-major order; zero for absent sequences. Without
+            gradients, on a processor, cells around the brain are not computed (:class:`BrainGrid`).
         """
         check_shape(intensities, "intensities", (SEQUENCE_COUNT, "I", "J", "K"))
         check_shape(present, "present", (SEQUENCE_COUNT,))
-        places = int(cells.sum())
-        features = intensities.new_zeros((SEQUENCE_COUNT, places, self.channels))
-        for sequence in torch.nonzero(present).flatten().tolist():
-            grid = self.encode_sequence(intensities[sequence : sequence + 1], sequence, cells[None])
-            features[sequence] = grid[0][:, cells].T
+        features = intensities.new_zeros((SEQUENCE_COUNT, int(cells.sum()), self.channels))
+        having = torch.nonzero(present).flatten().tolist()
+        if torch.is_grad_enabled() or intensities.device.type != "cpu":
+            for sequence in having:
+                grid = self.encode_sequence(intensities[sequence : sequence + 1], sequence, cells[None])
+                features[sequence] = grid[0][:, cells].T
+        else:
+            brain = BrainGrid(cells, self.channels, intensities)
+            stems, layers = (
+                [layer for layer in of if isinstance(layer, nn.Conv3d)] for of in (self.stems, self.layers)
+            )
+            for sequence in having:
+                brain.encode(intensities[sequence], stems[sequence], layers, features[sequence])
         return features
 
 
@@ -253,7 +264,7 @@ class VisitMemory:
     first_present: Tensor
     previous: Tensor
     previous_present: Tensor
-    states: list[Tensor]
+    states: Tensor
 
 
 class EvidenceModel(nn.Module):
@@ -276,10 +287,11 @@ class EvidenceModel(nn.Module):
         features: Tensor = self.encoder(intensities, present, cells)
         return features
 
+    @torch.no_grad()
     def see(
         self, memory: VisitMemory | None, features: Tensor, present: Tensor, days: Tensor
     ) -> tuple[VisitMemory, Tensor]:
-        """Take in the next visit.
+        """Take in the next visit, without gradients; training goes through :meth:`HistoryHead.forward`.
 
         Args:
             memory: Of the visits before, None at the first.
@@ -290,25 +302,22 @@ class EvidenceModel(nn.Module):
         Returns:
             The memory with this visit, and (members, places, 4) logarithms of local hazards.
         """
+        having = torch.nonzero(present).flatten().tolist()
+        stack = HeadStack(self._heads(), having, days)
         if memory is None:
-            states = [head.begin(features.shape[1], features) for head in self._heads()]
-            memory = VisitMemory(features, present, features, present, states)
-        states, local_logs = [], []
-        for head, state in zip(self._heads(), memory.states, strict=True):
-            check_cancelled()
-            with_first = head.comparison(memory.first, features, memory.first_present, present)
-            with_previous = head.comparison(memory.previous, features, memory.previous_present, present)
-            after, logs = head.step(state, with_first, with_previous, days)
-            states.append(after)
-            local_logs.append(logs)
-        following = VisitMemory(memory.first, memory.first_present, features, present, states)
-        return following, torch.stack(local_logs)
+            states, local_logs = stack.see(features, None, None, None)
+            return VisitMemory(features, present, features, present, states), local_logs
+        first = Earlier(features=memory.first, common=_common(memory.first_present, having))
+        previous = Earlier(features=memory.previous, common=_common(memory.previous_present, having))
+        states, local_logs = stack.see(features, first, previous, memory.states)
+        return VisitMemory(memory.first, memory.first_present, features, present, states), local_logs
 
+    @torch.no_grad()
     def see_alone(self, features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """One visit without dates: (4,) background and (places, 4) logarithms of local hazards of the single head."""
         days = single_visit_days(features)
-        compared = self.single.comparison(features, features, present, present)
-        _, logs = self.single.step(self.single.begin(features.shape[1], features), compared, compared, days)
+        stack = HeadStack([self.single], torch.nonzero(present).flatten().tolist(), days)
+        logs = stack.see(features, None, None, None)[1][0]
         return self.single.background_hazards(days[None])[0], logs
 
     def background_hazards(self, days: Tensor) -> Tensor:
@@ -317,6 +326,11 @@ class EvidenceModel(nn.Module):
 
     def _heads(self) -> list[HistoryHead]:
         return [head for head in self.members if isinstance(head, HistoryHead)]
+
+
+def _common(present: Tensor, having: list[int]) -> frozenset[int]:
+    """Which of the sequences ``having`` another visit, with presence (4,), has too."""
+    return frozenset(having) & frozenset(torch.nonzero(present).flatten().tolist())
 
 
 def single_visit_days(like: Tensor) -> Tensor:

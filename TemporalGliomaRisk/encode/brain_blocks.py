@@ -1,0 +1,121 @@
+"""The encoder's convolutions where there is brain: the cells cut into blocks, and those around the brain left out.
+
+Computes what :meth:`VisitEncoder.encode_sequence` does, for inference on a processor. Cells lie with their channels
+side by side, which the convolution library is fastest at, and a block with what it reads fits in a core's cache.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from TemporalGliomaRisk.progress import check_cancelled
+
+BLOCK_CELLS_I, BLOCK_CELLS_J = 8, 16
+"""Largest extent of a block along the first two axes; along the third it reaches from end to end of its brain."""
+SLOPE = 0.1
+"""Of the leaky rectifier below zero."""
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A box of cells, each axis from its first cell to one past its last."""
+
+    i: Span
+    j: Span
+    k: Span
+
+    def of(self, grid: Tensor, *, before: int = 0, after: int = 0, scale: int = 1) -> Tensor:
+        """Its part of (..., I, J, K), widened; ``scale`` where the grid is finer than the cells."""
+        i, j, k = (slice(scale * a - before, scale * b + after) for a, b in (self.i, self.j, self.k))
+        return grid[..., i, j, k]
+
+
+def brain_blocks(cells: Tensor) -> list[Block]:
+    """(I, J, K) cells that hold brain to boxes that hold them all, without overlap, each as small as its brain."""
+    found = []
+    for i in _even_spans(cells, (1, 2), BLOCK_CELLS_I):
+        slab = cells[i[0] : i[1]]
+        for j in _even_spans(slab, (0, 2), BLOCK_CELLS_J):
+            part = slab[:, j[0] : j[1]]
+            if part.any():
+                spans = [_extent(part, others) for others in ((1, 2), (0, 2), (0, 1))]
+                (i0, i1), (j0, j1), k = spans
+                found.append(Block(i=(i[0] + i0, i[0] + i1), j=(j[0] + j0, j[0] + j1), k=k))
+    return found
+
+
+def _extent(cells: Tensor, others: tuple[int, int]) -> Span:
+    there = torch.nonzero(cells.any(dim=others[1]).any(dim=others[0]))
+    return (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
+
+
+def _even_spans(cells: Tensor, others: tuple[int, int], largest: int) -> list[Span]:
+    """The extent along the axis that is not among ``others``, cut evenly."""
+    start, end = _extent(cells, others)
+    count = -(-(end - start) // largest)
+    edges = [start + (end - start) * part // max(count, 1) for part in range(count + 1)]
+    return list(itertools.pairwise(edges))
+
+
+class BrainGrid:
+    """The cells of one brain and room for the features of one sequence on them.
+
+    Args:
+        cells: (I, J, K), cells that hold brain.
+        channels: Features of a cell.
+        like: Gives kind and device of the numbers.
+    """
+
+    def __init__(self, cells: Tensor, channels: int, like: Tensor) -> None:
+        self.blocks = brain_blocks(cells)
+        self._inside = cells.to(like.dtype)[None, None]
+        ringed = nn.functional.pad(cells, (1,) * 6)
+        self._places = torch.nonzero(ringed.flatten()).flatten()
+        self._now, self._next = (like.new_zeros((1, *ringed.shape, channels)).permute(0, 4, 1, 2, 3) for _ in range(2))
+
+    def encode(self, volume: Tensor, stem: nn.Conv3d, layers: list[nn.Conv3d], given: Tensor) -> None:
+        """Features of one sequence at the brain's cells.
+
+        Args:
+            volume: (2 I, 2 J, 2 K), scaled intensities, zero outside the brain.
+            stem: Of that sequence.
+            layers: Shared by the sequences.
+            given: (places, channels), filled.
+        """
+        ringed = nn.functional.pad(volume, (1,) * 6)[None, None]
+        for block in self.blocks:
+            check_cancelled()
+            seen = _convolved(block.of(ringed, after=2, scale=2), stem)
+            torch.mul(seen, block.of(self._inside), out=self._inner(self._now, block))
+        for layer in layers:
+            for block in self.blocks:
+                check_cancelled()
+                active = nn.functional.leaky_relu(block.of(self._now, after=2), SLOPE)
+                before, after = self._inner(self._now, block), self._inner(self._next, block)
+                torch.addcmul(before, _convolved(active, layer), block.of(self._inside), out=after)
+            self._now, self._next = self._next, self._now
+        channels = self._now.shape[1]
+        torch.index_select(self._now.permute(0, 2, 3, 4, 1).view(-1, channels), 0, self._places, out=given)
+
+    def _inner(self, grid: Tensor, block: Block) -> Tensor:
+        """A block's own cells on the grid with its ring of zeros."""
+        return block.of(grid, before=-1, after=1)
+
+
+def _convolved(values: Tensor, layer: nn.Conv3d) -> Tensor:
+    """The layer at every place that needs no padding, by the library that is also used with one thread.
+
+    Left to itself torch takes another one for small blocks as soon as it has a single thread: a third of the speed, and
+    other last digits than with two.
+    """
+    stride = list(layer.stride)
+    weight = layer.weight.contiguous(memory_format=torch.channels_last_3d)
+    if torch.backends.mkldnn.is_available() and values.dtype == torch.float32:  # type: ignore[no-untyped-call]
+        found: Tensor = torch.mkldnn_convolution(values, weight, layer.bias, [0] * 3, stride, [1] * 3, 1)
+        return found
+    return nn.functional.conv3d(values, weight, layer.bias, stride=stride)
