@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from TemporalGliomaRisk.failures import sentence_of
 from TemporalGliomaRisk.scene.host import complete_host
 from TemporalGliomaRisk.viewer.gate import REPORT_POLICY, Gate
 from TemporalGliomaRisk.viewer.opening import Opened, find
+from TemporalGliomaRisk.viewer.private_folder import private_folder
 from TemporalGliomaRisk.viewer.runs import Runs
 from TemporalGliomaRisk.viewer.server import HOST, STATIC_ROUTE, guarded_server, run
 from TemporalGliomaRisk.viewer.session import Session
@@ -59,12 +58,13 @@ class Viewer:
     Args:
         opened: What is shown first; empty for the page that asks.
         options: How it is started.
+        folder: Private to this run, for what is uploaded, predicted and saved.
     """
 
-    def __init__(self, opened: Opened, options: ViewOptions) -> None:
+    def __init__(self, opened: Opened, options: ViewOptions, folder: Path) -> None:
         self.gate = Gate()
         self._options = options
-        self._folder = Path(tempfile.mkdtemp(prefix="temporal-glioma-risk-"))
+        self._folder = folder
         self._uploads = Uploads(self._folder / "uploads")
         self._results = 0
         routes = [web.get("/report.html", self._report), web.get("/scene.mrb", self._scene), *self._uploads.routes()]
@@ -97,6 +97,7 @@ class Viewer:
             ready: Given the address, secret included, once the page can be opened.
         """
         address = f"http://{HOST}:%d{self.gate.prefix}/"
+        asyncio.get_running_loop().set_exception_handler(self._unforeseen)
         self.server.controller.on_server_ready.add(lambda **_: ready(address % self.server.port))
         try:
             await run(self.server, self._options.port)
@@ -104,7 +105,6 @@ class Viewer:
             self._runs.close()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._stage.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _connect(self) -> None:
         state = self.server.state
@@ -138,6 +138,14 @@ class Viewer:
                 self._say_error(sentence[0].upper() + sentence[1:])
 
         return act
+
+    def _unforeseen(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What fails beside every click: a sentence on the page. asyncio would print a text that may hold a path."""
+        error = context.get("exception")
+        _LOGGER.debug("Something in the background failed.", exc_info=error)
+        if isinstance(error, Exception):
+            sentence = sentence_of(error, advice="; everything else still works")
+            self._say_error(sentence[0].upper() + sentence[1:])
 
     def _say_error(self, sentence: str) -> None:
         with self.server.state as state:
@@ -254,4 +262,5 @@ async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str], Non
         InputError: If images or maps cannot be read.
         OSError: If the port is taken.
     """
-    await Viewer(opened, options).serve(ready)
+    with private_folder() as folder:
+        await Viewer(opened, options, folder).serve(ready)

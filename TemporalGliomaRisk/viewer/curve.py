@@ -16,6 +16,8 @@ _DAY_STEPS = (10, 20, 30, 60, 100, 200, 500, 1000, 2000, 5000)
 _RISK_STEPS = (0.02, 0.05, 0.1, 0.2)
 _LEAST_TOP = 0.1
 _MOST_TICKS = 5
+_WORD = 48.0
+"""Width of the word that stands at an uncertain point."""
 
 
 def axis_days(visits: Sequence[SceneVisit]) -> tuple[str, list[int]]:
@@ -36,8 +38,8 @@ def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
         visits: Oldest first.
 
     Returns:
-        Places in a drawing of ``WIDTH`` x ``HEIGHT``: ``points`` (with the members' extremes and the risk of the visit
-        alone), ``line``, ``band``, ``x_ticks``, ``y_ticks``, and the words of the axes.
+        Places in a drawing of ``WIDTH`` x ``HEIGHT``: ``points`` (with the members' extremes, the risk of the visit
+        alone, and why a risk is uncertain), ``line``, ``band``, ``x_ticks``, ``y_ticks``, and the words of the axes.
     """
     since, days = axis_days(visits)
     known = [(visit, day) for visit, day in zip(visits, days, strict=True) if visit.risk is not None]
@@ -67,10 +69,12 @@ def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
             "high": y(visit.risk_high),
             "single": y(visit.single_visit_risk),
             "label": numbers.percent(visit.risk),
+            "doubt": visit.certainty,
             "words": _words(visit, day, since),
         }
         for visit, day in known
     ]
+    _place_doubts(points)
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -128,4 +132,17 @@ def _words(visit: SceneVisit, day: int, since: str) -> str:
         words += f", members {numbers.percent_range(visit.risk_low, visit.risk_high)}"
     if visit.single_visit_risk is not None:
         words += f", this visit alone {numbers.percent(visit.single_visit_risk)}"
-    return words
+    return words + (f", {visit.certainty}" if visit.certainty else "")
+
+
+def _place_doubts(points: Sequence[dict[str, Any]]) -> None:
+    """Where the word stands over or under an uncertain point; None where it would run into the one before."""
+    last = -math.inf
+    for point in points:
+        x = min(max(point["x"], LEFT + _WORD / 2), RIGHT - _WORD / 2)
+        point["doubt_at"] = None
+        if point["doubt"] and x - last >= _WORD:
+            drawn = [point[name] for name in ("y", "low", "high", "single") if point[name] is not None]
+            above = min(drawn) - 8
+            point["doubt_at"] = {"x": x, "y": above if above > TOP + 4 else max(drawn) + 15}
+            last = x

@@ -42,6 +42,7 @@ class Tile:
         rows: How many rows it spans.
         visit: The visit that a click on its name goes to; None where it shows the selected one.
         risk: Of its visit, where tiles of several visits stand side by side.
+        doubt: Why that risk is uncertain; empty where it is not.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Tile:
     rows: int = 1
     visit: int | None = None
     risk: float | None = None
+    doubt: str = ""
 
     def to_page(self) -> dict[str, Any]:
         """As the page wants it."""
@@ -65,6 +67,7 @@ class Tile:
             "words": self.words,
             "short": self.short,
             "risk": None if self.risk is None else numbers.percent(self.risk),
+            "doubt": self.doubt,
             "colour": colour,
             "ink": None if colour is None else ink_on(colour),
             "area": f"{self.row} / {self.column} / span {self.rows} / span 1",
@@ -132,6 +135,7 @@ def two_visits(first: SceneVisit, second: SceneVisit, *, with_difference: bool) 
             row=row,
             visit=None if visit is None else visit.number,
             risk=None if visit is None or row > 1 else visit.risk,
+            doubt="" if visit is None or row > 1 else visit.certainty,
         )
         for column, (part, words, short, visit) in enumerate(columns, start=1)
         for row, orientation in enumerate((AXIAL, CORONAL), start=1)
@@ -154,6 +158,7 @@ def all_visits(visits: Sequence[SceneVisit], orientation: str) -> Grid:
             row=index // columns + 1,
             visit=visit.number,
             risk=visit.risk,
+            doubt=visit.certainty,
         )
         for index, visit in enumerate(shown)
     )

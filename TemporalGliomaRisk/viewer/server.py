@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from trame.app import get_server
 from trame_client.module import vue3 as client_files
 from trame_vuetify.module.v3 import roboto_path
 
+from TemporalGliomaRisk.failures import sentence_of
 from TemporalGliomaRisk.viewer.gate import HEADERS, Gate, page_policy
 
 HOST = "127.0.0.1"
@@ -22,6 +24,7 @@ WEBSOCKET = "ws"
 MOST_MESSAGE_BYTES = 1 << 20
 """The page sends clicks and settings over the websocket; files go by ``upload``."""
 
+_LOGGER = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -87,7 +90,13 @@ def _keeper(gate: Gate) -> Any:
             return web.Response(status=403, text=sentence + "\n")
         if request.path == f"{gate.prefix}/{WEBSOCKET}" and request.headers.get("Upgrade", "").lower() != "websocket":
             return web.Response(status=400, text="Only the page's own script asks for this.\n")
-        return await handler(request)
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # aiohttp would print it, and its text may hold a path
+            _LOGGER.debug("A request failed.", exc_info=True)
+            return web.Response(status=500, text=sentence_of(error) + "\n")
 
     return keep
 

@@ -10,6 +10,7 @@ from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.result import RiskResult
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.volumes import is_empty, volume_of
 from TemporalGliomaRisk.timeline.volume import FloatArray
@@ -18,7 +19,7 @@ from TemporalGliomaRisk.viewer.layouts import COMPARE, FOUR, THREE_D
 from TemporalGliomaRisk.viewer.legends import legend
 from TemporalGliomaRisk.viewer.loading import load
 from TemporalGliomaRisk.viewer.marks import mark, marked
-from TemporalGliomaRisk.viewer.opening import Opened
+from TemporalGliomaRisk.viewer.opening import Opened, heatmap_check
 from TemporalGliomaRisk.viewer.saving import save_for_slicer
 from TemporalGliomaRisk.viewer.stage import Stage
 from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, layout_choices, no_patient
@@ -128,7 +129,7 @@ class Session:
                     "visit": visit,
                     "compare_with": visit - 1 if visit > 1 else min(2, len(patient.visits)),
                     "curve": risk_curve(patient.visits),
-                    "model": None if result is None else {"name": result.model_name, "caveat": result.caveat},
+                    "model": None if result is None else _model_words(result),
                     "horizon_days": result.horizon_days if result else no_patient()["horizon_days"],
                     "has_risk": any(one.risk is not None for one in patient.visits),
                     "has_report": self.opened.report is not None,
@@ -267,3 +268,7 @@ class Session:
             raise InputError("No timeline is open.")
         with marked(self._patient, shown=True, named=True):
             save_for_slicer(self._host, self._patient, self._stage.place(), path)
+
+
+def _model_words(result: RiskResult) -> dict[str, Any]:
+    return {"name": result.model_name, "caveat": result.caveat, "heatmap_check": heatmap_check(result)}

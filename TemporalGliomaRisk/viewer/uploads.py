@@ -71,14 +71,19 @@ class Uploads:
         if self._files_left < 0:
             raise InputError("Too many files were uploaded; name the folder's path instead.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            async for block in request.content.iter_chunked(1 << 18):
-                self._bytes_left -= len(block)
-                if self._bytes_left < 0:
-                    raise InputError(
-                        f"More than {self._most_bytes / 2**30:.3g} GiB were uploaded; name the folder's path instead."
-                    )
-                file.write(block)
+        try:
+            with path.open("wb") as file:
+                async for block in request.content.iter_chunked(1 << 18):
+                    self._bytes_left -= len(block)
+                    if self._bytes_left < 0:
+                        raise InputError(
+                            f"More than {self._most_bytes / 2**30:.3g} GiB were uploaded; name the folder's path "
+                            "instead."
+                        )
+                    file.write(block)
+        except BaseException:  # the page may go in the midst of a file: no half of one stays
+            path.unlink(missing_ok=True)
+            raise
 
 
 def safe_name(name: str) -> PurePosixPath:

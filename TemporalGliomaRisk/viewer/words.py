@@ -61,6 +61,7 @@ def _row(visit: SceneVisit, day: int, since: str, peak_place: Callable[[int, str
         "gap": None if visit.gap_days is None else f"+{visit.gap_days}{numbers.NARROW}d",
         "risk": None if visit.risk is None else numbers.percent(visit.risk),
         "members": numbers.percent_range(visit.risk_low, visit.risk_high) if members else None,
+        "doubt": visit.certainty,
         "alone": None if visit.single_visit_risk is None else numbers.percent(visit.single_visit_risk),
         "colour": colour,
         "ink": None if colour is None else ink_on(colour),

@@ -120,13 +120,13 @@ class Reader:
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    def at(self, address: str) -> Reader:
+    def at(self, address: str, *, seconds: float = 30.0) -> Reader:
         """The same person in front of another viewer; what is asked for and complained of is recorded together."""
         page = self.browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         reader = Reader(page=page, browser=self.browser, complaints=self.complaints, asked=self.asked)
         watch(reader)
         page.goto(address)
-        page.wait_for_selector('[data-view="axial"] img[src]', timeout=30_000)
+        page.wait_for_selector('[data-view="axial"] img[src]', timeout=1000 * seconds)
         return reader
 
     def state(self, name: str) -> Any:

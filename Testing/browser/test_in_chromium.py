@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from TemporalGliomaRisk import numbers
+
 SAMPLE = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "sub-01"
 REFERENCES = Path(__file__).with_name("references")
 SIZE = (640, 400)
@@ -82,6 +84,41 @@ def test_a_click_on_a_point_of_the_curve_goes_to_its_visit(reader) -> None:
     reader.sees_change("axial", before)
     assert reader.state("visit") == 5
     assert reader.page.locator("tr.on").get_attribute("data-visit") == "5"
+
+
+def test_an_uncertain_risk_is_called_so_beside_every_number_with_its_reasons(reader, sample_result: Path) -> None:
+    said = json.loads((sample_result / "risk.json").read_text())["visits"]
+    reasons = {number: numbers.uncertain(visit["uncertain_because"]) for number, visit in enumerate(said, start=1)}
+    doubted = {number: reason for number, reason in reasons.items() if reason}
+    assert "one visit so far" in doubted[1]
+    assert reader.page.locator("tr.doubt").all_inner_texts() == list(doubted.values())
+    assert reader.page.locator(".strip small").all_inner_texts() == ["uncertain"] * len(doubted)
+    assert reader.page.locator(".curve circle.risk.doubt").count() == len(doubted)
+    assert reader.page.locator(".curve text.doubt").first.text_content() == "uncertain"
+
+    reader.page.click('tr[data-visit="1"]')
+    reader.waits_for(lambda: reader.state("visit") == 1, what="visit 1")
+
+    assert doubted[1] in reader.page.inner_text(".headline")
+    assert doubted[1] in reader.page.locator(".strip button").first.get_attribute("title")
+    assert doubted[1] in reader.page.locator(".curve .point").first.get_attribute("aria-label")
+    for layout, view, shown in (("row", "row_1", range(1, 7)), ("compare", "first_axial", (1, 2))):
+        reader.page.click(f'.bar [data-layout="{layout}"]')
+        reader.page.wait_for_selector(f'[data-view="{view}"] .doubt')
+        found = reader.page.locator(".views .doubt").all_inner_texts()
+        assert found == [doubted[number] for number in shown if number in doubted]
+
+
+def test_the_test_of_the_heatmap_stands_beside_the_map_in_every_layout(reader, sample_result: Path) -> None:
+    said = json.loads((sample_result / "risk.json").read_text())["model"]["heatmap_check"]
+    for layout in ("four", "three_d", "compare", "row"):
+        reader.page.click(f'.bar [data-layout="{layout}"]')
+        reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout)
+        box = reader.page.locator(".time .check").bounding_box()
+
+        assert reader.page.inner_text(".time .check") == said
+        assert box["x"] + box["width"] <= 1280
+        assert box["y"] + box["height"] <= 800
 
 
 def test_without_the_map_the_slices_are_grey_and_with_it_they_are_not(reader) -> None:

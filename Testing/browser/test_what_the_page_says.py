@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -117,6 +119,33 @@ def test_the_panel_tells_gaps_risks_and_their_extremes() -> None:
     assert rows[2]["members"] is None
     assert rows[0]["colour"] != rows[1]["colour"]
     assert rows[2]["colour"] is None
+
+
+def test_an_uncertain_risk_is_called_so_with_its_reasons_wherever_it_stands_and_a_usual_one_is_not() -> None:
+    usual, odd, alone = visits(0.1, 0.35, 0.2)
+    odd = dataclasses.replace(odd, uncertain_because=("gap_untrained", "members_at_odds"))
+    alone = dataclasses.replace(alone, risk=None, uncertain_because=("one_visit_so_far",))
+    said, wanted = "uncertain: gap untrained, members at odds", ["", "uncertain: gap untrained, members at odds", ""]
+
+    assert [row["doubt"] for row in visit_rows((usual, odd, alone), no_peak)] == wanted
+    points = curve.risk_curve((usual, odd, alone))["points"]
+    assert [point["doubt"] for point in points] == wanted[:2]
+    assert [said in point["words"] for point in points] == [False, True]
+    assert [tile.to_page()["doubt"] for tile in layouts.all_visits((usual, odd, alone), "Axial").tiles] == wanted
+    compared = layouts.two_visits(usual, odd, with_difference=True).tiles
+    assert {tile.name: tile.doubt for tile in compared if tile.doubt} == {"second_axial": said}
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+@pytest.mark.parametrize("risk", [0.0, 0.09, 0.5, 0.97])
+def test_the_word_uncertain_in_the_curve_lies_inside_and_never_over_another(count: int, risk: float) -> None:
+    odd = [dataclasses.replace(one, uncertain_because=("members_at_odds",)) for one in visits(*[risk] * count)]
+    places = [point["doubt_at"] for point in curve.risk_curve(odd)["points"]]
+
+    assert places[0] is not None
+    shown = [place for place in places if place is not None]
+    assert all(curve.LEFT <= place["x"] <= curve.RIGHT and 0 < place["y"] < curve.BOTTOM + 15 for place in shown)
+    assert all(later["x"] - earlier["x"] > 40 for earlier, later in itertools.pairwise(shown))
 
 
 def test_peaks_measurements_and_warnings_of_a_visit_are_told() -> None:
