@@ -38,6 +38,12 @@ def choose_device(asked: str) -> tuple[torch.device, tuple[Finding, ...]]:
     return torch.device("cpu"), ()
 
 
+def device_of(network: torch.nn.Module) -> torch.device:
+    """Where a network's weights lie; a network without any counts as on the processor."""
+    weight = next(network.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device
+
+
 def device_failed(error: Exception) -> Finding:
     """What to say when the GPU gave up on the way and the CPU did the work instead."""
     message = f"The GPU failed ({type(error).__name__}); everything was computed again on the CPU."

@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the finished run")
     parser.add_argument("--output", type=Path, required=True, help="folder of the bundle; its name is the model's")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the network runs (default %(default)s: the GPU if there is one)",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
     parser.add_argument(
         "--doubt-patients",
@@ -74,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace) -> None:
     from TemporalGliomaRisk.bundle import write_bundle
+    from TemporalGliomaRisk.device import choose_device
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
@@ -85,7 +92,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     from TemporalGliomaRisk.learn.scoring import score_patients
     from TemporalGliomaRisk.risk.calibration import Calibration
 
-    network = assemble_network(run_folder)
+    network = assemble_network(run_folder).to(choose_device(arguments.device)[0])
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     with _bar("calibrate", len(validation)) as advance:
         rows = score_patients(
@@ -96,6 +103,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
             advance=advance,
         )
     ensemble, single = fit_both(rows)
+    network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
     usual = train[: arguments.doubt_patients]

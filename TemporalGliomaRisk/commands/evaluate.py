@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of bootstrap and reader's errors (default %(default)s)")
     parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the network runs (default %(default)s: the GPU if there is one)",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
 
 
@@ -49,12 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
+    from TemporalGliomaRisk.device import choose_device
     from TemporalGliomaRisk.evaluate.words import results_text
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
     from TemporalGliomaRisk.learn.scoring import score_patient
 
     model = load_bundle(arguments.model)
+    model.network.to(choose_device(arguments.device)[0])
     peer = _reference(arguments, model) if arguments.reference else None
     patients = _patients(arguments, model.metadata)
     folder = arguments.output / "prepared"

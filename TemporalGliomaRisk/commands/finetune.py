@@ -1,8 +1,9 @@
 """Train the risk heads on whole timelines, or the reference model that they are measured against.
 
 The encoder of ``evidence`` stays as ``pretrain`` left it and its features are cached, so its heads take minutes. The
-``reference`` model learns end to end, from volumes shrunk by ``--pooling``, and ends with its calibration; ``evaluate
---reference`` scores it. Run again with the same folder after an interruption, either goes on where it stood.
+``reference`` model learns end to end, on the processor, from volumes shrunk by ``--pooling``, and ends with its
+calibration; ``evaluate --reference`` scores it. Run again with the same folder after an interruption, either goes on
+where it stood. Started by torchrun, its processes share the patients to encode and the heads to train.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+    from TemporalGliomaRisk.learn.ranks import Ranks
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
 
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="voxels averaged along each axis before the network, reference only (default %(default)s)",
     )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the network runs, evidence only (default %(default)s: the GPU if there is one)",
+    )
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it, reference only")
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes for preparing and encoding (default %(default)s)"
@@ -48,14 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prepare what is not yet prepared, then train what was asked for."""
     from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
-    run_folder = RunFolder.open(arguments.run_folder)
-    parts = run_folder.split(read_cohort(arguments.cohort))
-    stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs)
-    train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
-    begin = _evidence if arguments.architecture == "evidence" else _reference
-    begin(arguments, run_folder, train, validation)
+    with joined(arguments.device) as ranks:
+        run_folder = RunFolder.open(arguments.run_folder)
+        parts = run_folder.split(read_cohort(arguments.cohort))
+        stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
+        train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
+        if arguments.architecture == "evidence":
+            _evidence(arguments, run_folder, train, validation, ranks)
+        elif ranks.first:
+            _reference(arguments, run_folder, train, validation)
+        ranks.wait()
     return 0
 
 
@@ -64,8 +77,9 @@ def _evidence(
     run_folder: RunFolder,
     train: Sequence[StoredPatient],
     validation: Sequence[StoredPatient],
+    ranks: Ranks,
 ) -> None:
-    """Cache the features, then train every member and the single-visit head."""
+    """Cache the features, then train every member and the single-visit head; several ranks share patients and heads."""
     from tqdm import tqdm
 
     from TemporalGliomaRisk import config as configs
@@ -73,10 +87,11 @@ def _evidence(
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
 
-    pretrained = run_folder.pretrained()
+    pretrained = run_folder.pretrained().to(ranks.device)
+    quiet = None if ranks.first else True
     stored = (*train, *validation)
     shared = FinetuneConfig(epochs=arguments.epochs)
-    with tqdm(total=len(stored), desc="features", unit="patient", disable=None) as bar:
+    with tqdm(total=len(stored), desc="features", unit="patient", disable=quiet) as bar:
         folder = run_folder.features_folder
         cache_features(
             pretrained,
@@ -85,16 +100,17 @@ def _evidence(
             shared.sampling,
             seed=arguments.seed,
             jobs=arguments.jobs,
+            ranks=ranks,
             advance=bar.update,
         )
     load = lru_cache(maxsize=None)(partial(load_features, folder))
     heads = {f"member-{number + 1}": (arguments.seed + number, False) for number in range(arguments.members)}
     heads["single"] = (arguments.seed, True)
-    for name, (seed, single) in heads.items():
+    for name, (seed, single) in list(heads.items())[ranks.rank :: ranks.world]:
         config = FinetuneConfig(epochs=arguments.epochs, seed=seed, single_visit=single)
         write_json_whole(run_folder.heads_folder / f"{name}.json", configs.to_json(config))
         path = run_folder.heads_folder / f"{name}.safetensors"
-        with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=None) as bar:
+        with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, name)
             finetune_head(pretrained, train, validation, load, path, config=config, report=report)
 

@@ -1,13 +1,18 @@
 """Teach the encoder, without risk labels, what changes between visits and in which order.
 
 Where the cohort has a simulator's truth it also learns where the lesion grew. Run again with the same folder after an
-interruption, it goes on where it stood.
+interruption, it goes on where it stood. Started by torchrun, its processes share the pairs of every update.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from TemporalGliomaRisk.learn.ranks import Ranks
+    from TemporalGliomaRisk.learn.run_folder import RunConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the patients (default %(default)s)",
     )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the network runs (default %(default)s: the GPU if there is one)",
+    )
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it")
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes for preparing visits and for drawing pairs (default %(default)s)"
@@ -41,11 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare the training and validation patients, then pretrain."""
-    from tqdm import tqdm
-
-    from TemporalGliomaRisk.learn.cohort import read_cohort
-    from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
-    from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
+    from TemporalGliomaRisk.learn.pretrain import PretrainConfig
+    from TemporalGliomaRisk.learn.ranks import joined
+    from TemporalGliomaRisk.learn.run_folder import RunConfig, SplitConfig
 
     config = RunConfig(
         pretraining=PretrainConfig(
@@ -58,13 +67,30 @@ def run(arguments: argparse.Namespace) -> int:
         ),
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
     )
+    with joined(arguments.device) as ranks:
+        _pretrain(arguments, config, ranks)
+    return 0
+
+
+def _pretrain(arguments: argparse.Namespace, config: RunConfig, ranks: Ranks) -> None:
+    """Prepare what is not yet prepared, by the first process, then train, by all."""
+    from tqdm import tqdm
+
+    from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.pretrain import pretrain
+    from TemporalGliomaRisk.learn.run_folder import RunFolder
+
+    if ranks.first:
+        RunFolder.begin(arguments.run_folder, config)
+    ranks.wait()
     run_folder = RunFolder.begin(arguments.run_folder, config)
     parts = run_folder.split(read_cohort(arguments.cohort))
     watched = (*parts["train"], *parts["validation"])
-    with tqdm(total=len(watched), desc="prepare", unit="patient", disable=None) as bar:
-        stored = run_folder.prepared(watched, jobs=arguments.jobs, advance=bar.update)
+    quiet = None if ranks.first else True
+    with tqdm(total=len(watched), desc="prepare", unit="patient", disable=quiet) as bar:
+        stored = run_folder.prepared(watched, jobs=arguments.jobs, ranks=ranks, advance=bar.update)
     train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
-    with tqdm(total=arguments.updates, desc="pretrain", unit="update", disable=None) as bar:
+    with tqdm(total=arguments.updates, desc="pretrain", unit="update", disable=quiet) as bar:
 
         def report(update: int, numbers: dict[str, float]) -> None:
             bar.update(update - bar.n)
@@ -79,6 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
             model_config=config.model,
             config=config.pretraining,
             jobs=arguments.jobs,
+            ranks=ranks,
             report=report,
         )
-    return 0

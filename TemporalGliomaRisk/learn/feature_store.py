@@ -19,11 +19,13 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +65,12 @@ class PatientFeatures:
 
 @torch.no_grad()
 def timeline_features(model: PairModel, patient: StoredPatient) -> Tensor:
-    """(visits, 4, places, channels) features at every place of the brain, visit by visit."""
-    cells = brain_cells(torch.from_numpy(patient.brain))
-    return torch.stack(
-        [
-            model.encoder(torch.from_numpy(patient.visit_volumes(visit)), torch.from_numpy(present), cells)
-            for visit, present in enumerate(patient.present)
-        ]
-    )
+    """(visits, 4, places, channels) features at every place of the brain, visit by visit, where the model lies."""
+    device = device_of(model)
+    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
+    volumes = (torch.from_numpy(patient.visit_volumes(visit)).to(device) for visit in range(patient.visits))
+    present = torch.from_numpy(patient.present).to(device)
+    return torch.stack([model.encoder(one, there, cells) for one, there in zip(volumes, present, strict=True)])
 
 
 @torch.no_grad()
@@ -80,7 +80,7 @@ def _priority(model: PairModel, features: Tensor, present: Tensor) -> Tensor:
     By the growth head, with the length of the change of the features as a small part: where pretraining had no truth
     the head says nearly the same everywhere, and that length decides.
     """
-    found = torch.full((features.shape[2],), -math.inf)
+    found = features.new_full((features.shape[2],), -math.inf)
     for later in range(features.shape[0]):
         for earlier in {0, max(0, later - 1)}:
             logits = model.growth_logits(features[earlier], features[later], present[earlier], present[later])
@@ -129,7 +129,7 @@ class Encoding(Dataset[int]):
 
     def _content(self, patient: StoredPatient, number: int) -> dict[str, Tensor]:
         features = timeline_features(self._model, patient)
-        priority = _priority(self._model, features, torch.from_numpy(patient.present))
+        priority = _priority(self._model, features, torch.from_numpy(patient.present).to(features.device)).cpu()
         grown = grown_places(patient)
         if grown is not None:
             priority[grown.any(dim=0)] = math.inf
@@ -139,7 +139,7 @@ class Encoding(Dataset[int]):
         drawn = np.random.default_rng([self._seed, number]).permutation(rest)[: self._sampling.sampled]
         kept = torch.cat([foremost, torch.from_numpy(drawn)])
         content = {
-            "features": features[:, :, kept].to(torch.float16).contiguous(),
+            "features": features[:, :, kept.to(features.device)].to(torch.float16).cpu().contiguous(),
             "counts": torch.tensor([len(foremost), len(rest)]),
         }
         return content if grown is None else {**content, "grown": grown[:, kept].contiguous()}
@@ -153,6 +153,7 @@ def cache_features(
     *,
     seed: int,
     jobs: int = 1,
+    ranks: Ranks = ALONE,
     advance: Callable[[int], object] = lambda done: None,
 ) -> None:
     """Encode every patient not yet in the folder.
@@ -163,12 +164,16 @@ def cache_features(
         folder: Holds a file a patient.
         sampling: How many places are kept.
         seed: Of the sampled places.
-        jobs: Processes, one thread each where there are several.
+        jobs: Processes, one thread each where there are several; on a GPU there is one.
+        ranks: This process among those that share the patients.
         advance: Called with the number of patients done since the last call.
     """
     encoding = Encoding(model, patients, folder, sampling, seed)
-    for done in DataLoader(encoding, batch_size=None, num_workers=jobs if jobs > 1 else 0):
+    ours = range(ranks.rank, len(patients), ranks.world)
+    workers = jobs if jobs > 1 and device_of(model).type == "cpu" else 0
+    for done in DataLoader(encoding, batch_size=None, sampler=ours, num_workers=workers):
         advance(int(done))
+    ranks.wait()
 
 
 def load_features(folder: Path, patient_id: str) -> PatientFeatures:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
 from TemporalGliomaRisk.encode.pairs import PairModel
@@ -79,6 +81,12 @@ class TimelineRows:
     days_to_end: Tensor
     event: Tensor
     grown: Tensor | None = None
+
+    def to(self, device: torch.device) -> TimelineRows:
+        """The same rows on a device."""
+        tensors = {one.name: getattr(self, one.name) for one in fields(self)}
+        moved: dict[str, Any] = {name: value if value is None else value.to(device) for name, value in tensors.items()}
+        return TimelineRows(**moved)
 
 
 def drawn_visits(
@@ -230,9 +238,11 @@ def finetune_head(
     Returns:
         The head of the best validation likelihood.
     """
-    head = begin_head(pretrained, config)
+    device = device_of(pretrained)
+    head = begin_head(pretrained, config).to(device)
 
     def row_losses(rows: TimelineRows) -> tuple[Tensor, Tensor]:
+        rows = rows.to(device)
         background, local_logs = rows_local_logs(head, rows, single_visit=config.single_visit)
         hazards = background + torch.logsumexp(local_logs, dim=1).exp()
         likelihood = negative_log_likelihood(hazards, rows.days_to_end, rows.event)
@@ -276,10 +286,11 @@ def match_prevalence(
 
     A few times over, because terms near their bound follow a shift only in part.
     """
-    wanted = torch.tensor(head.config.prior_interval_hazards) / 2
+    device = device_of(head)
+    wanted = torch.tensor(head.config.prior_interval_hazards, device=device) / 2
     for _ in range(PREVALENCE_ROUNDS):
         sums = []
         for patient in patients:
-            rows = plain_rows(patient, load(patient.patient_id))
+            rows = plain_rows(patient, load(patient.patient_id)).to(device)
             sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1].mean(dim=0))
         head.local_last.bias.add_(wanted.log() - torch.stack(sums).mean(dim=0).log())

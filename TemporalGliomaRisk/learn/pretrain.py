@@ -12,15 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, VisitEncoder
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
 from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig, PairSampler
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 
 VALIDATION_SEED = 2**31
 """Far from every update's seed, so that validation pairs are the same each time and never those of training."""
+RANK_STRIDE = 2**40
+"""Between the seeds of two ranks: further than any number of updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +59,13 @@ class PretrainConfig:
 
 
 class UpdateBatches(Dataset[PairBatch]):
-    """The batch of each update from ``start`` on, drawn by the update's own seed: the same from any process."""
+    """The batch of each update from ``start`` on, drawn by the update's own seed: the same from any process.
 
-    def __init__(self, sampler: PairSampler, config: PretrainConfig, start: int) -> None:
-        self._sampler, self._config, self._start = sampler, config, start
+    Of several ranks each has its share of an update's pairs, with a seed of its own.
+    """
+
+    def __init__(self, sampler: PairSampler, config: PretrainConfig, start: int, ranks: Ranks) -> None:
+        self._sampler, self._config, self._start, self._ranks = sampler, config, start, ranks
 
     def __len__(self) -> int:
         """Number of updates left."""
@@ -66,8 +73,10 @@ class UpdateBatches(Dataset[PairBatch]):
 
     def __getitem__(self, index: int) -> PairBatch:
         """The batch of an update, counted from ``start``."""
-        random = torch.Generator().manual_seed(self._config.seed * 1_000_003 + self._start + index)
-        return self._sampler.draw(self._config.pairs_per_update, random)
+        seed = self._config.seed * 1_000_003 + self._start + index + self._ranks.rank * RANK_STRIDE
+        return self._sampler.draw(
+            self._config.pairs_per_update // self._ranks.world, torch.Generator().manual_seed(seed)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +111,7 @@ def pair_losses(model: PairModel, batch: PairBatch, config: PretrainConfig) -> P
     logits, order_logit = model.both_logits(earlier, later, batch.present, inside)
     growth = both.new_zeros(())
     if known.any():
-        weight = torch.tensor(config.grown_weight)
+        weight = torch.tensor(config.grown_weight, device=logits.device)
         growth = functional.binary_cross_entropy_with_logits(logits[known], grown[known], pos_weight=weight)
     # The head is antisymmetric, so presenting each pair in its true order loses nothing.
     order = functional.softplus(-order_logit).mean()
@@ -126,6 +135,7 @@ def pretrain(
     model_config: EvidenceConfig,
     config: PretrainConfig,
     jobs: int = 1,
+    ranks: Ranks = ALONE,
     report: Callable[[int, dict[str, float]], object] = lambda update, numbers: None,
 ) -> PairModel:
     """Pretrain on pairs, going on from the folder's checkpoint where there is one.
@@ -137,6 +147,7 @@ def pretrain(
         model_config: Sizes.
         config: Settings.
         jobs: Processes: this one trains, the others draw its pairs ahead of it; the weights are the same for any.
+        ranks: This process among those that train together, each on its share of every update's pairs.
         report: Called with the update's number and its losses; with ``validation_...`` keys after a validation.
 
     Returns:
@@ -144,9 +155,14 @@ def pretrain(
 
     Raises:
         InputError: If no training patient has a pair of visits to compare.
+        UsageError: If an update's pairs cannot be shared evenly by the ranks.
     """
+    if config.pairs_per_update % ranks.world:
+        raise UsageError(
+            f"{ranks.world} processes cannot share {config.pairs_per_update} pairs evenly; change --pairs."
+        )
     torch.manual_seed(config.seed)
-    model = PairModel(model_config)
+    model = PairModel(model_config).to(ranks.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     final, checkpoint = folder / "final.safetensors", folder / "checkpoint.safetensors"
     if final.exists():
@@ -156,24 +172,29 @@ def pretrain(
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
     if not sampler.pairs:
         raise InputError("No training patient has two visits with a sequence in common; pretraining needs such pairs.")
-    batches = DataLoader(UpdateBatches(sampler, config, start), batch_size=None, num_workers=max(0, jobs - 1))
+    batches = DataLoader(UpdateBatches(sampler, config, start, ranks), batch_size=None, num_workers=max(0, jobs - 1))
     began = time.monotonic()
     for update, batch in enumerate(batches, start):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(update, config.updates, config.learning_rate)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bfloat16):
-            losses = pair_losses(model, batch, config)
+        with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.bfloat16):
+            losses = pair_losses(model, batch.to(ranks.device), config)
         optimizer.zero_grad(set_to_none=True)
         (losses.growth + config.order_weight * losses.order).backward()  # type: ignore[no-untyped-call]
+        ranks.average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if not ranks.first:
+            continue
         numbers = {"growth": float(losses.growth.detach()), "order": float(losses.order.detach())}
         if (update + 1) % config.validate_every == 0 or update + 1 == config.updates:
             numbers |= validate_pairs(model, watched, config)
             numbers["seconds_per_update"] = (time.monotonic() - began) / (update + 1 - start)
             save_checkpoint(checkpoint, model, optimizer, Place(updates=update + 1, notes={}))
         report(update + 1, numbers)
-    save_checkpoint(final, model, None, Place(updates=config.updates, notes={}))
+    if ranks.first:
+        save_checkpoint(final, model, None, Place(updates=config.updates, notes={}))
+    ranks.wait()
     return model
 
 
@@ -184,7 +205,8 @@ def validate_pairs(model: PairModel, sampler: PairSampler, config: PretrainConfi
         return {}
     random = torch.Generator().manual_seed(VALIDATION_SEED)
     batches = max(1, config.validation_pairs // config.pairs_per_update)
-    found = [pair_losses(model, sampler.draw(config.pairs_per_update, random), config) for _ in range(batches)]
+    drawn = (sampler.draw(config.pairs_per_update, random).to(device_of(model)) for _ in range(batches))
+    found = [pair_losses(model, batch, config) for batch in drawn]
     return {
         "validation_growth": sum(float(losses.growth) for losses in found) / batches,
         "validation_order": sum(float(losses.order) for losses in found) / batches,

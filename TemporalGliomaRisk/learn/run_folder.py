@@ -19,6 +19,7 @@ from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig
+from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 
 SETTINGS = "run.json"
@@ -110,11 +111,18 @@ class RunFolder:
         return parts
 
     def prepared(
-        self, patients: Sequence[CohortPatient], *, jobs: int, advance: Callable[[int], object] = lambda done: None
+        self,
+        patients: Sequence[CohortPatient],
+        *,
+        jobs: int,
+        ranks: Ranks = ALONE,
+        advance: Callable[[int], object] = lambda done: None,
     ) -> list[StoredPatient]:
-        """Prepare what is not yet prepared, and give the patients with their voxels mapped from disk."""
+        """Prepare what is not yet prepared, by the first rank, and give the patients with their voxels mapped."""
         folder = self.folder / "prepared"
-        prepare_cohort(patients, folder, self.config.preprocessing, jobs=jobs, advance=advance)
+        if ranks.first:
+            prepare_cohort(patients, folder, self.config.preprocessing, jobs=jobs, advance=advance)
+        ranks.wait()
         return [load_patient(folder, patient.patient_id) for patient in patients]
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceModel, brain_cells
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
@@ -44,14 +45,15 @@ def score_patient(
     single_visit_calibration: Calibration,
 ) -> list[ScoredVisit]:
     """All landmark rows of a prepared patient, by the same causal pass that ``predict`` runs."""
-    cells = brain_cells(torch.from_numpy(patient.brain))
+    device = device_of(network)
+    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
     running = TimelineRisk(network, calibration, single_visit_calibration)
     rows = []
     days = day_features(torch.from_numpy(patient.days_since_first), torch.from_numpy(patient.days_since_treatment))
     for visit in range(patient.visits):
-        present = torch.from_numpy(patient.present[visit])
-        features = network.encode_visit(torch.from_numpy(patient.visit_volumes(visit)), present, cells)
-        hazards = running.see(features, present, days[visit].float())
+        present = torch.from_numpy(patient.present[visit]).to(device)
+        features = network.encode_visit(torch.from_numpy(patient.visit_volumes(visit)).to(device), present, cells)
+        hazards = running.see(features, present, days[visit].float().to(device))
         rows.append(
             ScoredVisit(
                 patient_id=patient.patient_id,

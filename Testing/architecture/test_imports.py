@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": FOUNDATION | {"timeline"},
     "scene": FOUNDATION | {"timeline"},
     "viewer": FOUNDATION | {"failures", "scene", "timeline", "worker.client"},
-    "learn": FOUNDATION | {"preprocess", "encode", "risk", "explain", "timeline", "bundle"},
+    "learn": FOUNDATION | {"preprocess", "encode", "risk", "explain", "timeline", "bundle", "device"},
     "simulate": FOUNDATION | {"timeline"},
     "evaluate": FOUNDATION,
     "bundle_doubt": FOUNDATION | {"encode", "risk", "explain"},

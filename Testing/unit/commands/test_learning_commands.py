@@ -71,6 +71,25 @@ def pretrained(cohort: Path, work: Path) -> Path:
     return run
 
 
+def test_two_processes_of_torchrun_train_one_encoder_and_share_the_heads(cohort: Path, work: Path) -> None:
+    run = work / "run-of-two"
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    finetuning = ["finetune", "--cohort", str(cohort), "--run", str(run), "--members", "1", "--epochs", "1"]
+    for command in ([*pretraining(cohort, run), "--device", "cpu"], [*finetuning, "--device", "cpu"]):
+        done = subprocess.run(
+            [*together, "-m", "--", "TemporalGliomaRisk", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    # Only the first process wrote the log, and each trained a head of its own.
+    assert [line["update"] for line in log_of(run, "pretrain")] == [EVERY, 2 * EVERY, 3 * EVERY]
+    assert {path.stem for path in (run / "heads").glob("*.safetensors")} == {"member-1", "single"}
+
+
 def log_of(run: Path, stage: str) -> list[dict]:
     lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return [entry for entry in map(json.loads, lines) if entry["stage"] == stage]
