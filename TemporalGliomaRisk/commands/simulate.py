@@ -12,6 +12,8 @@ from pathlib import Path
 
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
+POPULATIONS = ("main", "wide", "shifted")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
@@ -19,6 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of everything drawn (default 1)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the BIDS dataset")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    parser.add_argument(
+        "--population",
+        choices=POPULATIONS,
+        default="main",
+        help="main: version 1; wide: to train on; shifted: another anatomy, growth law, scanner and visit schedule, to "
+        "evaluate on and never to train on (default main)",
+    )
+    parser.add_argument(
+        "--anatomies", type=Path, default=None, help="folder of further anatomies for the population wide"
+    )
     parser.add_argument(
         "--sequences", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), help="pulse sequences to render"
     )
@@ -42,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         recurrent_fraction=arguments.recurrent_fraction,
         extent_hazard_ratios=arguments.extent_hazard_ratios,
         sequences=sequences,
+        population=arguments.population,
+        anatomies=arguments.anatomies,
     )
     with tqdm(total=arguments.patients, unit="patient", disable=not sys.stderr.isatty()) as bar:
         simulate_cohort(

@@ -1,43 +1,62 @@
-"""A child's brain: the MNI152 tissue maps, warped without folding, scaled by age, on a 2 mm grid."""
+"""A child's brain: a template's tissue maps, warped without folding, scaled by age, on a 2 mm grid."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 from scipy import ndimage
 
-from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.simulate.randomness import Float32Array, Generator, smooth_field
-from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
+from TemporalGliomaRisk.simulate.templates import TEMPLATE_CENTRE_MNI_MM, Template, load_template
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry
 
 GRID_SHAPE = (80, 96, 80)
 SPACING_MM = 2.0
 GRID_CENTRE = (np.array(GRID_SHAPE) - 1) / 2.0
-TEMPLATE_CENTRE_MNI_MM = np.array([0.0, -17.0, 5.0])
-TEMPLATE_BRAIN = (slice(20, 178), slice(20, 216), slice(0, 162))
-"""The part of the 1 mm template that holds the brain; even lengths."""
-WARP_SCALES_MM = ((24.0, 3.5), (10.0, 1.3))
-"""Correlation length and standard deviation of the two random displacement fields, mm."""
+PUSH_MM2 = 90.0
+"""Makes the ventricles' gradient a displacement of a few mm at a push of 1."""
+
+
+def head_scale(age_years: float) -> float:
+    """Linear size of a child's brain relative to the adult template."""
+    return 0.99 - 0.065 * float(np.exp(-(age_years - 2.0) / 3.0))
+
+
+def infant_head_scale(age_years: float) -> float:
+    """Linear size from birth on: 36 % of the adult brain's volume then, 71 % at one year, 82 % at two, 93 % at five."""
+    volume = 1.0 - 0.355 * math.exp(-age_years / 0.627) - 0.29 * math.exp(-age_years / 3.5)
+    return float(0.99 * volume ** (1.0 / 3.0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Template:
-    """MNI152 maps at 1 mm, lightly smoothed against aliasing: grey, white and fluid fractions, brain, T1 detail."""
+class AnatomyRanges:
+    """What a population's brains are drawn from; the defaults are version 1's.
 
-    grey: Float32Array
-    white: Float32Array
-    fluid: Float32Array
-    brain: Float32Array
-    detail: Float32Array
-    ventricles: Float32Array
-    centre_index: FloatArray
+    Args:
+        templates: Names of the anatomies, each as likely.
+        warp_scales_mm: Correlation length and standard deviation of each random displacement field, mm.
+        warp_strength: Range of a factor on them, drawn per patient.
+        ventricles: Range of the push out of the ventricles' middle; negative makes them narrower.
+        stretch: Standard deviation of the logarithm of the head's length along each axis.
+        atrophy: Largest share of the cortex beside fluid that turns into fluid.
+        scale: Head's size, relative to the adult template, at an age in years.
+        scale_spread: Standard deviation of that between patients, relative.
+    """
+
+    templates: tuple[str, ...] = ("mni152",)
+    warp_scales_mm: tuple[tuple[float, float], ...] = ((24.0, 3.5), (10.0, 1.3))
+    warp_strength: tuple[float, float] = (1.0, 1.0)
+    ventricles: tuple[float, float] = (-0.5, 1.2)
+    stretch: float = 0.0
+    atrophy: float = 0.0
+    scale: Callable[[float], float] = head_scale
+    scale_spread: float = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +69,7 @@ class Anatomy:
         texture: Fine structure that stays the same at every visit, about 0, in units of relative intensity.
         mni_mm: (I, J, K, 3), the template place (RAS mm) that each voxel came from.
         smallest_jacobian: Smallest determinant of the warp's Jacobian: above 0, so nothing folds.
+        template: Name of the anatomy it was made from.
     """
 
     grey: Float32Array
@@ -59,6 +79,7 @@ class Anatomy:
     texture: Float32Array
     mni_mm: Float32Array
     smallest_jacobian: float
+    template: str
 
     @functools.cached_property
     def parenchyma(self) -> Float32Array:
@@ -66,56 +87,11 @@ class Anatomy:
         return np.asarray((self.grey + self.white) * self.brain, dtype=np.float32)
 
 
-def _template_file(tissue: str) -> Path:
-    found = importlib.util.find_spec("nilearn")
-    if found is None or not found.submodule_search_locations:
-        raise UsageError("The simulator needs the MNI152 maps in nilearn's wheel: pip install nilearn.")
-    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data"
-    return folder / f"mni_icbm152_{tissue}_tal_nlin_sym_09a_converted.nii.gz"
-
-
-@functools.lru_cache(maxsize=1)
-def load_template() -> Template:
-    """The MNI152 maps, read once a process (nilearn itself is not imported)."""
-    maps = {}
-    for tissue in ("t1", "gm", "wm"):
-        volume = volume_from_sitk(sitk.ReadImage(str(_template_file(tissue))))
-        maps[tissue] = volume.voxels[TEMPLATE_BRAIN].astype(np.float32) / 255.0
-    geometry = volume.geometry
-    head = ndimage.binary_fill_holes(ndimage.binary_closing(maps["t1"] > 0, iterations=2))
-    fluid = np.clip(1.0 - maps["gm"] - maps["wm"], 0.0, 1.0)
-    sharpened = [tissue**1.7 for tissue in (maps["gm"], maps["wm"], fluid)]
-    total = np.maximum(sum(sharpened), 1e-6)
-    grey, white, fluid = (np.where(head, part / total, 0.0) for part in sharpened)
-    fluid = np.where(head, fluid, 1.0)
-    mixture = 0.62 * grey + 0.83 * white + 0.40 * fluid
-    detail = np.where(head, np.clip(maps["t1"] - mixture, -0.15, 0.15), 0.0)
-    deep = ndimage.distance_transform_edt(head[::2, ::2, ::2]) > 9.0
-    deep_fluid = ((fluid[::2, ::2, ::2] > 0.5) & deep).astype(np.float32)
-    ventricles = ndimage.zoom(ndimage.gaussian_filter(deep_fluid, 3.0), 2, order=1)
-    smoothed = [ndimage.gaussian_filter(part.astype(np.float32), 0.6) for part in (grey, white, fluid, head, detail)]
-    centre = geometry.to_ijk(TEMPLATE_CENTRE_MNI_MM) - [part.start for part in TEMPLATE_BRAIN]
-    return Template(
-        grey=smoothed[0],
-        white=smoothed[1],
-        fluid=smoothed[2],
-        brain=smoothed[3],
-        detail=smoothed[4],
-        ventricles=ventricles.astype(np.float32),
-        centre_index=centre,
-    )
-
-
 @functools.lru_cache(maxsize=1)
 def grid_mm() -> Float32Array:
     """(3, I, J, K), place of every voxel of the patient grid in mm from its centre."""
     axes = [SPACING_MM * (np.arange(n, dtype=np.float32) - c) for n, c in zip(GRID_SHAPE, GRID_CENTRE, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
-
-
-def head_scale(age_years: float) -> float:
-    """Linear size of a child's brain relative to the adult template."""
-    return 0.99 - 0.065 * float(np.exp(-(age_years - 2.0) / 3.0))
 
 
 def _exponentiate(velocity_mm: Float32Array, spacing_mm: float) -> Float32Array:
@@ -138,18 +114,27 @@ def smallest_jacobian_of(displacement_mm: Float32Array, spacing_mm: float) -> fl
     return float(np.linalg.det(jacobian.transpose(2, 3, 4, 0, 1)).min())
 
 
-def _displacement_mm(generator: Generator, template: Template) -> tuple[Float32Array, float]:
+def _ventricle_gradient(template: Template) -> Float32Array:
+    """(3, I, J, K) on the coarse patient grid, 1/mm: points to the ventricles' middle."""
+    coarse_mm = 2 * SPACING_MM
+    there = (grid_mm()[:, ::2, ::2, ::2] + 0.5 * SPACING_MM) + template.centre_index[:, None, None, None]
+    ventricles = ndimage.map_coordinates(template.ventricles, there, order=1)
+    return np.stack(np.gradient(ventricles, coarse_mm))
+
+
+def _displacement_mm(generator: Generator, template: Template, ranges: AnatomyRanges) -> tuple[Float32Array, float]:
     """Random diffeomorphic displacement on the patient grid (3, I, J, K) in mm, and its smallest Jacobian."""
     coarse_mm = 2 * SPACING_MM
     shape = tuple(n // 2 for n in GRID_SHAPE)
-    velocity = sum(
+    parts = [
         amplitude * np.stack([smooth_field(generator, shape, scale / coarse_mm) for _ in range(3)])
-        for scale, amplitude in WARP_SCALES_MM
-    )
-    there = (grid_mm()[:, ::2, ::2, ::2] + 0.5 * SPACING_MM) + template.centre_index[:, None, None, None]
-    ventricles = ndimage.map_coordinates(template.ventricles, there, order=1)
+        for scale, amplitude in ranges.warp_scales_mm
+    ]
+    velocity = np.asarray(sum(parts), dtype=np.float32)
+    if ranges.warp_strength[0] < ranges.warp_strength[1]:
+        velocity = velocity * generator.uniform(*ranges.warp_strength)
     # Sampling nearer to the ventricles' middle than one stands makes them look larger.
-    velocity = velocity + 90.0 * generator.uniform(-0.5, 1.2) * np.stack(np.gradient(ventricles, coarse_mm))
+    velocity = velocity + PUSH_MM2 * generator.uniform(*ranges.ventricles) * _ventricle_gradient(template)
     while True:
         displacement = _exponentiate(np.asarray(velocity, dtype=np.float32), coarse_mm)
         smallest = smallest_jacobian_of(displacement, coarse_mm)
@@ -160,12 +145,28 @@ def _displacement_mm(generator: Generator, template: Template) -> tuple[Float32A
     return fine, smallest
 
 
-def draw_anatomy(generator: Generator, age_years: float) -> Anatomy:
-    """One patient's brain at an age: warped template, individual head size and ventricles, private texture."""
-    template = load_template()
-    scale = min(head_scale(age_years) * (1.0 + 0.02 * generator.standard_normal()), 1.02)
-    displacement, smallest = _displacement_mm(generator, template)
+def draw_anatomy(
+    generator: Generator, age_years: float, ranges: AnatomyRanges | None = None, folder: Path | None = None
+) -> Anatomy:
+    """One patient's brain at an age: warped template, individual head size and ventricles, private texture.
+
+    Args:
+        generator: The patient's stream for this purpose.
+        age_years: Age at the first visit.
+        ranges: What the population's brains are drawn from, version 1's unless said.
+        folder: Where templates lie that are not built in.
+    """
+    ranges = ranges or AnatomyRanges()
+    names = ranges.templates
+    name = names[int(generator.integers(len(names)))] if len(names) > 1 else names[0]
+    template = load_template(name, folder)
+    spread = 1.0 + ranges.scale_spread * generator.standard_normal()
+    scale = min(ranges.scale(age_years) * spread, 1.02)
+    displacement, smallest = _displacement_mm(generator, template, ranges)
     mni_mm = (grid_mm() + displacement) / np.float32(scale)
+    if ranges.stretch > 0:
+        lengths = np.exp(np.clip(ranges.stretch * generator.standard_normal(3), -0.07, 0.07))
+        mni_mm = mni_mm / np.minimum(lengths, 1.02 / scale).astype(np.float32)[:, None, None, None]
     there = mni_mm + template.centre_index.astype(np.float32)[:, None, None, None]
     outside = (0.0, 0.0, 1.0, 0.0, 0.0)
     parts = (template.grey, template.white, template.fluid, template.brain, template.detail)
@@ -174,7 +175,8 @@ def draw_anatomy(generator: Generator, age_years: float) -> Anatomy:
     )
     total = np.maximum(grey + white + fluid, 1e-3)
     texture = detail + 0.02 * smooth_field(generator, GRID_SHAPE, 0.9) + 0.02 * smooth_field(generator, GRID_SHAPE, 5.0)
-    return Anatomy(
+    anatomy = Anatomy(
+        template=name,
         grey=grey / total,
         white=white / total,
         fluid=fluid / total,
@@ -183,6 +185,26 @@ def draw_anatomy(generator: Generator, age_years: float) -> Anatomy:
         mni_mm=(mni_mm + TEMPLATE_CENTRE_MNI_MM.astype(np.float32)[:, None, None, None]).transpose(1, 2, 3, 0),
         smallest_jacobian=smallest,
     )
+    if ranges.atrophy > 0:
+        near_fluid = ndimage.gaussian_filter(anatomy.fluid, 1.5)
+        # Squared: most patients have little of it.
+        lost = np.float32(ranges.atrophy * generator.uniform(0.0, 1.0) ** 2) * near_fluid
+        anatomy = with_fluid(anatomy, np.where(anatomy.grey > anatomy.white, lost, 0.0).astype(np.float32))
+    return anatomy
+
+
+def with_fluid(anatomy: Anatomy, share: Float32Array) -> Anatomy:
+    """The brain with a share of each voxel's tissue turned into fluid."""
+    kept = np.clip(1.0 - share, 0.0, 1.0)
+    grey, white = anatomy.grey * kept, anatomy.white * kept
+    return replace(anatomy, grey=grey, white=white, fluid=np.asarray(1.0 - grey - white, dtype=np.float32))
+
+
+def ventricle_displacement(anatomy: Anatomy) -> Float32Array:
+    """(3, I, J, K) voxels; added to where a visit samples the first visit's anatomy, it widens the ventricles."""
+    deep = ndimage.binary_erosion(anatomy.brain, iterations=8)
+    ventricles = ndimage.gaussian_filter(((anatomy.fluid > 0.5) & deep).astype(np.float32), 3.0)
+    return np.stack(np.gradient(ventricles, SPACING_MM)).astype(np.float32) * np.float32(PUSH_MM2 / SPACING_MM)
 
 
 def draw_geometry(generator: Generator) -> Geometry:

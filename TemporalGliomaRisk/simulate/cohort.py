@@ -11,11 +11,11 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
-from TemporalGliomaRisk.simulate.config import SIMULATOR_VERSION, SimulationConfig
+from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.patient import SimulatedPatient, SimulatedVisit, simulate_patient
+from TemporalGliomaRisk.simulate.templates import further_anatomies
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import BoolArray, Volume
 
@@ -65,7 +65,9 @@ def simulate_cohort(
 
 
 def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
-    made_by = {"simulator_version": SIMULATOR_VERSION, "seed": seed, "config": to_json(config)}
+    made_by = {"simulator_version": config.simulator_version, "seed": seed, "config": config.record()}
+    if config.anatomies is not None:
+        made_by["further_anatomies"] = further_anatomies(config.anatomies)
     record = output / "truth" / "simulation.json"
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) != made_by:
         raise UsageError(
@@ -80,7 +82,7 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
             "BIDSVersion": "1.9.0",
             "DatasetType": "raw",
             "License": "Apache-2.0",
-            "GeneratedBy": [{"Name": "TemporalGliomaRisk simulate", "Version": str(SIMULATOR_VERSION)}],
+            "GeneratedBy": [{"Name": "TemporalGliomaRisk simulate", "Version": str(config.simulator_version)}],
         },
     )
 
@@ -154,10 +156,10 @@ def _participant_row(patient: SimulatedPatient) -> dict[str, Any]:
 def truth_record(patient: SimulatedPatient, config: SimulationConfig, seed: int, number: int) -> dict[str, Any]:
     """The truth of a patient as JSON; days count from the first visit unless the name says otherwise."""
     return {
-        "simulator_version": SIMULATOR_VERSION,
+        "simulator_version": config.simulator_version,
         "seed": seed,
         "patient_number": number,
-        "config": to_json(config),
+        "config": config.record(),
         "fate": patient.fate,
         "event_day": patient.event_day,
         "event_observed": patient.event_observed,

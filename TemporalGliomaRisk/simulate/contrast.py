@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from TemporalGliomaRisk.simulate.anatomy import Anatomy
+from TemporalGliomaRisk.simulate.finding_maps import FindingMaps
 from TemporalGliomaRisk.simulate.growth import visible_fraction
 from TemporalGliomaRisk.simulate.lesion import Lesion
 from TemporalGliomaRisk.simulate.randomness import Float32Array, Generator
@@ -29,26 +31,52 @@ class Signals:
     blood: float
     enhanced: float | None
     texture: float
+    iron: float
+    calcium: float
 
 
 SIGNALS: dict[SequenceName, Signals] = {
     "FLAIR": Signals(
         grey=0.52, white=0.43, fluid=0.10, tumour=0.84, oedema=0.74, necrosis=0.45, scar=0.70, blood=0.40,
-        enhanced=None, texture=-0.35,
+        enhanced=None, texture=-0.35, iron=0.10, calcium=0.18,
     ),
     "T2w": Signals(
         grey=0.50, white=0.36, fluid=0.95, tumour=0.74, oedema=0.68, necrosis=0.85, scar=0.66, blood=0.30,
-        enhanced=None, texture=-0.5,
+        enhanced=None, texture=-0.5, iron=0.07, calcium=0.14,
     ),
     "T1w": Signals(
         grey=0.52, white=0.70, fluid=0.20, tumour=0.44, oedema=0.50, necrosis=0.30, scar=0.46, blood=0.92,
-        enhanced=None, texture=1.0,
+        enhanced=None, texture=1.0, iron=0.36, calcium=0.56,
     ),
     "ce-gd_T1w": Signals(
         grey=0.55, white=0.70, fluid=0.20, tumour=0.46, oedema=0.50, necrosis=0.30, scar=0.47, blood=0.92,
-        enhanced=1.05, texture=1.0,
+        enhanced=1.05, texture=1.0, iron=0.36, calcium=0.56,
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastRanges:
+    """What a population's contrast is drawn from; the defaults are version 1's.
+
+    Args:
+        signals: Table of each sequence.
+        spread: Standard deviation of each tissue's signal about the table's, relative, per file.
+        random_share: Share of visits whose tissue signals are drawn widely, so that contrast isn't the sequence's.
+        flatness: Range of a factor on the difference of grey and white, per file (protocols differ in weighting).
+        brightness: Range of the tumour's brightness between grey matter and the table's tumour.
+        high_grade_share: Share of high-grade tumours.
+    """
+
+    signals: Mapping[SequenceName, Signals] = field(default_factory=lambda: SIGNALS)
+    spread: float = 0.03
+    random_share: float = 0.0
+    flatness: tuple[float, float] = (1.0, 1.0)
+    brightness: tuple[float, float] = (0.82, 1.08)
+    high_grade_share: float = 0.25
+
+
+VERSION_1 = ContrastRanges()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +98,13 @@ class VisitScene:
     necrosis: Float32Array
 
 
-def draw_tumour_look(generator: Generator, high_grade_share: float) -> TumourLook:
+def draw_tumour_look(generator: Generator, ranges: ContrastRanges = VERSION_1) -> TumourLook:
     """Grade and appearance."""
-    high_grade = bool(generator.random() < high_grade_share)
+    high_grade = bool(generator.random() < ranges.high_grade_share)
     return TumourLook(
         high_grade=high_grade,
         enhances=bool(generator.random() < (0.8 if high_grade else 0.55)),
-        brightness=generator.uniform(0.82, 1.08),
+        brightness=generator.uniform(*ranges.brightness),
     )
 
 
@@ -107,12 +135,41 @@ def draw_scene(
     return VisitScene(reactions=reactions, tumour=tumour, tumour_enhancement=enhancement, necrosis=necrosis)
 
 
-def vary_signals(generator: Generator, signals: Signals) -> Signals:
+VARIED = ("grey", "white", "fluid", "tumour", "oedema", "necrosis", "scar", "blood")
+LEAST_TUMOUR_CONTRAST = 0.12
+
+
+def vary_signals(generator: Generator, signals: Signals, ranges: ContrastRanges = VERSION_1) -> Signals:
     """The same sequence as another scanner's protocol weights it: each tissue's signal within a few per cent."""
-    factors = 1.0 + 0.03 * generator.standard_normal(8)
-    names = ("grey", "white", "fluid", "tumour", "oedema", "necrosis", "scar", "blood")
-    varied = {name: getattr(signals, name) * float(f) for name, f in zip(names, factors, strict=True)}
-    return Signals(**varied, enhanced=signals.enhanced, texture=signals.texture)
+    factors = 1.0 + ranges.spread * generator.standard_normal(8)
+    varied = {name: getattr(signals, name) * float(f) for name, f in zip(VARIED, factors, strict=True)}
+    if ranges.flatness[0] < ranges.flatness[1]:
+        middle, flatness = 0.5 * (varied["grey"] + varied["white"]), generator.uniform(*ranges.flatness)
+        for name in ("grey", "white"):
+            varied[name] = middle + flatness * (varied[name] - middle)
+    return replace(signals, **varied)
+
+
+def random_signals(generator: Generator, signals: Signals) -> Signals:
+    """Contrast drawn anew, part of the way from the table to values that know nothing of it (after SynthSeg).
+
+    The lesion stays apart from grey and white matter by a least difference, as without one nobody could see it; its
+    sign is free, and the table's order of lesions (tumour, oedema, scar) is kept along it.
+    """
+    amount = generator.uniform(0.4, 1.0)
+    drawn = generator.uniform(0.12, 1.0, size=3)
+    base = {
+        name: (1.0 - amount) * getattr(signals, name) + amount * float(value)
+        for name, value in zip(("grey", "white", "fluid"), drawn, strict=True)
+    }
+    middle = 0.5 * (base["grey"] + base["white"])
+    apart = 0.5 * abs(base["grey"] - base["white"]) + LEAST_TUMOUR_CONTRAST + generator.uniform(0.0, 0.35)
+    sign = 1.0 if generator.random() < 0.5 or middle - apart < 0.05 else -1.0
+    lesion = {"tumour": 1.0, "oedema": 0.8, "scar": 0.7, "necrosis": generator.uniform(-0.5, 1.2)}
+    shown = {name: max(middle + sign * apart * share, 0.03) for name, share in lesion.items()}
+    blood = float(generator.uniform(0.1, 1.0))
+    enhanced = None if signals.enhanced is None else float(max(base.values()) + generator.uniform(0.15, 0.5))
+    return replace(signals, **base, **shown, blood=blood, enhanced=enhanced)
 
 
 def render_signal(
@@ -123,12 +180,15 @@ def render_signal(
     scene: VisitScene,
     look: TumourLook,
     signals: Signals,
+    findings: FindingMaps | None = None,
 ) -> Float32Array:
     """(I, J, K) ideal signal of one sequence on one day, white matter about 0.4 to 0.7, no scanner yet."""
     signal = anatomy.grey * np.float32(signals.grey)
     signal += anatomy.white * np.float32(signals.white)
     signal += anatomy.fluid * np.float32(signals.fluid)
     signal += (np.float32(signals.texture) * anatomy.texture) * (1.0 - anatomy.fluid)
+    if findings is not None:
+        _blend_under(signal, anatomy, findings, signals)
     _blend(signal, reactions.spots * (1.0 - anatomy.fluid), signals.scar)
     _blend(signal, reactions.scar_fluid, signals.fluid)
     local, maps = signal[surgery.box], scene.reactions
@@ -150,7 +210,42 @@ def render_signal(
     if signals.enhanced is not None:
         _blend(local, 0.8 * maps.enhancement, signals.enhanced)
     _blend(local, 0.8 * maps.blood, signals.blood)
+    if findings is not None:
+        _blend_over(signal, surgery, findings, scene, signals)
     return signal
+
+
+def _blend_under(signal: Float32Array, anatomy: Anatomy, findings: FindingMaps, signals: Signals) -> None:
+    """What lies under all lesions: white matter that isn't yet myelinated, or that treatment has changed."""
+    if findings.unmyelinated is not None:
+        late = findings.unmyelinated[0 if signals.texture > 0 else 1]  # fine texture is bright on T1 alone
+        # Without myelin, white matter is darker than grey on T1 and brighter on T2.
+        naked = 0.90 * signals.grey if signals.white > signals.grey else 1.15 * signals.grey
+        signal += anatomy.white * late * np.float32(naked - signals.white)
+    if findings.white_matter_change is not None:
+        _blend(signal, findings.white_matter_change, signals.oedema)
+
+
+def _blend_over(
+    signal: Float32Array, surgery: Surgery, findings: FindingMaps, scene: VisitScene, signals: Signals
+) -> None:
+    """What marks whatever lies under it: vessels, chalk, iron, a catheter; cysts, which give way to tumour."""
+    local = signal[surgery.box]
+    for cyst in findings.cysts:
+        fluid = signals.fluid + cyst.protein * (signals.grey - signals.fluid)
+        _blend(local, cyst.share * (1.0 - scene.tumour), fluid)
+        if signals.enhanced is not None and cyst.rim is not None:
+            _blend(local, cyst.rim * (1.0 - scene.tumour), signals.enhanced)
+    if findings.rim_iron is not None:
+        _blend(local, findings.rim_iron, signals.iron)
+    if signals.enhanced is not None and findings.vessels is not None:
+        _blend(signal, findings.vessels, signals.enhanced)
+    if findings.calcium is not None:
+        _blend(signal, findings.calcium, signals.calcium)
+    if findings.iron is not None:
+        _blend(signal, findings.iron, signals.iron)
+    if findings.catheter is not None:
+        _blend(signal, findings.catheter, 0.5 * signals.iron)
 
 
 def _blend(signal: Float32Array, share: Float32Array, value: float | Float32Array) -> None:

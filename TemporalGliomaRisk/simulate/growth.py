@@ -233,3 +233,59 @@ class Clock:
             return float(np.log1p(progress / start) * reference / daily)
         rate = daily / (reference * np.log(final / reference))
         return float(-np.log(np.log((start + progress) / final) / np.log(start / final)) / rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticClock:
+    """From a day to a front's progress: a small lesion shows, waits, then grows logistically in volume.
+
+    dV/dt = k V (1 - V / V_final). Not among the laws of the populations that models are trained on.
+
+    Args:
+        velocity_mm_per_year: Radial velocity when the radius is ``reference_radius_mm``.
+        onset_day: Day of the timeline on which the lesion begins to show.
+        start_radius_mm: Radius at progress 0.
+        seed_mm: Progress at which it waits; reached over ``appearing_days``.
+        appearing_days: Days from the onset to the wait.
+        lag_days: How long it waits.
+        final_radius_mm: Where it levels off.
+    """
+
+    velocity_mm_per_year: float
+    onset_day: float
+    start_radius_mm: float
+    seed_mm: float
+    appearing_days: float
+    lag_days: float
+    final_radius_mm: float
+    law: str = "logistic"
+
+    @property
+    def reference_radius_mm(self) -> float:
+        """Radius at which it has its stated velocity."""
+        return max(ESTABLISHED_RADIUS_MM, self.start_radius_mm + self.seed_mm)
+
+    @property
+    def _rate_per_day(self) -> float:
+        reference = self.reference_radius_mm
+        free = 1.0 - (reference / self.final_radius_mm) ** 3
+        return 3.0 * self.velocity_mm_per_year / DAYS_PER_YEAR / (reference * free)
+
+    @property
+    def _room(self) -> float:
+        """Free share of the final volume over the taken one, when growth sets in."""
+        return (self.final_radius_mm / (self.start_radius_mm + self.seed_mm)) ** 3 - 1.0
+
+    def progress_at(self, day: float) -> float:
+        """Progress on a day, 0 before the onset."""
+        elapsed = max(0.0, day - self.onset_day)
+        growing = elapsed - self.appearing_days - self.lag_days
+        if growing <= 0:
+            return self.seed_mm * min(1.0, elapsed / max(self.appearing_days, 1e-9))
+        radius = self.final_radius_mm * (1.0 + self._room * np.exp(-self._rate_per_day * growing)) ** (-1.0 / 3.0)
+        return float(radius - self.start_radius_mm)
+
+    def days_to(self, progress: float) -> float:
+        """Days from the onset to a progress beyond the wait's: the inverse of :meth:`progress_at`."""
+        free = (self.final_radius_mm / (self.start_radius_mm + progress)) ** 3 - 1.0
+        return self.appearing_days + self.lag_days + float(np.log(self._room / free) / self._rate_per_day)

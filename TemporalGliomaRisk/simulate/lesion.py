@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
 from TemporalGliomaRisk.errors import GliomaRiskError
 from TemporalGliomaRisk.simulate.anatomy import GRID_CENTRE, SPACING_MM, Anatomy
+from TemporalGliomaRisk.simulate.clocks import Arrest, Start, clock_for, logistic_clock
 from TemporalGliomaRisk.simulate.growth import (
     START_ADVANCE_MM,
     START_RADIUS_MM,
     Clock,
     Front,
     GrowthLaw,
+    LogisticClock,
     expanding_front,
     reaction_diffusion_front,
 )
+from TemporalGliomaRisk.simulate.growth_ranges import VERSION_1, GrowthRanges
+from TemporalGliomaRisk.simulate.patterns import along_tract, draw_tract, level_along_tract, surface_sheet
 from TemporalGliomaRisk.simulate.randomness import Float32Array, Generator, clipped_log_normal
 from TemporalGliomaRisk.simulate.surgery import Box, Surgery, box_around, lumpy_distance, offsets_mm
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
 FOCUS_HALF_WIDTH_MM = 28.0
 ADVANCE_BEYOND_EVENT_MM = 8.0
-HIGH_GRADE_SHARE = 0.25
-ARRESTED_SHARE = 0.15
-SHRINKING_SHARE = 0.15
 MOST_ATTEMPTS = 20
-GROWTH_LAWS: dict[GrowthLaw, float] = {"reaction_diffusion": 0.5, "linear": 0.15, "exponential": 0.2, "gompertz": 0.15}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrest:
-    """A clock of a lesion that moves towards a small final progress and stays there."""
-
-    onset_day: float
-    final_progress: float
-    time_constant_days: float
-
-    def progress_at(self, day: float) -> float:
-        """Progress on a day, 0 before the onset."""
-        return self.final_progress * float(-np.expm1(-max(0.0, day - self.onset_day) / self.time_constant_days))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +37,7 @@ class Lesion:
 
     kind: str
     front: Front
-    clock: Clock | Arrest | None
+    clock: Clock | LogisticClock | Arrest | None
 
     def progress_at(self, day: float) -> float:
         """Progress on a day of the timeline."""
@@ -101,13 +89,17 @@ def residual_front(anatomy: Anatomy, surgery: Surgery, advances_mm: FloatArray) 
     return front if front.diameters_mm[0] >= 4.0 else None
 
 
-def _focus_place(generator: Generator, anatomy: Anatomy, surgery: Surgery, *, distant: bool) -> FloatArray:
-    """Where a new focus starts: 2 to 6 mm outside the cavity or residual, or 12 to 30 mm away."""
+def _focus_place(
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, ranges: GrowthRanges, *, kind: str
+) -> FloatArray:
+    """Where a new focus starts: 2 to 6 mm outside the cavity or residual, or at a distance; thin growth at either."""
     level = surgery.cavity_level
     if surgery.residual_level is not None:
         level = np.minimum(level, surgery.residual_level)
-    low, high = (12.0, 30.0) if distant else (2.0, 6.0)
+    low, high = {"distant": ranges.distant_mm, "leptomeningeal": (2.0, 30.0)}.get(kind, (2.0, 6.0))
     allowed = (anatomy.parenchyma[surgery.box] > 0.7) & (level > low) & (level < high)
+    if kind == "leptomeningeal":
+        allowed = (surface_sheet(anatomy.brain[surgery.box]) > 0.6) & (level > low) & (level < high)
     candidates = np.flatnonzero(allowed)
     if candidates.size == 0:
         candidates = np.flatnonzero((anatomy.parenchyma[surgery.box] > 0.5) & (level > 1.0))
@@ -121,14 +113,25 @@ def _focus_box(surgery: Surgery, centre_mm: FloatArray) -> Box:
 
 
 def _new_focus(
-    generator: Generator, anatomy: Anatomy, surgery: Surgery, law: GrowthLaw, *, distant: bool
-) -> tuple[Front, GrowthLaw]:
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, law: str, ranges: GrowthRanges, *, kind: str
+) -> tuple[Front, str]:
     """A focus that starts invisible and grows past the event threshold, and the law it turned out to follow."""
-    centre = _focus_place(generator, anatomy, surgery, distant=distant)
+    centre = _focus_place(generator, anatomy, surgery, ranges, kind=kind)
     box = _focus_box(surgery, centre)
     tissue = _tissue(anatomy, surgery, box)
-    distance = lumpy_distance(generator, offsets_mm(box, centre), np.ones(3), 0.12)
-    width = generator.uniform(2.0, 3.5)
+    roughness = _between(generator, ranges.roughness)
+    offsets = offsets_mm(box, centre)
+    if kind == "leptomeningeal":
+        distance = lumpy_distance(generator, offsets, np.ones(3), roughness)
+        sheet = surface_sheet(anatomy.brain[box])
+        advances = np.arange(START_ADVANCE_MM, 40.0, 1.0)
+        grown = expanding_front(box=box, level=distance, tissue=sheet, advances_mm=advances)
+        return _cut_after_event(grown), "linear" if law == "reaction_diffusion" else law
+    if ranges.tract_stretch[1] > 1.0:
+        stretch = generator.uniform(*ranges.tract_stretch)
+        offsets = along_tract(offsets, draw_tract(generator), stretch, generator.uniform(-0.02, 0.02))
+    distance = lumpy_distance(generator, offsets, np.ones(3), roughness)
+    width = generator.uniform(*ranges.front_width_mm)
     if law == "reaction_diffusion":
         start = 0.075 * np.exp(-0.5 * (distance / 3.0) ** 2) * (tissue > 0.5)
         front = reaction_diffusion_front(
@@ -139,6 +142,11 @@ def _new_focus(
     advances = np.arange(START_ADVANCE_MM, 26.0, 0.5)
     grown = expanding_front(box=box, level=distance, tissue=tissue, advances_mm=advances)
     return _cut_after_event(grown), "linear" if law == "reaction_diffusion" else law
+
+
+def _between(generator: Generator, limits: tuple[float, float]) -> float:
+    """A draw between two limits, and no draw where they are one."""
+    return limits[0] if limits[0] == limits[1] else generator.uniform(*limits)
 
 
 def _cut_after_event(front: Front) -> Front:
@@ -156,10 +164,19 @@ def _cut_after_event(front: Front) -> Front:
 
 
 def _grown_residual(
-    generator: Generator, anatomy: Anatomy, surgery: Surgery, law: GrowthLaw
-) -> tuple[Front | None, GrowthLaw]:
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, law: str, ranges: GrowthRanges
+) -> tuple[Front | None, str]:
     """The residual as it grows past the event threshold, None if it cannot."""
-    still = residual_front(anatomy, surgery, np.arange(0.0, 14.0, 0.5))
+    grows = surgery
+    if ranges.tract_stretch[1] > 1.0 and surgery.residual_level is not None:
+        stretched = level_along_tract(
+            surgery.residual_level,
+            offsets_mm(surgery.box, surgery.centre_mm),
+            draw_tract(generator),
+            generator.uniform(*ranges.tract_stretch),
+        )
+        grows = replace(surgery, residual_level=stretched)
+    still = residual_front(anatomy, grows, np.arange(0.0, 14.0, 0.5))
     if still is None:
         return None, law
     if law == "reaction_diffusion":
@@ -170,7 +187,7 @@ def _grown_residual(
             start=still.densities[0],
             white=anatomy.white[box],
             passable=tissue,
-            front_width_mm=generator.uniform(2.0, 3.5),
+            front_width_mm=generator.uniform(*ranges.front_width_mm),
         )
         if front is not None:
             return front, law
@@ -180,54 +197,55 @@ def _grown_residual(
 
 
 def draw_growing_lesion(
-    generator: Generator, anatomy: Anatomy, surgery: Surgery, *, event_day: float, high_grade: bool
+    generator: Generator,
+    anatomy: Anatomy,
+    surgery: Surgery,
+    ranges: GrowthRanges = VERSION_1,
+    *,
+    event_day: float,
+    high_grade: bool,
 ) -> Lesion:
     """The lesion that causes the event, timed so that it passes the threshold on exactly that day.
 
     The velocity is drawn for the grade, and raised where needed so that growth starts after the first visit.
     """
-    laws = list(GROWTH_LAWS)
-    law = laws[generator.choice(len(laws), p=list(GROWTH_LAWS.values()))]
-    kind = str(generator.choice(["margin", "distant", "residual"], p=[0.45, 0.10, 0.45]))
+    laws = list(ranges.laws)
+    law = laws[generator.choice(len(laws), p=list(ranges.laws.values()))]
+    kind = str(generator.choice(list(ranges.kinds), p=list(ranges.kinds.values())))
     front: Front | None = None
     if kind == "residual":
-        front, law = _grown_residual(generator, anatomy, surgery, law)
+        front, law = _grown_residual(generator, anatomy, surgery, law, ranges)
     if front is None:
         kind = "margin" if kind == "residual" else kind
-        front, law = _new_focus(generator, anatomy, surgery, law, distant=kind == "distant")
+        front, law = _new_focus(generator, anatomy, surgery, law, ranges, kind=kind)
     event_progress = front.event_progress()
     for _ in range(MOST_ATTEMPTS):
         if event_progress is not None:
             break
-        kind = "margin"
-        front, law = _new_focus(generator, anatomy, surgery, "linear", distant=False)
+        kind, law = "margin", "logistic" if law == "logistic" else "linear"
+        front, law = _new_focus(generator, anatomy, surgery, law, ranges, kind=kind)
         event_progress = front.event_progress()
     if event_progress is None:
         raise GliomaRiskError("A simulated focus found no room to grow past the event threshold.")
-    if high_grade:
-        velocity = clipped_log_normal(generator, 14.0, 0.4, 6.0, 35.0)
-    else:
-        velocity = clipped_log_normal(generator, 3.5, 0.5, 1.0, 12.0)
-    start_radius = 0.5 * float(front.diameters_mm[0]) if kind == "residual" else START_RADIUS_MM
-    final_radius = start_radius + 30.0
-    needed = Clock(
-        law=law, velocity_mm_per_year=1.0, onset_day=0.0, start_radius_mm=start_radius, final_radius_mm=final_radius
-    ).days_to(event_progress)
-    latest_start = event_day - 5.0
-    velocity = max(velocity, needed / latest_start)
-    clock = Clock(
-        law=law,
-        velocity_mm_per_year=velocity,
-        onset_day=event_day - needed / velocity,
-        start_radius_mm=start_radius,
-        final_radius_mm=final_radius,
+    velocity = clipped_log_normal(generator, *(ranges.high_grade_velocity if high_grade else ranges.low_grade_velocity))
+    start = Start(
+        radius_mm=0.5 * float(front.diameters_mm[0]) if kind == "residual" else START_RADIUS_MM,
+        event_progress=event_progress,
+        event_day=event_day,
+    )
+    clock = (
+        logistic_clock(generator, velocity, start)
+        if law == "logistic"
+        else clock_for(cast(GrowthLaw, law), velocity, start)
     )
     return Lesion(kind=kind, front=front, clock=clock)
 
 
-def draw_quiet_residual(generator: Generator, anatomy: Anatomy, surgery: Surgery) -> Lesion | None:
+def draw_quiet_residual(
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, ranges: GrowthRanges = VERSION_1
+) -> Lesion | None:
     """The residual of a patient in whom it causes no event: it stays as it is, or slowly shrinks."""
-    shrinks = generator.random() < SHRINKING_SHARE
+    shrinks = generator.random() < ranges.shrinking_share
     far = generator.uniform(0.1, 0.3) * surgery.radius_mm
     onset, constant = generator.uniform(60.0, 900.0), generator.uniform(300.0, 1200.0)
     advances = -np.linspace(0.0, far, 9) if shrinks else np.array([0.0])
@@ -238,9 +256,11 @@ def draw_quiet_residual(generator: Generator, anatomy: Anatomy, surgery: Surgery
     return Lesion(kind="residual", front=front, clock=clock)
 
 
-def draw_arrested_lesion(generator: Generator, anatomy: Anatomy, surgery: Surgery) -> Lesion | None:
+def draw_arrested_lesion(
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, ranges: GrowthRanges = VERSION_1
+) -> Lesion | None:
     """In some patients without an event: a lesion that grows a little, below the threshold, and stops."""
-    arrests, on_residual = generator.random() < ARRESTED_SHARE, generator.random() < 0.5
+    arrests, on_residual = generator.random() < ranges.arrested_share, generator.random() < 0.5
     onset, constant = generator.uniform(30.0, 1200.0), generator.uniform(100.0, 400.0)
     if not arrests:
         return None
@@ -248,7 +268,7 @@ def draw_arrested_lesion(generator: Generator, anatomy: Anatomy, surgery: Surger
     kind = "residual"
     if front is None:
         kind = "margin"
-        front, _ = _new_focus(generator, anatomy, surgery, "linear", distant=False)
+        front, _ = _new_focus(generator, anatomy, surgery, "linear", ranges, kind=kind)
     event = front.event_progress()
     if event is None:
         return None
@@ -266,13 +286,14 @@ def draw_lesions(
     surgery: Surgery,
     event_day: float | None,
     high_grade: bool,
+    ranges: GrowthRanges = VERSION_1,
 ) -> tuple[Lesion, ...]:
     """All true lesions: a quiet residual, if any, and what grows, if anything does. ``fate`` decides on arrest."""
-    quiet = draw_quiet_residual(residual, anatomy, surgery)
+    quiet = draw_quiet_residual(residual, anatomy, surgery, ranges)
     if event_day is None:
-        moving = draw_arrested_lesion(fate, anatomy, surgery)
+        moving = draw_arrested_lesion(fate, anatomy, surgery, ranges)
     else:
-        moving = draw_growing_lesion(growth, anatomy, surgery, event_day=event_day, high_grade=high_grade)
+        moving = draw_growing_lesion(growth, anatomy, surgery, ranges, event_day=event_day, high_grade=high_grade)
     lesions = [lesion for lesion in (quiet, moving) if lesion is not None]
     if moving is not None and moving.kind == "residual":
         lesions = [moving]

@@ -12,8 +12,31 @@ from TemporalGliomaRisk.simulate.randomness import Float32Array, Generator
 from TemporalGliomaRisk.simulate.surgery import Surgery, box_around, lumpy_distance, offsets_mm
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
-TREATMENT_EFFECT_SHARE = 0.30
-LEUKOENCEPHALOPATHY_SHARE = 0.20
+
+@dataclass(frozen=True, kw_only=True)
+class ReactionRanges:
+    """What a population's reactions are drawn from; the defaults are version 1's. Days count from surgery.
+
+    Args:
+        treatment_effect_share: Share of patients with pseudo-progression.
+        treatment_effect_onset_days: Range of its onset.
+        treatment_effect_peak_days: Range of the time from onset to peak.
+        treatment_effect_radius_mm: Range of its radius at the peak.
+        leukoencephalopathy_share: Share of patients with treatment change in the white matter near the bed.
+        spots_share: Share of patients with white matter spots.
+        infarct_share: Share of patients with an old infarct.
+    """
+
+    treatment_effect_share: float = 0.30
+    treatment_effect_onset_days: tuple[float, float] = (40.0, 700.0)
+    treatment_effect_peak_days: tuple[float, float] = (60.0, 180.0)
+    treatment_effect_radius_mm: tuple[float, float] = (4.0, 11.0)
+    leukoencephalopathy_share: float = 0.20
+    spots_share: float = 0.4
+    infarct_share: float = 0.06
+
+
+VERSION_1 = ReactionRanges()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +119,10 @@ def _draw_healing(generator: Generator, surgery: Surgery) -> Healing:
     )
 
 
-def _draw_treatment_effect(generator: Generator, anatomy: Anatomy, surgery: Surgery) -> TreatmentEffect | None:
-    happens = generator.random() < TREATMENT_EFFECT_SHARE
+def _draw_treatment_effect(
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, ranges: ReactionRanges
+) -> TreatmentEffect | None:
+    happens = generator.random() < ranges.treatment_effect_share
     level = surgery.cavity_level
     near = (anatomy.parenchyma[surgery.box] > 0.6) & (level > 1.0) & (level < 7.0)
     candidates = np.flatnonzero(near)
@@ -109,51 +134,56 @@ def _draw_treatment_effect(generator: Generator, anatomy: Anatomy, surgery: Surg
     axes = generator.uniform(0.8, 1.2, size=3)
     return TreatmentEffect(
         distance=lumpy_distance(generator, offsets_mm(surgery.box, centre), axes / axes.mean(), 0.15),
-        onset_day=generator.uniform(40.0, 700.0),
-        peak_days=generator.uniform(60.0, 180.0),
-        peak_radius_mm=generator.uniform(4.0, 11.0),
+        onset_day=generator.uniform(*ranges.treatment_effect_onset_days),
+        peak_days=generator.uniform(*ranges.treatment_effect_peak_days),
+        peak_radius_mm=generator.uniform(*ranges.treatment_effect_radius_mm),
         enhances=bool(generator.random() < 0.8),
     )
 
 
-def _draw_static(generator: Generator, anatomy: Anatomy) -> tuple[Float32Array, Float32Array]:
+def _draw_static(generator: Generator, anatomy: Anatomy, ranges: ReactionRanges) -> tuple[Float32Array, Float32Array]:
     """Old white matter spots and, seldom, an old infarct: (gliosis, fluid) shares on the whole grid."""
     gliosis = np.zeros(GRID_SHAPE, dtype=np.float32)
     fluid = np.zeros(GRID_SHAPE, dtype=np.float32)
     places = np.argwhere(anatomy.white > 0.8)
-    for _ in range(int(generator.poisson(3.0)) if generator.random() < 0.4 else 0):
-        _add_ball(gliosis, places[generator.integers(len(places))], generator.uniform(1.0, 3.0), 0.9)
-    if generator.random() < 0.06:
+    for _ in range(int(generator.poisson(3.0)) if generator.random() < ranges.spots_share else 0):
+        add_ball(gliosis, places[generator.integers(len(places))], generator.uniform(1.0, 3.0), 0.9)
+    if generator.random() < ranges.infarct_share:
         surface = np.argwhere((anatomy.grey > 0.7) & anatomy.brain)
         place, radius = surface[generator.integers(len(surface))], generator.uniform(5.0, 10.0)
-        _add_ball(gliosis, place, radius + 3.0, 0.8)
-        _add_ball(fluid, place, radius, 1.0)
+        add_ball(gliosis, place, radius + 3.0, 0.8)
+        add_ball(fluid, place, radius, 1.0)
     shown = anatomy.brain.astype(np.float32)
     return gliosis * shown, fluid * shown
 
 
-def _add_ball(target: Float32Array, voxel: FloatArray, radius_mm: float, strength: float) -> None:
+def add_ball(target: Float32Array, voxel: FloatArray, radius_mm: float, strength: float) -> None:
+    """Raise a map on the whole grid to a strength inside a ball, in place."""
     centre = SPACING_MM * (np.asarray(voxel, dtype=np.float64) - GRID_CENTRE)
     box = box_around(centre, radius_mm + 4.0)
     distance = np.sqrt((offsets_mm(box, centre) ** 2).sum(axis=0))
     target[box] = np.maximum(target[box], strength * np.clip(0.5 + (radius_mm - distance) / SPACING_MM, 0.0, 1.0))
 
 
-def _draw_leukoencephalopathy(generator: Generator, anatomy: Anatomy, surgery: Surgery) -> Float32Array | None:
-    if generator.random() >= LEUKOENCEPHALOPATHY_SHARE:
+def _draw_leukoencephalopathy(
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, ranges: ReactionRanges
+) -> Float32Array | None:
+    if generator.random() >= ranges.leukoencephalopathy_share:
         return None
     near = np.exp(-0.5 * ((offsets_mm(surgery.box, surgery.centre_mm) ** 2).sum(axis=0)) / 24.0**2)
     strength = generator.uniform(0.15, 0.45)
     return np.asarray(strength * near * anatomy.white[surgery.box], dtype=np.float32)
 
 
-def draw_reactions(generator: Generator, anatomy: Anatomy, surgery: Surgery) -> Reactions:
+def draw_reactions(
+    generator: Generator, anatomy: Anatomy, surgery: Surgery, ranges: ReactionRanges = VERSION_1
+) -> Reactions:
     """All reactions and static findings of a patient."""
-    spots, scar_fluid = _draw_static(generator, anatomy)
+    spots, scar_fluid = _draw_static(generator, anatomy, ranges)
     return Reactions(
         healing=_draw_healing(generator, surgery),
-        treatment_effect=_draw_treatment_effect(generator, anatomy, surgery),
-        leukoencephalopathy=_draw_leukoencephalopathy(generator, anatomy, surgery),
+        treatment_effect=_draw_treatment_effect(generator, anatomy, surgery, ranges),
+        leukoencephalopathy=_draw_leukoencephalopathy(generator, anatomy, surgery, ranges),
         spots=spots,
         scar_fluid=scar_fluid,
     )

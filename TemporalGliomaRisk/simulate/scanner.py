@@ -15,8 +15,45 @@ from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray
 
 FWHM_PER_SIGMA = 2.3548
 THIN_SLICE_SHARE: dict[SequenceName, float] = {"FLAIR": 0.4, "T2w": 0.2, "T1w": 0.4, "ce-gd_T1w": 0.6}
-ARTEFACT_SHARE = 0.05
 STORED_WHITE_SIGNAL = 200.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScannerRanges:
+    """What a population's files are drawn from; the defaults are version 1's.
+
+    Args:
+        snr: Range of the white matter's signal over noise, drawn log-uniformly per visit.
+        bias_strength: Range of the bias field's strength, per visit.
+        thin_mm: Range of thin slices' thickness.
+        thick_mm: Range of the others'.
+        thin_factor: Factor on the usual share of thin slices.
+        slice_axes: Probability that slices lie along i, j and k.
+        slab_share: Share of files whose slices were truly apart by their thickness, and interpolated since.
+        shift_mm: Standard deviation of a visit's shift along each axis; cut at ``most_mm``.
+        angle_degrees: The same for rotation about each axis; cut at ``most_radians``.
+        gamma: Largest logarithm of the gamma, either way.
+        gain: Largest logarithm of the gain, either way.
+        artefact_share: Probability of each kind of passing artefact, per file.
+    """
+
+    snr: tuple[float, float] = (18.0, 50.0)
+    bias_strength: tuple[float, float] = (0.02, 0.15)
+    thin_mm: tuple[float, float] = (1.0, 1.5)
+    thick_mm: tuple[float, float] = (3.0, 5.5)
+    thin_factor: float = 1.0
+    slice_axes: tuple[float, float, float] = (0.15, 0.20, 0.65)
+    slab_share: float = 0.0
+    shift_mm: float = 0.4
+    most_mm: float = 1.0
+    angle_degrees: float = 0.45
+    most_radians: float = 0.0175
+    gamma: float = 0.12
+    gain: float = 0.5
+    artefact_share: float = 0.05
+
+
+VERSION_1 = ScannerRanges()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +66,16 @@ class VisitScanner:
     bias_strength: float
 
 
-def draw_visit_scanner(generator: Generator, *, first_visit: bool) -> VisitScanner:
+def draw_visit_scanner(generator: Generator, *, first_visit: bool, ranges: ScannerRanges = VERSION_1) -> VisitScanner:
     """A visit's machine, and its misregistration with the first visit (none for that one)."""
-    angles = np.radians(0.45 * generator.standard_normal(3))
-    shift = 0.4 * generator.standard_normal(3)
+    angles = np.radians(ranges.angle_degrees * generator.standard_normal(3))
+    shift = ranges.shift_mm * generator.standard_normal(3)
     still = 0.0 if first_visit else 1.0
     return VisitScanner(
-        angles_radians=still * np.clip(angles, -0.0175, 0.0175),
-        shift_mm=still * np.clip(shift, -1.0, 1.0),
-        snr=float(np.exp(generator.uniform(np.log(18.0), np.log(50.0)))),
-        bias_strength=generator.uniform(0.02, 0.15),
+        angles_radians=still * np.clip(angles, -ranges.most_radians, ranges.most_radians),
+        shift_mm=still * np.clip(shift, -ranges.most_mm, ranges.most_mm),
+        snr=float(np.exp(generator.uniform(np.log(ranges.snr[0]), np.log(ranges.snr[1])))),
+        bias_strength=generator.uniform(*ranges.bias_strength),
     )
 
 
@@ -66,9 +103,9 @@ def grown_points(
     return np.asarray(moved + offset.astype(np.float32)[:, None], dtype=np.float32)
 
 
-def _artefact(generator: Generator, volume: Float32Array, brain: BoolArray) -> None:
+def _artefact(generator: Generator, volume: Float32Array, brain: BoolArray, share: float) -> None:
     """Passing artefacts, each seldom, in place: motion ghost, spike, susceptibility, flow."""
-    ghost, spike, susceptibility, flow = generator.random(4) < ARTEFACT_SHARE
+    ghost, spike, susceptibility, flow = generator.random(4) < share
     if ghost:
         volume += np.float32(generator.uniform(0.03, 0.09)) * np.roll(volume, int(generator.integers(12, 40)), axis=1)
     if spike:
@@ -88,6 +125,37 @@ def _artefact(generator: Generator, volume: Float32Array, brain: BoolArray) -> N
         volume *= 1.0 - np.float32(0.9) * bump if susceptibility else 1.0 + np.float32(0.35) * bump
 
 
+def slabs(volume: Float32Array, axis: int, thickness_mm: float, phase: float) -> Float32Array:
+    """What is left of a volume, already blurred by the slice profile, when only slices so far apart were taken.
+
+    Args:
+        volume: (I, J, K).
+        axis: Axis along which the slices lie.
+        thickness_mm: Distance between the slices.
+        phase: Where the first one lies, 0 to 1 of that distance.
+
+    Returns:
+        (I, J, K), linear between the slices, constant beyond the outermost.
+    """
+    step = thickness_mm / SPACING_MM
+    count = volume.shape[axis]
+    if step <= 1.0:
+        return volume
+    middles = np.arange(phase * step, count - 1, step)
+    slices = _along(volume, axis, middles)
+    return _along(slices, axis, np.clip((np.arange(count) - middles[0]) / step, 0.0, len(middles) - 1.0))
+
+
+def _along(volume: Float32Array, axis: int, places: FloatArray) -> Float32Array:
+    """A volume at places along one axis, in voxels, linear between voxels."""
+    low = np.minimum(places.astype(int), volume.shape[axis] - 1)
+    high = np.minimum(low + 1, volume.shape[axis] - 1)
+    shape = [1, 1, 1]
+    shape[axis] = len(places)
+    share = (places - low).astype(np.float32).reshape(shape)
+    return np.asarray((1 - share) * np.take(volume, low, axis) + share * np.take(volume, high, axis))
+
+
 def acquire(
     generator: Generator,
     signal: Float32Array,
@@ -99,6 +167,8 @@ def acquire(
     brain: BoolArray,
     white_signal: float,
     first_of_visit: bool,
+    ranges: ScannerRanges = VERSION_1,
+    displacement: Float32Array | None = None,
 ) -> np.ndarray:
     """One sequence's volume as it would lie on disk, skull-stripped and registered.
 
@@ -112,27 +182,33 @@ def acquire(
         brain: (I, J, K) that mask.
         white_signal: Ideal signal of white matter, the measure of the noise.
         first_of_visit: Whether it is the visit's reference, with no misregistration of its own.
+        ranges: What the population's files are drawn from.
+        displacement: (3, I, J, K) voxels by which the anatomy has moved since the first visit, None if it hasn't.
 
     Returns:
         (I, J, K) int16, 0 outside the brain.
     """
-    thin = generator.random() < THIN_SLICE_SHARE[sequence]
-    thickness = generator.uniform(1.0, 1.5) if thin else generator.uniform(3.0, 5.5)
-    axis = int(generator.choice([0, 1, 2], p=[0.15, 0.20, 0.65]))
+    thin = generator.random() < ranges.thin_factor * THIN_SLICE_SHARE[sequence]
+    thickness = generator.uniform(*ranges.thin_mm) if thin else generator.uniform(*ranges.thick_mm)
+    axis = int(generator.choice([0, 1, 2], p=list(ranges.slice_axes)))
     in_plane = generator.uniform(0.8, 1.8)
     widths = [in_plane / FWHM_PER_SIGMA / SPACING_MM] * 3
     widths[axis] = thickness / FWHM_PER_SIGMA / SPACING_MM
     blurred = ndimage.gaussian_filter(signal, widths, mode="nearest", truncate=2.5)
+    if ranges.slab_share > 0 and generator.random() < ranges.slab_share:
+        blurred = slabs(blurred, axis, thickness, generator.random())
     own = 0.0 if first_of_visit else 1.0
     angles = visit.angles_radians + own * np.radians(np.clip(0.15 * generator.standard_normal(3), -0.4, 0.4))
     shift = visit.shift_mm + own * np.clip(0.15 * generator.standard_normal(3), -0.4, 0.4)
     voxels = np.stack(brain_index).astype(np.float32)
     places = grown_points(voxels, growth, angles, shift)
+    if displacement is not None:
+        places += displacement[(slice(None), *brain_index)]
     volume = np.zeros(GRID_SHAPE, dtype=np.float32)
     volume[brain_index] = ndimage.map_coordinates(blurred, places, order=1, mode="nearest")
-    _artefact(generator, volume, brain)
+    _artefact(generator, volume, brain, ranges.artefact_share)
     values = volume[brain_index]
-    gamma = np.exp(generator.uniform(-0.12, 0.12))
+    gamma = np.exp(generator.uniform(-ranges.gamma, ranges.gamma))
     values = np.float32(white_signal) * (np.maximum(values, 0.0) / np.float32(white_signal)) ** np.float32(gamma)
     weights = visit.bias_strength * generator.standard_normal(9)
     # einsum, not BLAS: the same bytes whatever the number of threads.
@@ -141,7 +217,7 @@ def acquire(
     noise = np.float32(white_signal / (visit.snr * generator.uniform(0.8, 1.25)))
     real, imaginary = noise * generator.standard_normal((2, values.size), dtype=np.float32)
     values = np.sqrt((values + real) ** 2 + imaginary**2)
-    gain = STORED_WHITE_SIGNAL / white_signal * np.exp(generator.uniform(-0.5, 0.5))
+    gain = STORED_WHITE_SIGNAL / white_signal * np.exp(generator.uniform(-ranges.gain, ranges.gain))
     stored = np.zeros(GRID_SHAPE, dtype=np.int16)
     stored[brain_index] = np.clip(np.rint(values * np.float32(gain)), 1, 4095).astype(np.int16)
     return stored

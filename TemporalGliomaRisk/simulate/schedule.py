@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from TemporalGliomaRisk.simulate.randomness import Generator
 
@@ -36,6 +39,62 @@ def _protocol_days(generator: Generator) -> list[float]:
     while days[-1] < LONGEST_DAYS:
         days.append(days[-1] + gap * (1.0 if days[-1] < 2.0 * 365 else later))
     return days
+
+
+def _until_the_longest(draw_gap: Callable[[float], float]) -> list[float]:
+    """Days of visits whose gaps are drawn one by one, given the day of the visit before."""
+    days = [draw_gap(0.0)]
+    while days[-1] < LONGEST_DAYS:
+        days.append(days[-1] + draw_gap(days[-1]))
+    return days
+
+
+def draw_wide_schedule(generator: Generator) -> Schedule:
+    """Anything from one visit to twelve: planned months, even gaps of 30 to 330 days, or none alike; early or late."""
+    late = generator.random() < 0.35
+    first = int(generator.integers(61, 900) if late else generator.integers(1, 61))
+    style = generator.random()
+    median = float(np.exp(generator.uniform(np.log(30.0), np.log(330.0))))
+    if style < 0.3:
+        planned = [DAYS_PER_MONTH * month for month in PLANNED_MONTHS]
+    elif style < 0.7:
+        planned = _until_the_longest(lambda _: median * float(np.exp(0.12 * generator.standard_normal())))
+    else:
+        planned = _until_the_longest(lambda _: median * float(np.exp(0.8 * generator.standard_normal())))
+    missing = generator.uniform(0.0, 0.5)
+    days = [round(day + generator.normal(0.0, 10.0)) for day in planned if generator.random() >= missing]
+    last_contact = int(max(1, min(generator.uniform(150.0, 3300.0), generator.exponential(5.0 * 365.0))))
+    most = 1 if generator.random() < 0.06 else MOST_VISITS
+    return Schedule(
+        first_days_since_treatment=first,
+        visit_days=_kept(days, last_contact, least_gap=18, most=most),
+        last_contact_day=last_contact,
+    )
+
+
+def draw_shifted_schedule(generator: Generator) -> Schedule:
+    """Visits as they come: exponential gaps that lengthen over the years, often with a second look a month later."""
+    first = int(generator.integers(75, 180))
+    mean = generator.uniform(90.0, 220.0)
+    days: list[int] = []
+    for day in _until_the_longest(lambda so_far: 21.0 + generator.exponential(mean * (1.0 + so_far / 1000.0))):
+        days.append(round(day))
+        if generator.random() < 0.2:
+            days.append(round(day + generator.uniform(25.0, 45.0)))
+    last_contact = int(max(1, min(generator.uniform(300.0, 3000.0), generator.exponential(8.0 * 365.0))))
+    return Schedule(
+        first_days_since_treatment=first,
+        visit_days=_kept(days, last_contact, least_gap=21, most=MOST_VISITS),
+        last_contact_day=last_contact,
+    )
+
+
+def _kept(days: list[int], last_contact: int, *, least_gap: int, most: int) -> tuple[int, ...]:
+    kept = [0]
+    for day in sorted(days):
+        if day <= last_contact and day - kept[-1] >= least_gap:
+            kept.append(day)
+    return tuple(kept[:most])
 
 
 def draw_schedule(generator: Generator) -> Schedule:

@@ -1,0 +1,132 @@
+"""Pictures of simulated timelines: one PNG a population, what grows outlined, to look at as a reader would.
+
+    python Testing/science/picture_simulator.py --population wide --patients 3 8 --seed 1 --output FILE.png
+
+Slices lie along the grid's third axis (near axial), the patient's right at the reader's left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from TemporalGliomaRisk.simulate import patient as patients
+from TemporalGliomaRisk.simulate.config import POPULATIONS, SIMULATOR_VERSIONS, SimulationConfig
+
+MOST_VISITS = 7
+SHOWN = ("FLAIR", "T2w", "ce-gd_T1w", "T1w")
+NAMES = {"ce-gd_T1w": "T1w + Gd"}
+
+
+def as_seen(slice_ij: np.ndarray) -> np.ndarray:
+    """A slice (I, J) with right at the left and the front at the top."""
+    return np.asarray(slice_ij[::-1, ::-1].T)
+
+
+def best_slice(visits: list[patients.SimulatedVisit], truth: patients.PatientTruth) -> int:
+    """The slice in which most grows, else the one with most tumour, else the one through the bed."""
+    grown = visits[-1].lesion & ~visits[0].lesion
+    for mask in (grown, visits[-1].lesion, visits[0].lesion):
+        if mask.sum() > 10:
+            return int(mask.sum(axis=(0, 1)).argmax())
+    return round(truth.surgery.centre_mm[2] / 2.0 + 39.5)
+
+
+def chosen_days(count: int) -> list[int]:
+    """Which of a patient's visits are shown: the first, the last, and evenly between."""
+    return sorted(set(np.linspace(0, count - 1, min(count, MOST_VISITS)).round().astype(int).tolist()))
+
+
+def rows_of(number: int, population: str, seed: int, fraction: float) -> dict[str, Any]:
+    """A patient's visits, the sequences most often there, and the slice."""
+    truth = patients.draw_truth(SimulationConfig(population=population, recurrent_fraction=fraction), seed, number)
+    visits = [patients._render_visit(truth, visit) for visit in chosen_days(len(truth.visit_days))]
+    often = sorted(SHOWN, key=lambda name: -sum(name in visit.volumes for visit in visits))[:2]
+    sequences = [name for name in often if any(name in visit.volumes for visit in visits)]
+    return {"truth": truth, "visits": visits, "sequences": sequences, "slice": best_slice(visits, truth)}
+
+
+def caption(truth: patients.PatientTruth) -> str:
+    """Age, what was left, what came, and what only looks like it."""
+    event = f"event on day {truth.event_day}" if truth.event_observed else "no event"
+    growing = patients.parameters_of(truth)["growth_origin"] if truth.event_observed else None
+    others = [name.replace("_", " ") for name in patients.distractors_of(truth)]
+    left = truth.surgery.extent.replace("_", " ") + ("" if truth.surgery.extent == "biopsy" else " resection")
+    said = f"{truth.age_years:.0f} years, {left}, {event}{f' ({growing})' if growing else ''}"
+    return f"{said}; also: {', '.join(others)}" if others else said
+
+
+def draw_cell(axes: Any, visit: patients.SimulatedVisit, sequence: str, layer: int) -> None:
+    """One sequence of one visit, the lesion outlined."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_facecolor("black")
+    if sequence not in visit.volumes:
+        axes.text(0.5, 0.5, "not acquired", color="0.6", fontsize=7, ha="center", va="center", transform=axes.transAxes)
+        return
+    voxels = visit.volumes[sequence].voxels
+    inside = voxels[voxels > 0]
+    low, high = np.quantile(inside, [0.005, 0.995])
+    axes.imshow(as_seen(voxels[:, :, layer]), cmap="gray", vmin=0.7 * low, vmax=high, interpolation="bilinear")
+    lesion = as_seen(visit.lesion[:, :, layer])
+    if lesion.any():
+        axes.contour(lesion.astype(float), levels=[0.5], colors="#ffb000", linewidths=0.9)
+    for letter, place in (("R", 0.03), ("L", 0.97)):
+        axes.text(
+            place, 0.5, letter, color="w", fontsize=7, ha="left" if letter == "R" else "right", transform=axes.transAxes
+        )
+
+
+def main(words: list[str]) -> None:
+    """Draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--population", choices=POPULATIONS, default="main")
+    parser.add_argument("--patients", type=int, nargs="+", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--recurrent-fraction", type=float, default=0.45)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args(words)
+    found = [
+        rows_of(number, arguments.population, arguments.seed, arguments.recurrent_fraction)
+        for number in arguments.patients
+    ]
+    lines = [(one, sequence) for one in found for sequence in one["sequences"]]
+    columns = max(len(one["visits"]) for one in found)
+    height = 1.5 * len(lines) + 0.3 * len(found) + 0.45
+    figure = Figure(figsize=(1.3 * columns + 0.35, height), facecolor="black", dpi=110)
+    top = 1.0 - 0.33 / height
+    version = SIMULATOR_VERSIONS[arguments.population]
+    figure.text(
+        0.01,
+        1.0 - 0.2 / height,
+        f"Simulated, not patients. Research use only. Population {arguments.population} (version {version}), seed "
+        f"{arguments.seed}. Outlined: true tumour.",
+        color="w",
+        fontsize=8,
+        va="center",
+    )
+    for one in found:
+        top -= 0.3 / height
+        figure.text(0.01, top + 0.13 / height, caption(one["truth"]), color="#ffd27f", fontsize=7, va="center")
+        for line, sequence in enumerate(one["sequences"]):
+            top -= 1.5 / height
+            name = NAMES.get(sequence, sequence)
+            figure.text(0.008, top + 0.7 / height, name, color="w", fontsize=7, rotation=90, va="center")
+            for column, visit in enumerate(one["visits"]):
+                width = 1.3 / (1.3 * columns + 0.35)
+                left = 0.35 / (1.3 * columns + 0.35) + column * width
+                axes = figure.add_axes((left, top, 0.97 * width, 1.42 / height))
+                draw_cell(axes, visit, sequence, one["slice"])
+                if line == len(one["sequences"]) - 1:
+                    axes.set_xlabel(f"day {visit.days_since_treatment}", color="w", fontsize=7, labelpad=-9)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(arguments.output, facecolor="black", pil_kwargs={"optimize": True})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
