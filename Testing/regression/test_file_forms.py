@@ -1,13 +1,15 @@
-"""The same voxels and days as BIDS, as a table, as dated files and as DICOM give the same risk."""
+"""The same voxels and days as BIDS, as a table (NIfTI, NRRD, MetaImage), as dated files and as DICOM: the same risk."""
 
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.pipeline import PredictOptions, predict_risk
@@ -45,11 +47,15 @@ def as_bids(volumes: list[Volume], folder: Path) -> Path:
     return patient
 
 
-def as_table(volumes: list[Volume], folder: Path) -> Path:
+def as_table(volumes: list[Volume], folder: Path, suffix: str = ".nii.gz") -> Path:
     rows = ["path,sequence,date"]
     for number, (volume, date) in enumerate(zip(volumes, DATES, strict=True), start=1):
         write_nifti(volume, folder / f"scan{number}.nii.gz")
-        rows.append(f"scan{number}.nii.gz,T2w,{date[:4]}-{date[4:6]}-{date[6:]}")
+        if suffix != ".nii.gz":
+            # By another implementation, whose NRRD and MetaImage say LPS where NIfTI says RAS.
+            sitk.WriteImage(sitk.ReadImage(str(folder / f"scan{number}.nii.gz")), str(folder / f"scan{number}{suffix}"))
+            (folder / f"scan{number}.nii.gz").unlink()
+        rows.append(f"scan{number}{suffix},T2w,{date[:4]}-{date[4:6]}-{date[6:]}")
     path = folder / "timeline.csv"
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return path
@@ -92,11 +98,17 @@ def of_bids(volumes: list[Volume], model: RiskModel, tmp_path_factory: pytest.Te
     return risks_of(as_bids(volumes, tmp_path_factory.mktemp("bids")), model)
 
 
-@pytest.mark.parametrize("form", ["table", "dated files", "DICOM"])
+@pytest.mark.parametrize("form", ["table", "NRRD", "MetaImage", "dated files", "DICOM"])
 def test_the_form_of_the_files_changes_no_risk(
     form: str, volumes: list[Volume], model: RiskModel, of_bids: list, as_dicom: Callable[..., Path], tmp_path: Path
 ) -> None:
-    write = {"table": as_table, "dated files": as_dated_files, "DICOM": as_dicom}[form]
+    write = {
+        "table": as_table,
+        "NRRD": functools.partial(as_table, suffix=".nrrd"),
+        "MetaImage": functools.partial(as_table, suffix=".mha"),
+        "dated files": as_dated_files,
+        "DICOM": as_dicom,
+    }[form]
     found = risks_of(write(volumes, tmp_path), model)
     for one, other in zip(found, of_bids, strict=True):
         assert one == pytest.approx(other, abs=TOLERANCE, rel=0)

@@ -149,11 +149,13 @@ def test_stopped_while_the_scene_is_built_the_results_stay_and_the_next_run_adds
     with WorkerClient(environment=own) as client:
         request = client.predict(rows, output, **quick, scene=True)
         until(client, "scene")
+        began = time.monotonic()
         if end == "cancelled":
             client.cancel()
         else:
             os.kill(client.hello["pid"], signal.SIGKILL)
         answer = client.wait(request, timeout_s=10)
+        assert time.monotonic() - began < 1.0
         assert answer["kind"] == {"cancelled": "cancelled", "killed": "crashed"}[end]
         assert_whole(output)
         assert not (output / "scene.mrb").exists()
