@@ -6,6 +6,7 @@
 #   make science every row of the results redone: some nights; SCALE=0.02 for a quick pass
 #   make matrix  the tests under Python 3.10, 3.12 and 3.13, as far as they are here and torch can be had
 #   make fuzz    coverage-guided fuzzing of every reader, SECONDS=60 each (fetches atheris into .venv)
+#   make pictures  the README's pictures and those that the page is compared with, taken anew
 #   make clean   removes what the other targets made, environments included
 # PYTHON=/path/to/python names the interpreter .venv is made with; PYTEST_ARGS passes options to pytest; SERVE=0 starts no viewer.
 
@@ -24,7 +25,7 @@ READERS ?=
 PYTHONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-slicer512 demo test lint bench fuzz science matrix lock clean
+.PHONY: help setup setup-slicer512 demo test lint bench fuzz science matrix pictures lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +63,10 @@ science: setup
 
 matrix:
 	@"$(PYTHON)" .ci/matrix.py $(PYTHONS)
+
+pictures: setup
+	@$(BIN)/python Testing/browser/take_pictures.py
+	@KEEP_REFERENCES=1 $(BIN)/python -m pytest Testing/browser/test_in_chromium.py -q -k looks_as_its_reference
 
 lock: setup
 	@$(BIN)/python .ci/lock.py
