@@ -19,8 +19,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from TemporalGliomaRisk.commands import main
+from TemporalGliomaRisk.commands import main, predict
 from TemporalGliomaRisk.report.record import read_risk_record
+from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 
 SURNAME, GIVEN, NUMBER, DATES = "Quillfeather", "Euphemia", "QX774419", ("20190304", "20190911")
@@ -200,6 +201,10 @@ def test_dated_files_keep_names_and_dates_out_unless_identified_is_asked_for(
     said = capsys.readouterr()
     assert names_in(tmp_path / "plain") == []
     assert GIVEN not in said.out + said.err
+    lines = {number: next(line for line in said.out.splitlines() if f"visit  {number}" in line) for number in (1, 2)}
+    assert lines[1].endswith("uncertain: one visit so far")
+    assert "uncertain" not in lines[2]
+    assert said.out.splitlines()[-1].endswith("--timeline TIMELINE")
     assert (tmp_path / "plain" / "risk.json").is_file()
     named = [*options, "--no-heatmaps", "--identified"]
     assert main(["predict", str(folder), "--output", str(tmp_path / "named"), *named]) == 0
@@ -337,3 +342,22 @@ def test_after_a_kill_nothing_has_a_final_name_that_is_not_whole_and_a_second_ru
     assert len(record.visits) == 3
     for visit in record.visits:
         assert (output / visit.heatmap).is_file()
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        (".venv/bin/temporal-glioma-risk", ".venv/bin/temporal-glioma-risk"),
+        ("/home/jane doe/bin/temporal-glioma-risk", "temporal-glioma-risk"),
+        ("/usr/lib/TemporalGliomaRisk/__main__.py", "temporal-glioma-risk"),
+    ],
+)
+def test_the_way_to_look_at_a_result_names_the_command_as_it_was_typed_and_only_sample_patients(
+    typed: str, named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", [typed, "predict"])
+    assert predict._command() == named
+    assert predict._timeline(tmp_path / SURNAME) == "TIMELINE"
+    sample = resource_path("SampleData/sub-01")
+    assert predict._timeline(sample) == str(sample)
+    assert predict._timeline(sample / ".." / ".." / SURNAME) == "TIMELINE"
