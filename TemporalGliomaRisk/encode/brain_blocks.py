@@ -1,7 +1,7 @@
 """The encoder's convolutions where there is brain: the cells cut into blocks, and those around the brain left out.
 
 Computes what :meth:`VisitEncoder.encode_sequence` does, for inference on a processor. Cells lie with their channels
-side by side, which the convolution library is fastest at, and a block with what it reads fits in a core's cache.
+side by side, which the convolution library is fastest at, and a block with what it reads is a few megabytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from TemporalGliomaRisk.progress import check_cancelled
 
-BLOCK_CELLS_I, BLOCK_CELLS_J = 8, 16
+BLOCK_CELLS_I, BLOCK_CELLS_J = 4, 48
 """Largest extent of a block along the first two axes; along the third it reaches from end to end of its brain."""
 SLOPE = 0.1
 """Of the leaky rectifier below zero."""
@@ -63,7 +63,7 @@ def _even_spans(cells: Tensor, others: tuple[int, int], largest: int) -> list[Sp
 
 
 class BrainGrid:
-    """The cells of one brain and room for the features of one sequence on them.
+    """The box of one brain's cells and room for the features of one sequence on them.
 
     Args:
         cells: (I, J, K), cells that hold brain.
@@ -72,11 +72,15 @@ class BrainGrid:
     """
 
     def __init__(self, cells: Tensor, channels: int, like: Tensor) -> None:
-        self.blocks = brain_blocks(cells)
+        spans = [_extent(cells, others) for others in ((1, 2), (0, 2), (0, 1))]
+        self._spans = spans
+        cells = Block(i=spans[0], j=spans[1], k=spans[2]).of(cells)
+        self._blocks = brain_blocks(cells)
         self._inside = cells.to(like.dtype)[None, None]
         ringed = nn.functional.pad(cells, (1,) * 6)
         self._places = torch.nonzero(ringed.flatten()).flatten()
         self._now, self._next = (like.new_zeros((1, *ringed.shape, channels)).permute(0, 4, 1, 2, 3) for _ in range(2))
+        self._voxels = like.new_zeros([2 * length + 2 for length in cells.shape])
 
     def encode(self, volume: Tensor, stem: nn.Conv3d, layers: list[nn.Conv3d], given: Tensor) -> None:
         """Features of one sequence at the brain's cells.
@@ -87,13 +91,13 @@ class BrainGrid:
             layers: Shared by the sequences.
             given: (places, channels), filled.
         """
-        ringed = nn.functional.pad(volume, (1,) * 6)[None, None]
-        for block in self.blocks:
+        self._take_voxels(volume)
+        for block in self._blocks:
             check_cancelled()
-            seen = _convolved(block.of(ringed, after=2, scale=2), stem)
+            seen = _convolved(block.of(self._voxels[None, None], after=2, scale=2), stem)
             torch.mul(seen, block.of(self._inside), out=self._inner(self._now, block))
         for layer in layers:
-            for block in self.blocks:
+            for block in self._blocks:
                 check_cancelled()
                 active = nn.functional.leaky_relu(block.of(self._now, after=2), SLOPE)
                 before, after = self._inner(self._now, block), self._inner(self._next, block)
@@ -101,6 +105,15 @@ class BrainGrid:
             self._now, self._next = self._next, self._now
         channels = self._now.shape[1]
         torch.index_select(self._now.permute(0, 2, 3, 4, 1).view(-1, channels), 0, self._places, out=given)
+
+    def _take_voxels(self, volume: Tensor) -> None:
+        """The voxels of the cells and one more on every side, zero where that lies outside the volume."""
+        there, here = [], []
+        for (start, end), length in zip(self._spans, volume.shape, strict=True):
+            first, last = max(2 * start - 1, 0), min(2 * end + 1, length)
+            there.append(slice(first, last))
+            here.append(slice(first - (2 * start - 1), last - (2 * start - 1)))
+        self._voxels[here[0], here[1], here[2]] = volume[there[0], there[1], there[2]]
 
     def _inner(self, grid: Tensor, block: Block) -> Tensor:
         """A block's own cells on the grid with its ring of zeros."""

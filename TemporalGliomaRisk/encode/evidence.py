@@ -115,7 +115,8 @@ class VisitEncoder(nn.Module):
         """
         check_shape(intensities, "intensities", (SEQUENCE_COUNT, "I", "J", "K"))
         check_shape(present, "present", (SEQUENCE_COUNT,))
-        features = intensities.new_zeros((SEQUENCE_COUNT, int(cells.sum()), self.channels))
+        features = intensities.new_empty((SEQUENCE_COUNT, int(cells.sum()), self.channels))
+        features[~present] = 0
         having = torch.nonzero(present).flatten().tolist()
         if torch.is_grad_enabled() or intensities.device.type != "cpu":
             for sequence in having:
