@@ -12,6 +12,8 @@ from TemporalGliomaRisk.report.record import RiskRecord
 WIDTH = 1160.0
 _MARGIN = 60.0
 _GREATEST_TILE = 150.0
+_WORD = 58.0
+"""Width of the word beside the label of an uncertain risk."""
 _AXIS_STEPS_DAYS = (30, 90, 180, 365, 730, 1825, 3650)
 
 
@@ -150,7 +152,7 @@ def risk_curve(record: RiskRecord) -> Curve:
     for number, visit in enumerate(record.visits, start=1):
         x, y = _along(visit.days_since_first, ends), height_of(visit.risk) or bottom
         has_room = x - labelled > 44
-        labelled = x if has_room else labelled
+        labelled = x + (_WORD if visit.certainty else 0) if has_room else labelled
         range_words = numbers.percent_range(visit.risk_low, visit.risk_high)
         marks.append(
             Mark(

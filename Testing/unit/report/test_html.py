@@ -165,6 +165,17 @@ def test_the_word_uncertain_stands_beside_every_uncertain_risk_and_beside_no_oth
     assert page.count("Visit 2 is <b>uncertain: planted, long gap</b>.") == 1
 
 
+def test_the_label_after_an_uncertain_one_stands_clear_of_its_word() -> None:
+    def labels(*uncertain: int) -> list[int]:
+        record = a_record(12)
+        visits = [doubted(visit) if number in uncertain else visit for number, visit in enumerate(record.visits)]
+        curve = risk_curve(dataclasses.replace(record, visits=tuple(visits)))
+        return [number for number, mark in enumerate(curve.marks) if mark.label]
+
+    assert labels()[:3] == [0, 1, 2]
+    assert labels(0)[:2] == [0, 3]
+
+
 def doubted(visit: VisitRecord) -> VisitRecord:
     """The same visit, uncertain for two reasons that its warnings tell."""
     told = (Warned(code="planted", message="Planted."), Warned(code="long_gap", message="The gap is long."))
