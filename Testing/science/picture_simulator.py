@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from TemporalGliomaRisk.simulate import patient as patients
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SIMULATOR_VERSIONS, SimulationConfig
 
-MOST_VISITS = 7
+MOST_VISITS = 6
+CELL_INCHES = (1.3, 1.45)
 SHOWN = ("FLAIR", "T2w", "ce-gd_T1w", "T1w")
 NAMES = {"ce-gd_T1w": "T1w + Gd"}
 
@@ -29,11 +30,17 @@ def as_seen(slice_ij: np.ndarray) -> np.ndarray:
 
 
 def best_slice(visits: list[patients.SimulatedVisit], truth: patients.PatientTruth) -> int:
-    """The slice in which most grows, else the one with most tumour, else the one through the bed."""
+    """The slice in which most grows, else most swells under treatment, else most tumour is, else through the bed."""
     grown = visits[-1].lesion & ~visits[0].lesion
-    for mask in (grown, visits[-1].lesion, visits[0].lesion):
-        if mask.sum() > 10:
-            return int(mask.sum(axis=(0, 1)).argmax())
+    if grown.sum() > 10:
+        return int(grown.sum(axis=(0, 1)).argmax())
+    effect = truth.reactions.treatment_effect
+    if effect is not None:
+        peak = effect.onset_day + effect.peak_days
+        swelling = patients.reaction_maps(truth.reactions, truth.anatomy, truth.surgery, peak).swelling
+        return int(swelling.sum(axis=(0, 1)).argmax()) + truth.surgery.box[2].start
+    if visits[0].lesion.sum() > 10:
+        return int(visits[0].lesion.sum(axis=(0, 1)).argmax())
     return round(truth.surgery.centre_mm[2] / 2.0 + 39.5)
 
 
@@ -47,13 +54,15 @@ def rows_of(number: int, population: str, seed: int, fraction: float) -> dict[st
     truth = patients.draw_truth(SimulationConfig(population=population, recurrent_fraction=fraction), seed, number)
     visits = [patients._render_visit(truth, visit) for visit in chosen_days(len(truth.visit_days))]
     often = sorted(SHOWN, key=lambda name: -sum(name in visit.volumes for visit in visits))[:2]
+    often.sort(key=SHOWN.index)
     sequences = [name for name in often if any(name in visit.volumes for visit in visits)]
     return {"truth": truth, "visits": visits, "sequences": sequences, "slice": best_slice(visits, truth)}
 
 
 def caption(truth: patients.PatientTruth) -> str:
     """Age, what was left, what came, and what only looks like it."""
-    event = f"event on day {truth.event_day}" if truth.event_observed else "no event"
+    after_surgery = truth.schedule.first_days_since_treatment + (truth.event_day or 0)
+    event = f"event on day {after_surgery}" if truth.event_observed else "no event"
     growing = patients.parameters_of(truth)["growth_origin"] if truth.event_observed else None
     others = [name.replace("_", " ") for name in patients.distractors_of(truth)]
     left = truth.surgery.extent.replace("_", " ") + ("" if truth.surgery.extent == "biopsy" else " resection")
@@ -78,7 +87,7 @@ def draw_cell(axes: Any, visit: patients.SimulatedVisit, sequence: str, layer: i
         axes.contour(lesion.astype(float), levels=[0.5], colors="#ffb000", linewidths=0.9)
     for letter, place in (("R", 0.03), ("L", 0.97)):
         axes.text(
-            place, 0.5, letter, color="w", fontsize=7, ha="left" if letter == "R" else "right", transform=axes.transAxes
+            place, 0.88, letter, color="w", fontsize=7, ha="left" if letter == "R" else "right", transform=axes.transAxes
         )
 
 
@@ -95,35 +104,35 @@ def main(words: list[str]) -> None:
         rows_of(number, arguments.population, arguments.seed, arguments.recurrent_fraction)
         for number in arguments.patients
     ]
-    lines = [(one, sequence) for one in found for sequence in one["sequences"]]
     columns = max(len(one["visits"]) for one in found)
-    height = 1.5 * len(lines) + 0.3 * len(found) + 0.45
-    figure = Figure(figsize=(1.3 * columns + 0.35, height), facecolor="black", dpi=110)
-    top = 1.0 - 0.33 / height
+    rows = sum(len(one["sequences"]) for one in found)
+    width, height = CELL_INCHES[0] * columns + 0.35, CELL_INCHES[1] * rows + 0.5 * len(found) + 0.5
+    figure = Figure(figsize=(width, height), facecolor="black", dpi=105)
     version = SIMULATOR_VERSIONS[arguments.population]
-    figure.text(
-        0.01,
-        1.0 - 0.2 / height,
-        f"Simulated, not patients. Research use only. Population {arguments.population} (version {version}), seed "
-        f"{arguments.seed}. Outlined: true tumour.",
-        color="w",
-        fontsize=8,
-        va="center",
+    said = (
+        "Simulated, not patients. Research use only. Days after surgery; outlined: true tumour.",
+        f"Population {arguments.population} (version {version}), seed {arguments.seed}",
     )
+    for line, words_of_line in enumerate(said):
+        figure.text(0.01, 1.0 - (0.14 + 0.17 * line) / height, words_of_line, color="w", fontsize=8, va="center")
+    top = 1.0 - 0.42 / height
     for one in found:
-        top -= 0.3 / height
-        figure.text(0.01, top + 0.13 / height, caption(one["truth"]), color="#ffd27f", fontsize=7, va="center")
-        for line, sequence in enumerate(one["sequences"]):
-            top -= 1.5 / height
+        figure.text(0.01, top - 0.13 / height, caption(one["truth"]), color="#ffd27f", fontsize=7, va="center")
+        top -= 0.42 / height
+        for column, visit in enumerate(one["visits"]):
+            middle = (0.35 + CELL_INCHES[0] * (column + 0.5)) / width
+            figure.text(
+                middle, top + 0.06 / height, f"day {visit.days_since_treatment}", color="w", fontsize=7, ha="center"
+            )
+        for sequence in one["sequences"]:
+            top -= CELL_INCHES[1] / height
             name = NAMES.get(sequence, sequence)
             figure.text(0.008, top + 0.7 / height, name, color="w", fontsize=7, rotation=90, va="center")
             for column, visit in enumerate(one["visits"]):
-                width = 1.3 / (1.3 * columns + 0.35)
-                left = 0.35 / (1.3 * columns + 0.35) + column * width
-                axes = figure.add_axes((left, top, 0.97 * width, 1.42 / height))
+                left = (0.35 + CELL_INCHES[0] * column) / width
+                axes = figure.add_axes((left, top, 0.97 * CELL_INCHES[0] / width, 0.97 * CELL_INCHES[1] / height))
                 draw_cell(axes, visit, sequence, one["slice"])
-                if line == len(one["sequences"]) - 1:
-                    axes.set_xlabel(f"day {visit.days_since_treatment}", color="w", fontsize=7, labelpad=-9)
+        top -= 0.08 / height
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(arguments.output, facecolor="black", pil_kwargs={"optimize": True})
 
