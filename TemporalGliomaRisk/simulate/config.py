@@ -13,7 +13,7 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName
 PopulationName = Literal["main", "wide", "shifted"]
 POPULATIONS: tuple[PopulationName, ...] = get_args(PopulationName)
 
-SIMULATOR_VERSIONS: dict[PopulationName, int] = {"main": 1, "wide": 2, "shifted": 3}
+SIMULATOR_VERSIONS: dict[PopulationName, int] = {"main": 1, "wide": 4, "shifted": 5}
 """Stands in every truth file; a population's rises to a number not used before when the same seed gives other bytes."""
 
 SIMULATOR_VERSION = SIMULATOR_VERSIONS["main"]
@@ -49,6 +49,10 @@ class SimulationConfig:
     def simulator_version(self) -> int:
         """The version of the population's simulator."""
         return SIMULATOR_VERSIONS[self.population]
+
+    def stream_seed(self, seed: int) -> int:
+        """The seed of a cohort's random streams: patients of two populations with one seed share no draw."""
+        return seed if self.population == "main" else seed + (self.simulator_version << 40)
 
     def record(self) -> dict[str, Any]:
         """As written in truth files: ``main`` as version 1 wrote it, and never a path."""

@@ -92,7 +92,7 @@ MAIN = Population(name="main")
 
 WIDE = Population(
     name="wide",
-    ages=((0.15, 0.3, 2.0), (0.85, 2.0, 20.0)),
+    ages=((0.12, 0.5, 2.0), (0.88, 2.0, 20.0)),
     anatomy=AnatomyRanges(
         warp_strength=(0.7, 1.6),
         ventricles=(-0.8, 2.2),

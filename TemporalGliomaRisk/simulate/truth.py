@@ -24,7 +24,7 @@ from TemporalGliomaRisk.timeline.volume import Geometry
 
 @dataclass(frozen=True, kw_only=True)
 class PatientTruth:
-    """All that is true of a patient, without a single rendered voxel of MRI."""
+    """All that is true of a patient, without a single rendered voxel of MRI; ``seed`` is that of its streams."""
 
     seed: int
     patient_number: int
@@ -103,9 +103,10 @@ def draw_truth(config: SimulationConfig, seed: int, patient_number: int) -> Pati
     The operation and all that shows at the first visit are drawn from streams of their own; fate is drawn from
     another, and uses the extent of resection only if the configuration says so.
     """
+    stream_seed = config.stream_seed(seed)
 
     def purpose(name: str) -> np.random.Generator:
-        return stream(seed, patient_number, name)
+        return stream(stream_seed, patient_number, name)
 
     population = POPULATION[config.population]
     age = population.draw_age(purpose("age"))
@@ -143,7 +144,7 @@ def draw_truth(config: SimulationConfig, seed: int, patient_number: int) -> Pati
     event_day = None if drawn_day is None else int(np.ceil(drawn_day))
     observed = event_day is not None and event_day <= schedule.last_contact_day
     return PatientTruth(
-        seed=seed,
+        seed=stream_seed,
         patient_number=patient_number,
         config=config,
         age_years=age,

@@ -24,6 +24,7 @@ from TemporalGliomaRisk.simulate.config import POPULATIONS, SIMULATOR_VERSIONS, 
 from TemporalGliomaRisk.simulate.growth import Clock, LogisticClock
 from TemporalGliomaRisk.simulate.lesion import draw_quiet_residual
 from TemporalGliomaRisk.simulate.population import MAIN, POPULATION, SHIFTED, WIDE
+from TemporalGliomaRisk.simulate.randomness import stream
 
 SEED = 11
 NEW: tuple[PopulationName, ...] = ("wide", "shifted")
@@ -51,8 +52,8 @@ def config(population: PopulationName, recurrent_fraction: float = 0.45) -> Simu
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, list[truths.PatientTruth]]:
-    """Five recurrent patients of each new population."""
-    return {name: [patients.draw_truth(config(name, 1.0), SEED, number) for number in range(1, 6)] for name in NEW}
+    """Four recurrent patients of each new population."""
+    return {name: [patients.draw_truth(config(name, 1.0), SEED, number) for number in range(1, 5)] for name in NEW}
 
 
 def test_version_1_gives_the_bytes_it_always_gave() -> None:
@@ -82,6 +83,12 @@ def test_version_1_is_recorded_as_it_always_was() -> None:
 def test_every_population_has_a_version_of_its_own() -> None:
     assert set(SIMULATOR_VERSIONS) == set(POPULATIONS) == set(POPULATION)
     assert len(set(SIMULATOR_VERSIONS.values())) == len(POPULATIONS)
+
+
+def test_patients_of_two_populations_with_one_seed_share_no_draw() -> None:
+    assert SimulationConfig().stream_seed(7) == 7
+    draws = {stream(config(name).stream_seed(7), 1, "fate").random() for name in POPULATIONS}
+    assert len(draws) == len(POPULATIONS)
 
 
 @pytest.mark.parametrize("population", NEW)
@@ -177,13 +184,13 @@ def test_a_plain_classifier_on_the_first_visit_finds_chance(
     monkeypatch.setattr(truths, "draw_anatomy", lambda *_: anatomy)
     monkeypatch.setattr(truths, "with_arachnoid_cyst", lambda *_: (anatomy, None))
     monkeypatch.setattr(truths, "draw_lesions", first_day_only)
-    rows, fates = blind_cohort(population, 90)
+    rows, fates = blind_cohort(population, 70)
     assert 0.3 < fates.mean() < 0.6
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
     scores = cross_val_predict(model, rows, fates, cv=10, method="predict_proba")[:, 1]
-    # Three standard errors of an AUROC of one half with some 40 and 50 patients.
-    assert roc_auc_score(fates, scores) == pytest.approx(0.5, abs=0.19)
-    assert np.abs([np.corrcoef(column, fates)[0, 1] for column in rows.T if column.std() > 0]).max() < 0.37
+    # Three standard errors of an AUROC of one half with some 30 and 40 patients.
+    assert roc_auc_score(fates, scores) == pytest.approx(0.5, abs=0.21)
+    assert np.abs([np.corrcoef(column, fates)[0, 1] for column in rows.T if column.std() > 0]).max() < 0.40
 
 
 def test_wide_holds_all_of_version_1_and_more() -> None:
