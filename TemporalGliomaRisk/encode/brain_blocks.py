@@ -92,16 +92,18 @@ class BrainGrid:
             given: (places, channels), filled.
         """
         self._take_voxels(volume)
+        shaped = _laid_out(stem)
         for block in self._blocks:
             check_cancelled()
-            seen = _convolved(block.of(self._voxels[None, None], after=2, scale=2), stem)
+            seen = _convolved(block.of(self._voxels[None, None], after=2, scale=2), stem, shaped)
             torch.mul(seen, block.of(self._inside), out=self._inner(self._now, block))
         for layer in layers:
+            shaped = _laid_out(layer)
             for block in self._blocks:
                 check_cancelled()
                 active = nn.functional.leaky_relu(block.of(self._now, after=2), SLOPE)
                 before, after = self._inner(self._now, block), self._inner(self._next, block)
-                torch.addcmul(before, _convolved(active, layer), block.of(self._inside), out=after)
+                torch.addcmul(before, _convolved(active, layer, shaped), block.of(self._inside), out=after)
             self._now, self._next = self._next, self._now
         channels = self._now.shape[1]
         torch.index_select(self._now.permute(0, 2, 3, 4, 1).view(-1, channels), 0, self._places, out=given)
@@ -120,14 +122,18 @@ class BrainGrid:
         return block.of(grid, before=-1, after=1)
 
 
-def _convolved(values: Tensor, layer: nn.Conv3d) -> Tensor:
+def _laid_out(layer: nn.Conv3d) -> Tensor:
+    """The layer's weights with their channels side by side too."""
+    return layer.weight.contiguous(memory_format=torch.channels_last_3d)
+
+
+def _convolved(values: Tensor, layer: nn.Conv3d, weight: Tensor) -> Tensor:
     """The layer at every place that needs no padding, by the library that is also used with one thread.
 
     Left to itself torch takes another one for small blocks as soon as it has a single thread: a third of the speed, and
     other last digits than with two.
     """
     stride = list(layer.stride)
-    weight = layer.weight.contiguous(memory_format=torch.channels_last_3d)
     if torch.backends.mkldnn.is_available() and values.dtype == torch.float32:  # type: ignore[no-untyped-call]
         found: Tensor = torch.mkldnn_convolution(values, weight, layer.bias, [0] * 3, stride, [1] * 3, 1)
         return found
