@@ -8,17 +8,20 @@ Slices lie along the grid's third axis (near axial), the patient's right at the 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from TemporalGliomaRisk.simulate import patient as patients
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SIMULATOR_VERSIONS, SimulationConfig
 
 MOST_VISITS = 6
+LONGEST_CAPTION = 125
 CELL_INCHES = (1.3, 1.45)
 SHOWN = ("FLAIR", "T2w", "ce-gd_T1w", "T1w")
 NAMES = {"ce-gd_T1w": "T1w + Gd"}
@@ -66,8 +69,13 @@ def caption(truth: patients.PatientTruth) -> str:
     growing = patients.parameters_of(truth)["growth_origin"] if truth.event_observed else None
     others = [name.replace("_", " ") for name in patients.distractors_of(truth)]
     left = truth.surgery.extent.replace("_", " ") + ("" if truth.surgery.extent == "biopsy" else " resection")
-    said = f"{truth.age_years:.0f} years, {left}, {event}{f' ({growing})' if growing else ''}"
-    return f"{said}; also: {', '.join(others)}" if others else said
+    age = f"{truth.age_years:.0f} years" if truth.age_years >= 2 else f"{12 * truth.age_years:.0f} months"
+    said = f"{age}, {left}, {event}{f' ({growing})' if growing else ''}"
+    for kept in range(len(others), 0, -1):
+        line = f"{said}; also: {', '.join(others[:kept])}{' and more' if kept < len(others) else ''}"
+        if len(line) <= LONGEST_CAPTION:
+            return line
+    return said
 
 
 def draw_cell(axes: Any, visit: patients.SimulatedVisit, sequence: str, layer: int) -> None:
@@ -84,10 +92,16 @@ def draw_cell(axes: Any, visit: patients.SimulatedVisit, sequence: str, layer: i
     axes.imshow(as_seen(voxels[:, :, layer]), cmap="gray", vmin=0.7 * low, vmax=high, interpolation="bilinear")
     lesion = as_seen(visit.lesion[:, :, layer])
     if lesion.any():
-        axes.contour(lesion.astype(float), levels=[0.5], colors="#ffb000", linewidths=0.9)
+        axes.contour(lesion.astype(float), levels=[0.5], colors="#ffb000", linewidths=1.1)
     for letter, place in (("R", 0.03), ("L", 0.97)):
         axes.text(
-            place, 0.88, letter, color="w", fontsize=7, ha="left" if letter == "R" else "right", transform=axes.transAxes
+            place,
+            0.88,
+            letter,
+            color="w",
+            fontsize=7,
+            ha="left" if letter == "R" else "right",
+            transform=axes.transAxes,
         )
 
 
@@ -96,6 +110,7 @@ def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--population", choices=POPULATIONS, default="main")
     parser.add_argument("--patients", type=int, nargs="+", required=True)
+    parser.add_argument("--slices", type=int, nargs="+", help="slice of each patient instead of the telling one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--recurrent-fraction", type=float, default=0.45)
     parser.add_argument("--output", type=Path, required=True)
@@ -104,6 +119,8 @@ def main(words: list[str]) -> None:
         rows_of(number, arguments.population, arguments.seed, arguments.recurrent_fraction)
         for number in arguments.patients
     ]
+    for one, layer in zip(found, arguments.slices or [], strict=False):
+        one["slice"] = layer if layer >= 0 else one["slice"]
     columns = max(len(one["visits"]) for one in found)
     rows = sum(len(one["sequences"]) for one in found)
     width, height = CELL_INCHES[0] * columns + 0.35, CELL_INCHES[1] * rows + 0.5 * len(found) + 0.5
@@ -134,7 +151,10 @@ def main(words: list[str]) -> None:
                 draw_cell(axes, visit, sequence, one["slice"])
         top -= 0.08 / height
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(arguments.output, facecolor="black", pil_kwargs={"optimize": True})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, facecolor="black")
+    # Greys and two colours: a palette halves the file.
+    Image.open(drawn).convert("RGB").quantize(160, dither=Image.Dither.NONE).save(arguments.output, optimize=True)
 
 
 if __name__ == "__main__":
