@@ -2,7 +2,7 @@
 #   make demo    the main job on a sample patient: risk, heatmaps and a report in demo-output/, then the viewer
 #   make test    style, types and every test, those of the scene with the desktop's libraries too
 #   make lint    style and types only
-#   make bench   benchmarks
+#   make bench   benchmarks, and the README's table of them; BENCH_THREADS=2 by the wall clock on a quiet machine
 #   make science every row of the results redone: some nights; SCALE=0.02 for a quick pass
 #   make matrix  the tests under Python 3.10, 3.12 and 3.13, as far as they are here and torch can be had
 #   make fuzz    coverage-guided fuzzing of every reader, SECONDS=60 each (fetches atheris into .venv)
@@ -53,7 +53,8 @@ test: lint setup-slicer512
 	@$(SLICER512)/python -m pytest Testing/scene
 
 bench: setup
-	@$(BIN)/python -m pytest Testing/benchmarks -o python_files="*.py" -s $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest Testing/benchmarks -o python_files="*.py" -o timeout=3600 -s $(PYTEST_ARGS)
+	@$(BIN)/python Testing/benchmarks/readme_table.py
 
 fuzz: setup
 	@$(BIN)/python Testing/fuzz/run_fuzzing.py --seconds $(SECONDS) $(READERS)

@@ -58,13 +58,27 @@ def once(folder: Path) -> dict[str, float]:
     return found
 
 
-def test_a_warm_worker_takes_less_than_a_twentieth_of_the_first_time(tmp_path: Path) -> None:
+def test_a_warm_worker_takes_less_than_a_twentieth_of_the_first_time(figures: Any, tmp_path: Path) -> None:
     runs = [once(tmp_path / str(repeat)) for repeat in range(REPEATS)]
     middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     spread = {name: max(run[name] for run in runs) - min(run[name] for run in runs) for name in runs[0]}
     print(f"\nsub-01, six visits, median of {REPEATS} and range, share of the first")  # noqa: T201
     for name, value in middle.items():
         print(f"  {name:44s} {value:8.3f} s  {spread[name]:7.3f} s  {100 * value / middle['first']:6.2f} %")  # noqa: T201
+    figures.keep(
+        "warm worker",
+        clock="wall clock",
+        sides={
+            name: {
+                "median": value,
+                "least": min(run[name] for run in runs),
+                "greatest": max(run[name] for run in runs),
+                "rounds": REPEATS,
+            }
+            for name, value in middle.items()
+        },
+        share_of_first={name: value / middle["first"] for name, value in middle.items() if name != "first"},
+    )
     assert middle["again, same folder"] < MOST_OF_FIRST * middle["first"]
     assert middle["again, another folder"] < MOST_OF_FIRST * middle["first"]
 
