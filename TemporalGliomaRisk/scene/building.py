@@ -51,6 +51,7 @@ def fill(
     index = visit_index(visits)
     record.put("patient", timeline.patient_id)
     record.put("horizon_days", None if result is None else result.horizon_days)
+    record.put("heatmap_check", None if result is None else result.heatmap_check)
     record.put("visits", [visit.to_json() for visit in visits])
     sequences = tuple(name for name in SEQUENCES if any(name in visit.sequences for visit in visits))
     record.put("sequences", sequences)

@@ -150,7 +150,8 @@ def _lines(visits: tuple[SceneVisit, ...], result: RiskResult | None) -> list[st
         if visit.certainty:
             said += f"; {visit.certainty}"
         lines.append(said)
-    lines += ["", "Maps: hazard per mL; a map and the background add up to -log(1 - risk).", ""]
+    lines += ["", "Maps: hazard per mL; a map and the background add up to -log(1 - risk)."]
+    lines += [*([result.heatmap_check] if result.heatmap_check else []), ""]
     lines += _said("Timeline", result.warnings)
     for visit in visits:
         lines += _said(f"Visit {visit.number}", visit.warnings)

@@ -137,6 +137,12 @@ class PatientScene:
         return tuple(self._record.get("sequences"))
 
     @property
+    def heatmap_check(self) -> str | None:
+        """How alike maps of random weights are, a sentence to show beside every map; None where nothing says."""
+        said = self._record.get("heatmap_check")
+        return None if said is None else str(said)
+
+    @property
     def map_kinds(self) -> tuple[MapKind, ...]:
         """Maps that any visit has; empty without a result or with --no-heatmaps."""
         return tuple(MapKind(value) for value in self._record.get("map_kinds"))

@@ -119,6 +119,7 @@ class RiskResult:
         visits: Oldest first.
         input_hashes: SHA-256 of the files behind every volume, by ``sub-01_ses-02_FLAIR``.
         identified: Whether the report names the patient as the input does.
+        heatmap_check: How alike maps of random weights are, to stand beside every map; None when the model doesn't say.
     """
 
     folder: Path = field(repr=False)
@@ -132,6 +133,7 @@ class RiskResult:
     visits: tuple[ResultVisit, ...]
     input_hashes: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
     identified: bool = False
+    heatmap_check: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> RiskResult:
@@ -230,6 +232,7 @@ def _result(folder: Path, risk: dict[str, Any], audit: dict[str, Any]) -> RiskRe
         visits=tuple(visits),
         input_hashes={name: tuple(hashes) for name, hashes in audit["inputs"].items()},
         identified=bool((audit.get("options") or {}).get("identified", False)),
+        heatmap_check=model.get("heatmap_check"),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,15 +72,6 @@ def _result(folder: Path, timeline_path: Path | None) -> Opened:
         "A result holds no images: name the timeline that it was made from as well (--timeline on the command line), "
         "or run predict with --scene."
     )
-
-
-def heatmap_check(result: RiskResult) -> str | None:
-    """How alike the maps of random weights are, the sentence of risk.json that stands beside every map."""
-    try:
-        said = json.loads((result.folder / RESULT_FILE).read_text(encoding="utf-8"))["model"].get("heatmap_check")
-    except (OSError, ValueError, KeyError, AttributeError):
-        return None
-    return str(said) if said else None
 
 
 def _table_in(folder: Path) -> Path | None:

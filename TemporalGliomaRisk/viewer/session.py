@@ -19,7 +19,7 @@ from TemporalGliomaRisk.viewer.layouts import COMPARE, FOUR, THREE_D
 from TemporalGliomaRisk.viewer.legends import legend
 from TemporalGliomaRisk.viewer.loading import load
 from TemporalGliomaRisk.viewer.marks import mark, marked
-from TemporalGliomaRisk.viewer.opening import Opened, heatmap_check
+from TemporalGliomaRisk.viewer.opening import Opened
 from TemporalGliomaRisk.viewer.saving import save_for_slicer
 from TemporalGliomaRisk.viewer.stage import Stage
 from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, layout_choices, no_patient
@@ -271,4 +271,4 @@ class Session:
 
 
 def _model_words(result: RiskResult) -> dict[str, Any]:
-    return {"name": result.model_name, "caveat": result.caveat, "heatmap_check": heatmap_check(result)}
+    return {"name": result.model_name, "caveat": result.caveat, "heatmap_check": result.heatmap_check}

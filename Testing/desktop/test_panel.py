@@ -276,6 +276,13 @@ def test_a_visit_clicked_in_the_strip_is_shown_and_so_is_one_chosen_elsewhere(ap
     assert [button.checked for button in applied.review.strip.buttons] == [False, True, False]
 
 
+def test_how_the_map_was_checked_stands_beside_it(applied: Any) -> None:
+    assert applied.ui.mapCheckLabel.text == "Maps of random weights are unlike these."
+    applied.ui.mapCombo.setCurrentIndex(applied.ui.mapCombo.findData(""))
+    applied.refresh()
+    assert applied.ui.mapCheckLabel.text == ""
+
+
 def test_what_the_reader_sets_is_kept_in_the_patient(applied: Any) -> None:
     applied.ui.opacitySlider.value = 80
     applied.ui.thresholdSlider.value = 25

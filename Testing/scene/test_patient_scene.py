@@ -187,7 +187,15 @@ def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(p
     assert chart.GetNumberOfPlotSeriesNodes() == 4
     assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Days since treatment (days)", "Risk (%)")
     assert chart.GetYAxisRange()[1] == 50.0
-    for said in ("phantom-model 9", "A phantom's caveat.", "A long gap.", "Visit 2 was moved.", "Research use only"):
+    check = "Maps of random weights are unlike these."
+    for said in (
+        "phantom-model 9",
+        "A phantom's caveat.",
+        check,
+        "A long gap.",
+        "Visit 2 was moved.",
+        "Research use only",
+    ):
         assert said in text
 
 

@@ -197,7 +197,7 @@ class ReviewStep:
             sequences = () if patient is None else patient.sequences
             _fill(self.ui.sequenceCombo, [(name, name) for name in sequences])
             _fill(self.ui.mapCombo, [(map_label(kind), "" if kind is None else kind.value) for kind in kinds])
-            sheet, text = "", ""
+            sheet, text, check = "", "", ""
             if patient is not None and display is not None:
                 kind = display.map_kind
                 _select(self.ui.sequenceCombo, display.sequence)
@@ -207,8 +207,11 @@ class ReviewStep:
                 self.ui.thresholdSlider.value = round(100 * display.threshold)
                 if kind is not None:
                     sheet, text = legend(kind, patient.scale_top(kind))
+                    check = patient.heatmap_check or ""
             self.ui.legendLabel.setStyleSheet(sheet)
             self.ui.legendLabel.setText(text)
+            self.ui.mapCheckLabel.setText(check)
+            self.ui.mapCheckLabel.setVisible(bool(check))
         finally:
             self._filling = False
 
