@@ -52,8 +52,8 @@ def config(population: PopulationName, recurrent_fraction: float = 0.45) -> Simu
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, list[truths.PatientTruth]]:
-    """Four recurrent patients of each new population."""
-    return {name: [patients.draw_truth(config(name, 1.0), SEED, number) for number in range(1, 5)] for name in NEW}
+    """Three recurrent patients of each new population."""
+    return {name: [patients.draw_truth(config(name, 1.0), SEED, number) for number in range(1, 4)] for name in NEW}
 
 
 def test_version_1_gives_the_bytes_it_always_gave() -> None:
@@ -96,7 +96,7 @@ def test_not_one_voxel_of_the_first_visit_depends_on_fate(
     population: PopulationName, drawn: dict[str, list[truths.PatientTruth]]
 ) -> None:
     kinds = set()
-    for recurs in drawn[population][:3]:
+    for recurs in drawn[population]:
         stays = patients.draw_truth(config(population, 0.0), SEED, recurs.patient_number)
         assert (recurs.fate, stays.fate) == ("recurrent", "stable")
         kinds |= {lesion.kind for lesion in recurs.lesions}
@@ -184,13 +184,13 @@ def test_a_plain_classifier_on_the_first_visit_finds_chance(
     monkeypatch.setattr(truths, "draw_anatomy", lambda *_: anatomy)
     monkeypatch.setattr(truths, "with_arachnoid_cyst", lambda *_: (anatomy, None))
     monkeypatch.setattr(truths, "draw_lesions", first_day_only)
-    rows, fates = blind_cohort(population, 70)
+    rows, fates = blind_cohort(population, 50)
     assert 0.3 < fates.mean() < 0.6
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1))
     scores = cross_val_predict(model, rows, fates, cv=10, method="predict_proba")[:, 1]
-    # Three standard errors of an AUROC of one half with some 30 and 40 patients.
-    assert roc_auc_score(fates, scores) == pytest.approx(0.5, abs=0.21)
-    assert np.abs([np.corrcoef(column, fates)[0, 1] for column in rows.T if column.std() > 0]).max() < 0.40
+    # Three standard errors of an AUROC of one half with some 20 and 30 patients.
+    assert roc_auc_score(fates, scores) == pytest.approx(0.5, abs=0.25)
+    assert np.abs([np.corrcoef(column, fates)[0, 1] for column in rows.T if column.std() > 0]).max() < 0.45
 
 
 def test_wide_holds_all_of_version_1_and_more() -> None:
