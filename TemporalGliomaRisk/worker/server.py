@@ -69,6 +69,9 @@ class WorkerServer:
         finally:
             self._channel.say("bye", None)
             self._ended.set()
+            if self._ending.is_set():
+                # The thread that waits for this may not get to it before the interpreter is gone.
+                self._end_group()
 
     def _load(self) -> None:
         """Everything heavy, before the first request; without it every request is told why."""
@@ -149,6 +152,10 @@ class WorkerServer:
 
     def _end_soon(self) -> None:
         self._ended.wait(GRACE_S)
+        self._end_group()
+
+    def _end_group(self) -> None:
+        """End, with the launcher and all that it started where they are a group of our own."""
         if self._own_group and hasattr(os, "killpg"):
             with contextlib.suppress(OSError):
                 os.killpg(os.getpgrp(), signal.SIGKILL)
