@@ -160,16 +160,14 @@ def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
     """
     import numpy as np
 
-    from TemporalGliomaRisk.evaluate.observer import ideal_observer_score
+    from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
 
     if patient.truth is None:
         return []
-    by_visit = [visit["lesion_diameters_mm"] for visit in patient.truth["visits"][: patient.visits]]
-    lesions = sorted({lesion for diameters in by_visit for lesion in diameters})
+    diameters = [visit["lesion_diameters_mm"] for visit in patient.truth["visits"][: patient.visits]]
     generator = np.random.default_rng(seed)
-    series = [[diameters.get(lesion, 0.0) for diameters in by_visit] for lesion in lesions] or [[0.0] * patient.visits]
-    scores = [ideal_observer_score(one, patient.days_since_first, generator) for one in series]
-    return [float(score) for score in np.max(scores, axis=0)]
+    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
+    return [float(score) for score in scores]
 
 
 def _measure(

@@ -7,6 +7,7 @@ current status looks at the present only: what a model has beyond it is predicti
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,6 +131,32 @@ def current_status_score(
         config.least_diameter_mm, smallest * math.sqrt(1 + config.cross_section_growth)
     )
     return score
+
+
+Rule = Callable[[npt.ArrayLike, npt.ArrayLike, np.random.Generator], FloatArray]
+
+
+def by_worst_lesion(
+    rule: Rule,
+    diameters_mm: Sequence[Mapping[str, float]],
+    days: npt.ArrayLike,
+    generator: np.random.Generator,
+) -> FloatArray:
+    """A rule's scores by the lesion that looks worst at each visit: an event is judged lesion by lesion.
+
+    Args:
+        rule: One of the rules above.
+        diameters_mm: (visits,), the true diameter of each lesion by its name; one not named at a visit has 0 mm.
+        days: (visits,), rising.
+        generator: Draws the reader's errors, lesion by lesion in the order of names.
+
+    Returns:
+        (visits,), the largest score among the lesions; of a patient without any, that of 0 mm throughout.
+    """
+    names = sorted({name for visit in diameters_mm for name in visit}) or [""]
+    scores = [rule([visit.get(name, 0.0) for visit in diameters_mm], days, generator) for name in names]
+    worst: FloatArray = np.max(scores, axis=0)
+    return worst
 
 
 def _reading(

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, LandmarkRows
-from TemporalGliomaRisk.evaluate.observer import ideal_observer_score
+from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, evaluate_risks
 from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SimulationConfig
@@ -52,6 +52,7 @@ def record_of(truth: PatientTruth) -> dict[str, Any]:
                 "days_since_first": day,
                 "days_since_treatment": truth.schedule.first_days_since_treatment + day,
                 "lesion_diameter_mm": truth.diameter_at(day),
+                "lesion_diameters_mm": truth.diameters_at(day),
             }
             for day in truth.visit_days
         ],
@@ -83,7 +84,8 @@ def landmark_rows(records: list[dict[str, Any]]) -> tuple[LandmarkRows, np.ndarr
         if not visits:
             continue
         days = [visit["days_since_first"] for visit in visits]
-        scores += list(ideal_observer_score([visit["lesion_diameter_mm"] for visit in visits], days, generator))
+        diameters = [visit["lesion_diameters_mm"] for visit in visits]
+        scores += by_worst_lesion(ideal_observer_score, diameters, days, generator).tolist()
         columns["patient"] += [record["patient_number"]] * len(days)
         columns["visits"] += range(1, len(days) + 1)
         columns["days"] += [record["follow_up_days"] - day for day in days]

@@ -31,7 +31,13 @@ from TemporalGliomaRisk.encode.days import DAY_FEATURES, day_features
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-from TemporalGliomaRisk.evaluate.observer import current_status_score, growth_rule_score, ideal_observer_score
+from TemporalGliomaRisk.evaluate.observer import (
+    Rule,
+    by_worst_lesion,
+    current_status_score,
+    growth_rule_score,
+    ideal_observer_score,
+)
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
@@ -344,17 +350,12 @@ def _volumes_of(patient: StoredPatient, visit: int) -> npt.NDArray[np.float16]:
     return np.asarray(patient.volumes[first : first + int(patient.present[visit].sum())])
 
 
-def _by_the_worst_lesion(
-    rule: Callable[..., npt.NDArray[np.float64]], patient: StoredPatient, number: int
-) -> list[float]:
+def _by_the_worst_lesion(rule: Rule, patient: StoredPatient, number: int) -> list[float]:
     """A rule's scores at the patient's visits, by the lesion that looks worst, each lesion judged on its own."""
     truth = patient.truth or {"visits": [{"lesion_diameters_mm": {}}] * patient.visits}
-    by_visit = [visit["lesion_diameters_mm"] for visit in truth["visits"][: patient.visits]]
-    lesions = sorted({lesion for diameters in by_visit for lesion in diameters})
-    generator = np.random.default_rng([1, number])
-    series = [[diameters.get(lesion, 0.0) for diameters in by_visit] for lesion in lesions] or [[0.0] * patient.visits]
-    scores = [rule(one, patient.days_since_first, generator) for one in series]
-    return [float(score) for score in np.max(scores, axis=0)]
+    diameters = [visit["lesion_diameters_mm"] for visit in truth["visits"][: patient.visits]]
+    scores = by_worst_lesion(rule, diameters, patient.days_since_first, np.random.default_rng([1, number]))
+    return [float(score) for score in scores]
 
 
 def _landmarks(rows: list[ScoredVisit]) -> LandmarkRows:

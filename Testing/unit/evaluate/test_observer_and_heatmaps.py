@@ -7,6 +7,7 @@ from TemporalGliomaRisk.errors import ShapeError
 from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap, summarise_heatmaps
 from TemporalGliomaRisk.evaluate.observer import (
     ObserverConfig,
+    by_worst_lesion,
     current_status_score,
     growth_rule_score,
     ideal_observer_score,
@@ -79,6 +80,14 @@ def test_the_current_status_is_one_at_the_event_and_does_not_look_ahead() -> Non
         ideal_observer_score(fast, DAYS[:2], rng(), STEADY)[-1]
         > ideal_observer_score(still, DAYS[:2], rng(), STEADY)[-1]
     )
+
+
+def test_a_patient_is_scored_by_the_lesion_that_looks_worst_at_each_visit() -> None:
+    lesions = [{"a": 8.0}, {"a": 4.0, "b": 12.0}, {"b": 6.0}]
+    scores = by_worst_lesion(lambda *given: current_status_score(*given, STEADY), lesions, DAYS[:3], rng())
+    assert scores.tolist() == pytest.approx([0.8, 1.2, 0.6])
+    none = by_worst_lesion(lambda *given: current_status_score(*given, STEADY), [{}, {}], DAYS[:2], rng())
+    assert none.tolist() == [0, 0]
 
 
 def a_place() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
