@@ -72,6 +72,22 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{PROGRAM}: {_one_line(message)} (see {self.prog} --help)\n")
 
 
+def add_device(parser: argparse.ArgumentParser, only: str = "") -> None:
+    """Declare ``--device`` of the commands that train and measure.
+
+    Args:
+        parser: Of the command.
+        only: What it is limited to, for the help.
+    """
+    limit = f", {only}" if only else ""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help=f"where the network runs{limit} (default %(default)s: the GPU if there is one)",
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from TemporalGliomaRisk.commands import add_device
+
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
@@ -30,12 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the finished run")
     parser.add_argument("--output", type=Path, required=True, help="folder of the bundle; its name is the model's")
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the network runs (default %(default)s: the GPU if there is one)",
-    )
+    add_device(parser)
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
     parser.add_argument(
         "--doubt-patients",

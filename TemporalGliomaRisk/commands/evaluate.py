@@ -12,6 +12,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from TemporalGliomaRisk.commands import add_device
+
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore
@@ -40,12 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of bootstrap and reader's errors (default %(default)s)")
     parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the network runs (default %(default)s: the GPU if there is one)",
-    )
+    add_device(parser)
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
 
 

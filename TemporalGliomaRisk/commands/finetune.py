@@ -14,6 +14,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from TemporalGliomaRisk.commands import add_device
+
 if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.ranks import Ranks
@@ -41,12 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="voxels averaged along each axis before the network, reference only (default %(default)s)",
     )
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the network runs, evidence only (default %(default)s: the GPU if there is one)",
-    )
+    add_device(parser, "evidence only")
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it, reference only")
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes for preparing and encoding (default %(default)s)"

@@ -10,6 +10,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from TemporalGliomaRisk.commands import add_device
+
 if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.ranks import Ranks
     from TemporalGliomaRisk.learn.run_folder import RunConfig
@@ -38,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the patients (default %(default)s)",
     )
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the network runs (default %(default)s: the GPU if there is one)",
-    )
+    add_device(parser)
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it")
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes for preparing visits and for drawing pairs (default %(default)s)"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from TemporalGliomaRisk.encode.brain_blocks import BrainGrid
+from TemporalGliomaRisk.encode.brain_blocks import SLOPE, BrainGrid
 from TemporalGliomaRisk.encode.days import DAY_FEATURES, day_features
 from TemporalGliomaRisk.encode.head_stack import Earlier, HeadStack
 from TemporalGliomaRisk.progress import check_cancelled
@@ -98,7 +98,7 @@ class VisitEncoder(nn.Module):
         features: Tensor = self.stems[sequence](volumes[:, None]) * inside
         for layer in self.layers:
             check_cancelled()
-            features = features + layer(nn.functional.leaky_relu(features, 0.1)) * inside
+            features = features + layer(nn.functional.leaky_relu(features, SLOPE)) * inside
         return features
 
     def forward(self, intensities: Tensor, present: Tensor, cells: Tensor) -> Tensor:

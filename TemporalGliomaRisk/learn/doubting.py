@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import EvidenceModel, brain_cells
 from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.scoring import encoded_visits
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.doubt import VisitSummary, members_spread, visit_change
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk
@@ -31,7 +31,7 @@ def patient_summaries(
     running = None if calibration is None else TimelineRisk(network, calibration, calibration)
     first: tuple[Tensor, Tensor] | None = None
     summaries = []
-    for features, present, days, visit in _encoded(network, patient):
+    for visit, (features, present, days) in enumerate(encoded_visits(network, patient)):
         change, common = visit_change(first, features, present)
         first = first or (features, present)
         summaries.append(
@@ -74,17 +74,7 @@ def last_maps(
     """Every patient's map at the last visit before the event, uncalibrated: (members, places)."""
     for patient in patients:
         memory, logs = None, torch.empty(0)
-        for features, present, days, _ in _encoded(network, patient):
+        for features, present, days in encoded_visits(network, patient):
             memory, logs = network.see(memory, features, present, days)
         advance(1)
         yield logs.double().exp()[:, :, :HORIZON_INTERVALS].sum(dim=2)
-
-
-def _encoded(network: EvidenceModel, patient: StoredPatient) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
-    """Features, presence and days of every visit, and its number from 0."""
-    cells = brain_cells(torch.from_numpy(patient.brain))
-    days = day_features(torch.from_numpy(patient.days_since_first), torch.from_numpy(patient.days_since_treatment))
-    for visit in range(patient.visits):
-        present = torch.from_numpy(patient.present[visit])
-        features = network.encode_visit(torch.from_numpy(patient.visit_volumes(visit)), present, cells)
-        yield features, present, days[visit].float(), visit

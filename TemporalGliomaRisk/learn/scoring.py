@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.days import day_features
@@ -36,6 +37,17 @@ class ScoredVisit:
     hazards: VisitHazards
 
 
+def encoded_visits(network: EvidenceModel, patient: StoredPatient) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Features, presence and days of each visit of a prepared patient, oldest first, where the network lies."""
+    device = device_of(network)
+    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
+    days = day_features(torch.from_numpy(patient.days_since_first), torch.from_numpy(patient.days_since_treatment))
+    for visit in range(patient.visits):
+        present = torch.from_numpy(patient.present[visit]).to(device)
+        features = network.encode_visit(torch.from_numpy(patient.visit_volumes(visit)).to(device), present, cells)
+        yield features, present, days[visit].float().to(device)
+
+
 @torch.inference_mode()
 def score_patient(
     network: EvidenceModel,
@@ -45,15 +57,10 @@ def score_patient(
     single_visit_calibration: Calibration,
 ) -> list[ScoredVisit]:
     """All landmark rows of a prepared patient, by the same causal pass that ``predict`` runs."""
-    device = device_of(network)
-    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
     running = TimelineRisk(network, calibration, single_visit_calibration)
     rows = []
-    days = day_features(torch.from_numpy(patient.days_since_first), torch.from_numpy(patient.days_since_treatment))
-    for visit in range(patient.visits):
-        present = torch.from_numpy(patient.present[visit]).to(device)
-        features = network.encode_visit(torch.from_numpy(patient.visit_volumes(visit)).to(device), present, cells)
-        hazards = running.see(features, present, days[visit].float().to(device))
+    for visit, (features, present, days) in enumerate(encoded_visits(network, patient)):
+        hazards = running.see(features, present, days)
         rows.append(
             ScoredVisit(
                 patient_id=patient.patient_id,

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -49,10 +48,11 @@ from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likel
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
 from TemporalGliomaRisk.learn.score_reference import calibrate_reference
-from TemporalGliomaRisk.learn.scoring import ScoredVisit, score_patient, score_patients
+from TemporalGliomaRisk.learn.scoring import ScoredVisit, encoded_visits, score_patient, score_patients
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.calibration import Calibration
+from TemporalGliomaRisk.risk.ensemble import TimelineRisk
 from TemporalGliomaRisk.risk.hazards import INTERVALS, horizon_hazard, negative_log_likelihood
 
 TRAIN_SEED, TEST_SEED = 20261, 777001
@@ -324,30 +324,22 @@ def _shipped(model: RiskModel, patient: StoredPatient) -> list[ScoredVisit]:
     )
 
 
+@torch.inference_mode()
 def _risks_of_shuffled_visits(model: RiskModel, patient: StoredPatient, number: int) -> list[float]:
     """Risk at every landmark where the pictures up to it are exchanged among their dates.
 
     What is left of the ranking then does not come from the order of the pictures.
     """
     random, found = np.random.default_rng([2, number]), []
+    encoded = list(encoded_visits(model.network, patient))
     for visits in range(1, patient.visits + 1):
-        order = random.permutation(visits)
-        pictures = np.concatenate([_volumes_of(patient, int(visit)) for visit in order])
-        mixed = replace(
-            patient,
-            days_since_first=patient.days_since_first[:visits],
-            days_since_treatment=patient.days_since_treatment[:visits],
-            present=patient.present[order],
-            volumes=pictures,
-            lesions=None,
-        )
-        found.append(_shipped(model, mixed)[-1].hazards.risk)
+        running = TimelineRisk(model.network, model.calibration, model.single_visit_calibration)
+        pictures = random.permutation(visits)
+        for (_, _, days), picture in zip(encoded, pictures, strict=False):
+            features, present, _ = encoded[int(picture)]
+            hazards = running.see(features, present, days)
+        found.append(hazards.risk)
     return found
-
-
-def _volumes_of(patient: StoredPatient, visit: int) -> npt.NDArray[np.float16]:
-    first = patient.volume_index(visit, 0)
-    return np.asarray(patient.volumes[first : first + int(patient.present[visit].sum())])
 
 
 def _by_the_worst_lesion(rule: Rule, patient: StoredPatient, number: int) -> list[float]:
