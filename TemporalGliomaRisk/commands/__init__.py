@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import NoReturn, Protocol, cast
 
@@ -70,6 +71,18 @@ class OneLineParser(argparse.ArgumentParser):
             options = [word.partition("=")[0] for word in words[2:] if word.startswith("-")]
             message = f"{unknown} {' '.join(options) or f'{len(words) - 2} more than wanted'}"
         self.exit(BAD_INPUT, f"{PROGRAM}: {_one_line(message)} (see {self.prog} --help)\n")
+
+
+def add_cohorts(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--cohort`` of the commands that learn, from one cohort or several together."""
+    parser.add_argument(
+        "--cohort",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="BIDS cohorts, each with participants.tsv; give every command of a run the same ones",
+    )
 
 
 def add_device(parser: argparse.ArgumentParser, only: str = "") -> None:

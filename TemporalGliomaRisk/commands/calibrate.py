@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TemporalGliomaRisk.commands import add_device
+from TemporalGliomaRisk.commands import add_cohorts, add_device
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
+    add_cohorts(parser)
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the finished run")
     parser.add_argument("--output", type=Path, required=True, help="folder of the bundle; its name is the model's")
     add_device(parser)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Score the validation patients, fit, and write the bundle."""
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
-    from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder
 
     finished = None if arguments.weights_of is None else load_bundle(arguments.weights_of)
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         run_folder = RunFolder.open(arguments.run_folder)
     else:
         run_folder = RunFolder.begin(arguments.run_folder, configs.from_json(RunConfig, finished.metadata["run"]))
-    parts = run_folder.split(read_cohort(arguments.cohort))
+    parts = run_folder.split(read_cohorts(arguments.cohort))
     if finished is not None:
         _measure_finished(finished, run_folder, parts, arguments)
     else:

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TemporalGliomaRisk.commands import add_device
+from TemporalGliomaRisk.commands import add_cohorts, add_device
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
+    add_cohorts(parser)
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the run to go on with")
     parser.add_argument(
         "--architecture",
@@ -52,13 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare what is not yet prepared, then train what was asked for."""
-    from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
     with joined(arguments.device) as ranks:
         run_folder = RunFolder.open(arguments.run_folder)
-        parts = run_folder.split(read_cohort(arguments.cohort))
+        parts = run_folder.split(read_cohorts(arguments.cohort))
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
         if arguments.architecture == "evidence":

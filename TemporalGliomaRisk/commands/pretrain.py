@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.commands import add_device
+from TemporalGliomaRisk.commands import add_cohorts, add_device
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.ranks import Ranks
@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
+    add_cohorts(parser)
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of this training run")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUN",
+        help="begin with the pretrained weights of another run's folder, not with random ones",
+    )
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="the largest (default %(default)s)")
     parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=12, help="pairs of visits an update (default %(default)s)")
     parser.add_argument(
@@ -51,29 +58,32 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare the training and validation patients, then pretrain."""
     from TemporalGliomaRisk.learn.pretrain import PretrainConfig
     from TemporalGliomaRisk.learn.ranks import joined
-    from TemporalGliomaRisk.learn.run_folder import RunConfig, SplitConfig
+    from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 
+    earlier = None if arguments.start_from is None else RunFolder.open(arguments.start_from)
     config = RunConfig(
         pretraining=PretrainConfig(
             seed=arguments.seed,
             updates=arguments.updates,
             pairs_per_update=arguments.pairs,
+            learning_rate=arguments.learning_rate,
             validate_every=arguments.validate_every,
             validation_pairs=arguments.validation_pairs,
             bfloat16=arguments.bfloat16,
         ),
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
+        begun_from=None if earlier is None else earlier.beginning(),
     )
     with joined(arguments.device) as ranks:
-        _pretrain(arguments, config, ranks)
+        _pretrain(arguments, config, None if earlier is None else earlier.pretrained_file, ranks)
     return 0
 
 
-def _pretrain(arguments: argparse.Namespace, config: RunConfig, ranks: Ranks) -> None:
+def _pretrain(arguments: argparse.Namespace, config: RunConfig, start_from: Path | None, ranks: Ranks) -> None:
     """Prepare what is not yet prepared, by the first process, then train, by all."""
     from tqdm import tqdm
 
-    from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.pretrain import pretrain
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
@@ -81,7 +91,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, ranks: Ranks) ->
         RunFolder.begin(arguments.run_folder, config)
     ranks.wait()
     run_folder = RunFolder.begin(arguments.run_folder, config)
-    parts = run_folder.split(read_cohort(arguments.cohort))
+    parts = run_folder.split(read_cohorts(arguments.cohort))
     watched = (*parts["train"], *parts["validation"])
     quiet = None if ranks.first else True
     with tqdm(total=len(watched), desc="prepare", unit="patient", disable=quiet) as bar:
@@ -101,6 +111,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, ranks: Ranks) ->
             run_folder.pretraining_folder,
             model_config=config.model,
             config=config.pretraining,
+            start_from=start_from,
             jobs=arguments.jobs,
             ranks=ranks,
             report=report,

@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=int, required=True, help="how many patients")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything drawn (default 1)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the BIDS dataset")
+    parser.add_argument(
+        "--first-patient",
+        type=int,
+        default=1,
+        metavar="NUMBER",
+        help="number of the first patient, so that cohorts to be learnt from together share no label (default 1)",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument(
         "--population",
@@ -63,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             patients=arguments.patients,
             seed=arguments.seed,
             output=arguments.output,
+            first_patient=arguments.first_patient,
             jobs=arguments.jobs,
             on_patient=lambda: bar.update(1),
         )

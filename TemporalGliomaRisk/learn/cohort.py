@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,22 @@ def read_cohort(folder: Path) -> tuple[CohortPatient, ...]:
     if not patients:
         raise InputError("participants.tsv lists no patient; a cohort needs at least one.")
     return tuple(sorted(patients, key=lambda patient: patient.patient_id))
+
+
+def read_cohorts(folders: Sequence[Path]) -> tuple[CohortPatient, ...]:
+    """Patients of one or several cohorts together, in the order of their labels.
+
+    Raises:
+        InputError: If two cohorts name a patient alike, which would make one patient of two, or one cannot be read.
+    """
+    patients = sorted((one for folder in folders for one in read_cohort(folder)), key=lambda one: one.patient_id)
+    shared = sum(one.patient_id == other.patient_id for one, other in itertools.pairwise(patients))
+    if shared:
+        raise InputError(
+            f"Cohorts used together need a label of its own for every patient, and {shared} are shared; rename the "
+            "patients of one cohort (simulate has --first-patient for it)."
+        )
+    return tuple(patients)
 
 
 def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:

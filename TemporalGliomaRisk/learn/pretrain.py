@@ -23,6 +23,8 @@ from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 
 VALIDATION_SEED = 2**31
 """Far from every update's seed, so that validation pairs are the same each time and never those of training."""
+FINAL = "final.safetensors"
+"""Weights at the end, in a run's folder of pretraining."""
 RANK_STRIDE = 2**40
 """Between the seeds of two ranks: further than any number of updates."""
 
@@ -134,6 +136,7 @@ def pretrain(
     *,
     model_config: EvidenceConfig,
     config: PretrainConfig,
+    start_from: Path | None = None,
     jobs: int = 1,
     ranks: Ranks = ALONE,
     report: Callable[[int, dict[str, float]], object] = lambda update, numbers: None,
@@ -146,6 +149,7 @@ def pretrain(
         folder: Holds ``checkpoint.safetensors`` while it runs and ``final.safetensors`` at the end.
         model_config: Sizes.
         config: Settings.
+        start_from: Pretrained weights to begin with, None for random ones.
         jobs: Processes: this one trains, the others draw its pairs ahead of it; the weights are the same for any.
         ranks: This process among those that train together, each on its share of every update's pairs.
         report: Called with the update's number and its losses; with ``validation_...`` keys after a validation.
@@ -155,6 +159,7 @@ def pretrain(
 
     Raises:
         InputError: If no training patient has a pair of visits to compare.
+        ModelError: If the weights to begin with are damaged or of other sizes.
         UsageError: If an update's pairs cannot be shared evenly by the ranks.
     """
     if config.pairs_per_update % ranks.world:
@@ -164,10 +169,12 @@ def pretrain(
     torch.manual_seed(config.seed)
     model = PairModel(model_config).to(ranks.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    final, checkpoint = folder / "final.safetensors", folder / "checkpoint.safetensors"
+    final, checkpoint = folder / FINAL, folder / "checkpoint.safetensors"
     if final.exists():
         load_checkpoint(final, model)
         return model
+    if start_from is not None and not checkpoint.exists():
+        load_checkpoint(start_from, model)
     start = load_checkpoint(checkpoint, model, optimizer).updates if checkpoint.exists() else 0
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
     if not sampler.pairs:

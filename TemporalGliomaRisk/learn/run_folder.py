@@ -14,11 +14,11 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import InputError, UsageError
-from TemporalGliomaRisk.files import write_json_whole
+from TemporalGliomaRisk.files import sha256_of, write_json_whole
 from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
-from TemporalGliomaRisk.learn.pretrain import PretrainConfig
+from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 
@@ -43,6 +43,19 @@ class SplitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """Weights that a run's pretraining began with, instead of random ones.
+
+    Args:
+        sha256: Hash of their file.
+        updates: Updates that had made them, over all runs before.
+    """
+
+    sha256: str
+    updates: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """All settings of a run that its later stages share.
 
@@ -51,12 +64,14 @@ class RunConfig:
         preprocessing: How visits are prepared; ``never`` registers, since a cohort for training is registered.
         pretraining: Settings of the first stage.
         split: Of the patients.
+        begun_from: What pretraining began with, None for random weights.
     """
 
     model: EvidenceConfig = field(default_factory=EvidenceConfig)
     preprocessing: PreprocessConfig = field(default_factory=lambda: PreprocessConfig(register="never"))
     pretraining: PretrainConfig = field(default_factory=PretrainConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
+    begun_from: Beginning | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +146,21 @@ class RunFolder:
         return self.folder / "pretrain"
 
     @property
+    def pretrained_file(self) -> Path:
+        """Weights at the end of the first stage."""
+        return self.pretraining_folder / FINAL
+
+    def beginning(self) -> Beginning:
+        """This run's pretrained weights as what another run begins with.
+
+        Raises:
+            InputError: If pretraining has not ended.
+        """
+        self.pretrained()
+        earlier = 0 if self.config.begun_from is None else self.config.begun_from.updates
+        return Beginning(sha256=sha256_of(self.pretrained_file), updates=earlier + self.config.pretraining.updates)
+
+    @property
     def features_folder(self) -> Path:
         """Cached features of the frozen encoder."""
         return self.folder / "features"
@@ -151,7 +181,7 @@ class RunFolder:
         Raises:
             InputError: If pretraining has not ended.
         """
-        path = self.pretraining_folder / "final.safetensors"
+        path = self.pretrained_file
         if not path.exists():
             raise InputError("The run holds no pretrained encoder; run pretrain to its end first.")
         model = PairModel(self.config.model)

@@ -36,27 +36,32 @@ def simulate_cohort(
     patients: int,
     seed: int,
     output: Path,
+    first_patient: int = 1,
     jobs: int = 1,
     on_patient: Callable[[], object] = lambda: None,
 ) -> None:
-    """Simulate patients 1 to ``patients`` into a folder; those that are whole already are left as they are.
+    """Simulate ``patients`` patients into a folder; those that are whole already are left as they are.
 
     Args:
         config: What kind of cohort.
         patients: How many.
         seed: Patient n of a seed has the same bytes whatever the number of patients and jobs.
         output: BIDS root; ``truth/`` lies in it.
+        first_patient: Number of the first one, so that cohorts that learn together share no label.
         jobs: Processes.
         on_patient: Called after every patient.
 
     Raises:
         UsageError: If a number is below 1, or the folder holds a cohort of another seed, version or configuration.
     """
-    if patients < 1 or jobs < 1 or seed < 0:
-        raise UsageError(f"patients and jobs must be at least 1 and the seed 0, got {patients}, {jobs} and {seed}.")
+    if min(patients, first_patient, jobs) < 1 or seed < 0:
+        raise UsageError(
+            "patients, jobs and first patient must be at least 1 and the seed 0, got "
+            f"{patients}, {jobs}, {first_patient} and {seed}."
+        )
     _claim_folder(config, seed, output)
     rows: dict[int, dict[str, Any]] = {}
-    for number, row in _rows(config, patients, seed, output, jobs):
+    for number, row in _rows(config, range(first_patient, first_patient + patients), seed, output, jobs):
         rows[number] = row
         on_patient()
     lines = ["\t".join(PARTICIPANT_COLUMNS)]
@@ -88,9 +93,9 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
 
 
 def _rows(
-    config: SimulationConfig, patients: int, seed: int, output: Path, jobs: int
+    config: SimulationConfig, numbers: range, seed: int, output: Path, jobs: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    tasks = [(config, seed, number, output) for number in range(1, patients + 1)]
+    tasks = [(config, seed, number, output) for number in numbers]
     if jobs == 1:
         yield from map(write_patient, tasks)
         return

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, WEIGHTS, load_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
+from TemporalGliomaRisk.learn.run_folder import RunFolder
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
 from TemporalGliomaRisk.simulate.config import SimulationConfig
@@ -107,6 +109,20 @@ def test_a_killed_pretraining_goes_on_from_its_checkpoint(pretrained: Path) -> N
 def test_other_settings_for_the_same_run_are_refused(cohort: Path, pretrained: Path, capsys) -> None:
     assert main([*pretraining(cohort, pretrained), "--bfloat16"]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_a_run_can_begin_with_the_weights_of_another_and_says_so(cohort: Path, work: Path, pretrained: Path) -> None:
+    run = work / "run-begun"
+    begun = [*pretraining(cohort, run), "--start-from", str(pretrained)]
+    begun[begun.index("--updates") + 1] = "0"
+    assert main(begun) == 0
+    first, second = RunFolder.open(pretrained), RunFolder.open(run)
+    wanted = first.pretrained().state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in second.pretrained().state_dict().items())
+    assert second.config.begun_from is not None
+    assert second.config.begun_from.updates == UPDATES
+    assert second.beginning().updates == UPDATES
+    assert second.config.begun_from == first.beginning()
 
 
 @pytest.fixture(scope="module")

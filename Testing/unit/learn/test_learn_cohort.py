@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import InputError
-from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, split_patients
-from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, read_cohorts, split_patients
+from TemporalGliomaRisk.learn.prepared_store import _cavity_centres, load_patient, prepare_cohort
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 
 FRACTIONS = (0.55, 0.15, 0.30)
 
@@ -86,6 +90,38 @@ def test_prepared_visits_end_before_the_event_and_carry_the_truth(simulated_coho
     assert [bool(volume.any()) for volume in stored.visit_volumes(1)] == present.tolist()
 
 
+def test_the_cavitys_centre_is_carried_to_the_model_grid_rigidly(simulated_cohort: Path, prepared: Path) -> None:
+    stored = load_patient(prepared, "sub-00027")
+    truth = simulated_cohort / "truth" / "sub-00027"
+    brain = volume_from_sitk(sitk.ReadImage(str(truth / "sub-00027_desc-brain_mask.nii.gz")))
+    # A rigid move keeps distances: to the brain's middle and to the first of its voxels along each world axis.
+    marks = [brain.geometry.to_ras(np.argwhere(brain.voxels)).mean(axis=0)]
+    moved = [2.0 * np.argwhere(stored.brain).mean(axis=0)]
+    for visit, lesion in enumerate(stored.lesions):
+        name = f"ses-{visit + 1:02d}/sub-00027_ses-{visit + 1:02d}_desc-lesion_mask.nii.gz"
+        mask = volume_from_sitk(sitk.ReadImage(str(truth / name)))
+        marks.append(mask.geometry.to_ras(np.argwhere(mask.voxels)).mean(axis=0))
+        moved.append(2.0 * np.argwhere(lesion).mean(axis=0))
+    oblique = np.abs(brain.geometry.ijk_to_ras[:3, :3])
+    assert np.sort(oblique, axis=0)[-2].max() > 0.1
+    assert len(stored.cavity_centres_ijk) == stored.visits == 2
+    for visit, centre in enumerate(stored.cavity_centres_ijk):
+        true = stored.truth["visits"][visit]["cavity_centre_ras_mm"]
+        wanted = [np.linalg.norm(mark - true) for mark in marks]
+        found = [np.linalg.norm(mark - 2.0 * np.array(centre)) for mark in moved]
+        assert found == pytest.approx(wanted, abs=0.5)
+
+
+def test_a_folder_prepared_before_cavities_were_written_down_is_still_read(prepared: Path, tmp_path: Path) -> None:
+    copytree(prepared / "sub-00027", tmp_path / "sub-00027")
+    facts = tmp_path / "sub-00027" / "patient.json"
+    content = json.loads(facts.read_text(encoding="utf-8"))
+    assert content.pop("cavity_centres_ijk")
+    facts.write_text(json.dumps(content), encoding="utf-8")
+    assert load_patient(tmp_path, "sub-00027").cavity_centres_ijk == (None, None)
+    assert _cavity_centres({"visits": [{"lesion_mL": 1.0}]}, 1, None) == [None]
+
+
 def test_preparing_again_redoes_nothing_and_another_preprocessing_is_refused(
     simulated_cohort: Path, prepared: Path
 ) -> None:
@@ -97,6 +133,19 @@ def test_preparing_again_redoes_nothing_and_another_preprocessing_is_refused(
     assert {path: path.stat().st_mtime_ns for path in before} == before
     with pytest.raises(InputError, match="made with another preprocessing"):
         prepare_cohort(patients, prepared, PreprocessConfig(register="never", clip=(-5.0, 5.0)))
+
+
+def test_cohorts_learn_together_unless_two_patients_share_a_label(simulated_cohort: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub-00001").mkdir()
+    lines = ["participant_id\tevent_observed\tfollow_up_days", "sub-00001\tfalse\t10"]
+    (tmp_path / "participants.tsv").write_text("\n".join(lines), encoding="utf-8")
+    together = read_cohorts([simulated_cohort, tmp_path])
+    assert together[0].folder == tmp_path / "sub-00001"
+    assert together[1:] == read_cohort(simulated_cohort)
+    (tmp_path / "sub-00027").mkdir()
+    (tmp_path / "participants.tsv").write_text("\n".join([*lines, "sub-00027\tfalse\t10"]), encoding="utf-8")
+    with pytest.raises(InputError, match="and 1 are shared; rename"):
+        read_cohorts([simulated_cohort, tmp_path])
 
 
 @pytest.mark.parametrize(
