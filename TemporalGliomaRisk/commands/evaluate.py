@@ -146,6 +146,7 @@ def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) 
             patient.brain,
             spacing_mm=(grid_mm, grid_mm, grid_mm),
             tolerance_mm=CELL_VOXELS * grid_mm / 2,
+            centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
         )
     ]
 

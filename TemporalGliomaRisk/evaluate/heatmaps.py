@@ -27,7 +27,8 @@ class HeatmapScore:
     Args:
         hit: 1 if the peak lies within the tolerance of true growth, 0 if not; with several equal peaks, the share.
         chance: Share of the brain within the tolerance: what a random place scores.
-        centre_hit: The same as ``hit`` for the given centre (of the cavity); None when none was given.
+        centre_hit: The same as ``hit`` for the given centre (of the cavity), or, where that lies outside the brain, for
+            the place in the brain nearest to it; None when none was given.
         peak_distance_mm: From the peak to the nearest voxel of growth (mean over equal peaks).
         best_dice: Overlap at the best threshold on this very map: an upper bound, not a result to expect.
         dice: Overlap at the stated threshold; None when none was stated.
@@ -65,11 +66,12 @@ def score_heatmap(
         brain: (I, J, K), where the heatmap counts.
         spacing_mm: Voxel edges along i, j, k; axes are orthogonal, so distances need no orientation.
         tolerance_mm: Half a feature cell of the model.
-        centre_ijk: The centre of the cavity, the place a lazy map would point at.
+        centre_ijk: The centre of the cavity, the place a lazy map would point at; may lie outside brain and grid.
         threshold: Hazard per mL from which the map marks a voxel, chosen on other patients.
 
     Raises:
-        ShapeError: If shapes differ, the map is not finite or negative in the brain, or no growth lies in the brain.
+        ShapeError: If shapes differ, the map is not finite or negative in the brain, the centre is not finite, or no
+            growth lies in the brain.
     """
     lengths = check_shape(heatmap, "heatmap", ("I", "J", "K"))
     for name, mask in (("growth", growth), ("brain", brain)):
@@ -87,7 +89,7 @@ def score_heatmap(
     return HeatmapScore(
         hit=float((at_peak <= tolerance_mm).mean()),
         chance=float((away <= tolerance_mm).mean()),
-        centre_hit=None if centre_ijk is None else _centre_hit(distance, centre_ijk, tolerance_mm),
+        centre_hit=float(distance[_in_brain(brain, centre_ijk, spacing_mm)] <= tolerance_mm) if centre_ijk else None,
         peak_distance_mm=float(at_peak.mean()),
         best_dice=_best_dice(values, grown),
         dice=None if threshold is None else _dice(values >= threshold, grown),
@@ -105,8 +107,9 @@ def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
 
     Returns:
         ``maps``, ``pointing_game`` and ``pointing_game_by_chance``, ``share_of_hazard_in_growth`` and
-        ``share_by_chance`` (means), ``peak_to_growth_mm_median``, and ``by_growth_diameter``: the same of the maps with
-        growth from ``from_mm`` up to ``below_mm`` (None: any), where there are any.
+        ``share_by_chance`` (means), ``peak_to_growth_mm_median``, ``pointing_game_at_cavity_centre`` (mean over the
+        ``maps_with_cavity``, None without any), and ``by_growth_diameter``: the same of the maps with growth from
+        ``from_mm`` up to ``below_mm`` (None: any), where there are any.
     """
     groups = []
     for low, high in itertools.pairwise(GROWTH_EDGES_MM):
@@ -117,22 +120,29 @@ def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
     return {**_means(scores), "by_growth_diameter": groups}
 
 
-def _means(scores: Sequence[HeatmapScore]) -> dict[str, float | int]:
+def _means(scores: Sequence[HeatmapScore]) -> dict[str, float | int | None]:
+    at_centre = [one.centre_hit for one in scores if one.centre_hit is not None]
     return {
         "maps": len(scores),
         "pointing_game": float(np.mean([one.hit for one in scores])),
         "pointing_game_by_chance": float(np.mean([one.chance for one in scores])),
+        "pointing_game_at_cavity_centre": float(np.mean(at_centre)) if at_centre else None,
+        "maps_with_cavity": len(at_centre),
         "share_of_hazard_in_growth": float(np.mean([one.share_inside or 0.0 for one in scores])),
         "share_by_chance": float(np.mean([one.share_expected for one in scores])),
         "peak_to_growth_mm_median": float(np.median([one.peak_distance_mm for one in scores])),
     }
 
 
-def _centre_hit(distance: FloatArray, centre_ijk: tuple[float, float, float], tolerance_mm: float) -> float:
-    voxel = tuple(round(place) for place in centre_ijk)
-    if any(not 0 <= place < length for place, length in zip(voxel, distance.shape, strict=True)):
-        raise ShapeError(f"centre_ijk must lie inside the grid {distance.shape}, got {voxel}.")
-    return float(distance[voxel] <= tolerance_mm)
+def _in_brain(
+    brain: BoolArray, place_ijk: tuple[float, float, float], spacing_mm: tuple[float, float, float]
+) -> tuple[int, int, int]:
+    """The voxel of the brain nearest to a place: where a map, which counts in the brain alone, would point instead."""
+    if not np.isfinite(place_ijk).all():
+        raise ShapeError(f"centre_ijk must be three finite voxel indices, got {place_ijk}.")
+    voxels = np.argwhere(brain)
+    i, j, k = voxels[(((voxels - np.array(place_ijk)) * np.array(spacing_mm)) ** 2).sum(axis=1).argmin()].tolist()
+    return (i, j, k)
 
 
 def _dice(marked: BoolArray, grown: BoolArray) -> float:

@@ -49,7 +49,8 @@ def results_text(found: dict[str, Any]) -> str:
         parts.append(
             "Heatmaps at the last visit before the event, where there is true growth by then: how often the peak lies "
             "within half a feature cell of it, and how much of the local hazard lies in it; in brackets a random place "
-            "and a flat map. Growth is told by the diameter of the ball of its volume.\n\n" + _heatmap_table(maps)
+            "and a flat map, beside them a map that always points at the centre of the resection cavity. Growth is "
+            "told by the diameter of the ball of its volume.\n\n" + _heatmap_table(maps)
         )
     quiet = found["local_hazard_at_last_visit"]
     parts.append(
@@ -65,15 +66,20 @@ def results_text(found: dict[str, Any]) -> str:
 
 
 def _heatmap_table(maps: dict[str, Any]) -> str:
-    lines = ["| growth | maps | peak at growth | hazard in growth |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| growth | maps | peak at growth | cavity's centre at growth | hazard in growth |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for group in (maps, *maps["by_growth_diameter"]):
         name = "any"
         if "from_mm" in group:
             end = " mm or more" if group["below_mm"] is None else f" to {group['below_mm']:.0f} mm"
             name = f"{group['from_mm']:.0f}{end}"
+        at_centre, cavities = group["pointing_game_at_cavity_centre"], group["maps_with_cavity"]
+        centre = "not known" if at_centre is None else f"{at_centre:.0%} of {cavities}"
         lines.append(
             f"| {name} | {group['maps']} | {group['pointing_game']:.0%} ({group['pointing_game_by_chance']:.1%}) "
-            f"| {group['share_of_hazard_in_growth']:.0%} ({group['share_by_chance']:.1%}) |"
+            f"| {centre} | {group['share_of_hazard_in_growth']:.0%} ({group['share_by_chance']:.1%}) |"
         )
     return "\n".join(lines)
 

@@ -47,6 +47,8 @@ class StoredPatient:
         event_observed: Whether an event was seen.
         follow_up_days: Days from the first visit to the event or the last contact.
         truth: The simulator's record, or None.
+        cavity_centres_ijk: The voxel of the resection cavity's centre at each visit, fractions and places outside the
+            grid allowed; None where there is no cavity or nobody wrote it down.
     """
 
     patient_id: str
@@ -59,6 +61,7 @@ class StoredPatient:
     event_observed: bool
     follow_up_days: float
     truth: dict[str, Any] | None
+    cavity_centres_ijk: tuple[tuple[float, float, float] | None, ...] = ()
 
     @property
     def visits(self) -> int:
@@ -134,6 +137,7 @@ def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessC
     prepared = [first, *(prepare_visit(visit, frame, config) for visit in visits[1:])]
     lesions = _truth_lesions(patient, [visit.session_id for visit in visits], frame.grid)
     treatment = [visit.days_since_treatment for visit in visits]
+    truth = patient.truth_record()
     facts = {
         "patient_id": patient.patient_id,
         "days_since_first": [visit.days_since_first for visit in visits],
@@ -141,7 +145,8 @@ def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessC
         "present": [visit.present.tolist() for visit in prepared],
         "event_observed": patient.event_observed,
         "follow_up_days": patient.follow_up_days,
-        "truth": patient.truth_record(),
+        "truth": truth,
+        "cavity_centres_ijk": _cavity_centres(truth, len(visits), frame.grid),
     }
     temporary = folder / f".{uuid.uuid4().hex[:12]}.part"
     temporary.mkdir()
@@ -174,6 +179,11 @@ def load_patient(folder: Path, patient_id: str) -> StoredPatient:
         event_observed=facts["event_observed"],
         follow_up_days=facts["follow_up_days"],
         truth=facts["truth"],
+        # Folders prepared before the simulator wrote cavities down are still read.
+        cavity_centres_ijk=tuple(
+            None if centre is None else tuple(centre)
+            for centre in facts.get("cavity_centres_ijk", [None] * len(facts["days_since_first"]))
+        ),
     )
 
 
@@ -193,3 +203,9 @@ def _truth_lesions(patient: CohortPatient, sessions: list[str], grid: Geometry) 
         mask = volume_from_sitk(sitk.ReadImage(str(patient.truth / session / name)))
         masks.append(resample(mask, grid, nearest=True) > 0)
     return np.stack(masks)
+
+
+def _cavity_centres(truth: dict[str, Any] | None, visits: int, grid: Geometry) -> list[list[float] | None]:
+    """The cavity's centre at each visit in voxels of the model grid; None where the truth knows of none."""
+    known = [visit.get("cavity_centre_ras_mm") for visit in truth["visits"][:visits]] if truth else [None] * visits
+    return [None if centre is None else grid.to_ijk(centre).round(3).tolist() for centre in known]

@@ -42,6 +42,8 @@ class SimulatedVisit:
         lesion: (I, J, K) true visible tumour on that grid, the child's growth included, misregistration not.
         lesion_diameter_mm: Diameter of the disc with the area of all lesions' largest visible cross-sections.
         lesion_diameters_mm: The same for each lesion.
+        cavity_centre_ras_mm: A place in the resection cavity: its voxel nearest to its centre of mass, moved as the
+            lesion is; None where there is no cavity, or none any more.
     """
 
     session_id: str
@@ -51,6 +53,7 @@ class SimulatedVisit:
     lesion: BoolArray
     lesion_diameter_mm: float
     lesion_diameters_mm: Mapping[str, float]
+    cavity_centre_ras_mm: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,14 +203,18 @@ def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
             displacement=displacement,
         )
         volumes[sequence] = Volume(voxels=voxels, geometry=truth.geometry)
+    lesion, cavity = (
+        mask_at_visit(truth, share, growth, displacement) for share in (scene.tumour, scene.reactions.cavity)
+    )
     return SimulatedVisit(
         session_id=f"ses-{visit_number + 1:02d}",
         days_since_first=day,
         days_since_treatment=truth.schedule.first_days_since_treatment + day,
         volumes=volumes,
-        lesion=lesion_mask(truth, scene, growth, displacement),
+        lesion=lesion,
         lesion_diameter_mm=truth.diameter_at(day),
         lesion_diameters_mm=truth.diameters_at(day),
+        cavity_centre_ras_mm=centre_inside(cavity, truth.geometry),
     )
 
 
@@ -220,15 +227,27 @@ def _moved_mask(mask: Float32Array, growth: float, scanner: VisitScanner) -> Boo
     return np.asarray(ndimage.map_coordinates(mask, places, order=1).reshape(GRID_SHAPE) > 0.5)
 
 
-def lesion_mask(truth: PatientTruth, scene: VisitScene, growth: float, displacement: Float32Array | None) -> BoolArray:
-    """(I, J, K) visible tumour at a visit, moved with the child's growth and with its ventricles."""
+def mask_at_visit(
+    truth: PatientTruth, share: Float32Array, growth: float, displacement: Float32Array | None
+) -> BoolArray:
+    """(I, J, K) where a share on the operative box passes a half, moved with the child's growth and its ventricles."""
     mask = np.zeros(GRID_SHAPE, dtype=bool)
     box = truth.surgery.box
     starts = np.array([part.start for part in box], dtype=np.float32)
-    voxels = np.indices(scene.tumour.shape, dtype=np.float32).reshape(3, -1) + starts[:, None]
+    voxels = np.indices(share.shape, dtype=np.float32).reshape(3, -1) + starts[:, None]
     places = grown_points(voxels, growth, np.zeros(3), np.zeros(3)) - starts[:, None]
     if displacement is not None:
         places += displacement[(slice(None), *box)].reshape(3, -1)
-    moved = ndimage.map_coordinates(scene.tumour, places, order=1, mode="nearest").reshape(scene.tumour.shape)
+    moved = ndimage.map_coordinates(share, places, order=1, mode="nearest").reshape(share.shape)
     mask[box] = (moved > 0.5) & truth.anatomy.brain[box]
     return mask
+
+
+def centre_inside(mask: BoolArray, geometry: Geometry) -> tuple[float, float, float] | None:
+    """The voxel of a mask nearest to its centre of mass, which may lie outside it, in RAS mm; None for an empty one."""
+    voxels = np.argwhere(mask)
+    if not len(voxels):
+        return None
+    nearest = voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    x, y, z = geometry.to_ras(nearest).round(3).tolist()
+    return (x, y, z)

@@ -12,6 +12,7 @@ from TemporalGliomaRisk.evaluate.observer import (
     growth_rule_score,
     ideal_observer_score,
 )
+from TemporalGliomaRisk.evaluate.words import _heatmap_table
 
 DAYS = np.array([0.0, 90.0, 180.0, 365.0, 730.0])
 STEADY = ObserverConfig(radius_error_mm=0.0)
@@ -107,6 +108,37 @@ def test_the_peak_hits_within_the_tolerance_in_millimetres_not_in_voxels(k: int,
     assert found.hit == hit
     assert found.peak_distance_mm == pytest.approx(2.0 * (k - 6))
     assert found.centre_hit == 1.0
+
+
+@pytest.mark.parametrize(("centre", "hit"), [((5.4, 6.0, -9.0), 1.0), ((5, 6, 0), 1.0), ((40, 6, 6), 0.0)])
+def test_a_centre_outside_the_brain_counts_as_the_place_in_the_brain_nearest_to_it(
+    centre: tuple[float, float, float], hit: float
+) -> None:
+    heatmap, growth, brain = a_place()
+    growth[5:7, 5:7, 2:4] = True
+    brain[8:12, 8:12, 8:12] = False
+    found = score_heatmap(heatmap + 1, growth, brain, spacing_mm=(1, 1, 2), tolerance_mm=0.5, centre_ijk=centre)
+    assert found.centre_hit == hit
+    with pytest.raises(ShapeError, match="three finite voxel indices"):
+        score_heatmap(
+            heatmap, growth, brain, spacing_mm=(1, 1, 2), tolerance_mm=1.0, centre_ijk=(5.0, float("nan"), 5.0)
+        )
+
+
+def test_the_cavitys_centre_is_averaged_over_the_maps_that_have_one() -> None:
+    heatmap, growth, brain = a_place()
+    centres = [(5.0, 5.0, 5.0), (12.0, 12.0, 12.0), (6.0, 6.0, 6.0), None]
+    scores = [
+        score_heatmap(heatmap + 1, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0, centre_ijk=centre)
+        for centre in centres
+    ]
+    found = summarise_heatmaps(scores)
+    assert (found["maps"], found["maps_with_cavity"]) == (4, 3)
+    assert found["pointing_game_at_cavity_centre"] == pytest.approx(2 / 3)
+    assert "| any | 4 | 1% (0.8%) | 67% of 3 | 0% (0.2%) |" in _heatmap_table(found)
+    none = summarise_heatmaps(scores[3:])
+    assert (none["maps_with_cavity"], none["pointing_game_at_cavity_centre"]) == (0, None)
+    assert "| not known |" in _heatmap_table(none)
 
 
 def test_chance_is_the_share_of_the_brain_that_random_peaks_hit() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from TemporalGliomaRisk.simulate import patient as patients
-from TemporalGliomaRisk.simulate.anatomy import GRID_CENTRE, rotation_matrix
+from TemporalGliomaRisk.simulate.anatomy import GRID_CENTRE, draw_geometry, rotation_matrix
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.growth import Clock, cross_section_diameter_mm
 from TemporalGliomaRisk.simulate.randomness import stream
@@ -15,6 +17,7 @@ from TemporalGliomaRisk.simulate.scanner import draw_visit_scanner, grown_points
 SEED = 11
 ALL_RECUR = SimulationConfig(recurrent_fraction=1.0)
 NONE_RECUR = SimulationConfig(recurrent_fraction=0.0)
+ONE_SEQUENCE = SimulationConfig(recurrent_fraction=0.0, sequences=("T1w",))
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,35 @@ def test_treatment_effects_change_the_images_and_not_the_truth() -> None:
     assert during.swelling.sum() * 8e-3 > 0.1
     assert before.swelling.sum() == 0.0
     assert truth.diameter_at(peak) == truth.diameter_at(0.0)
+
+
+def test_the_centre_of_the_cavity_lies_in_the_cavity_of_an_oblique_patient_as_its_head_grows() -> None:
+    truth = patients.draw_truth(NONE_RECUR, SEED, 4)
+    axes = np.abs(truth.geometry.ijk_to_ras[:3, :3]) / truth.geometry.spacing_mm
+    assert np.sort(axes, axis=0)[-2].max() > 0.1
+    last = len(truth.visit_days) - 1
+    for number in (0, last):
+        centre = patients._render_visit(replace(truth, config=ONE_SEQUENCE), number).cavity_centre_ras_mm
+        assert centre is not None
+        growth = truth.growth_since_first(truth.visit_days[number])
+        # Where that is in the head of the first visit, and how deep in the cavity, which has shrunk since.
+        ijk = (truth.geometry.to_ijk(centre) - GRID_CENTRE) / growth + GRID_CENTRE
+        inner = tuple(round(place) - part.start for place, part in zip(ijk, truth.surgery.box, strict=True))
+        since_surgery = truth.schedule.first_days_since_treatment + truth.visit_days[number]
+        maps = patients.reaction_maps(truth.reactions, truth.anatomy, truth.surgery, since_surgery)
+        assert truth.surgery.cavity_level[inner] < 0
+        assert maps.cavity[inner] > 0.5
+    assert growth > 1.0005
+
+
+def test_a_centre_lies_in_its_mask_even_where_the_centre_of_mass_does_not() -> None:
+    geometry = draw_geometry(stream(SEED, 1, "geometry"))
+    ring = np.zeros((9, 9, 3), bool)
+    ring[1:8, 1:8, 1] = True
+    ring[2:7, 2:7, 1] = False
+    centre = patients.centre_inside(ring, geometry)
+    assert ring[tuple(np.rint(geometry.to_ijk(centre)).astype(int))]
+    assert patients.centre_inside(ring & False, geometry) is None
 
 
 def test_a_wound_heals() -> None:
