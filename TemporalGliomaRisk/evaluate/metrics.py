@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, BoolArray, FloatArray, LandmarkRows
+from TemporalGliomaRisk.evaluate.reliability import bin_members
 
 LEAST_RISK = 1e-6
 _BLOCK_ROWS = 256
@@ -58,9 +59,7 @@ def brier(risk: FloatArray, cases: BoolArray, weights: FloatArray) -> FloatArray
 
 def calibration_error(risk: FloatArray, cases: BoolArray, weights: FloatArray, bins: int = 10) -> FloatArray:
     """Expected calibration error over bins that hold equal shares of the rows (edges fixed over resamples)."""
-    edges = np.quantile(risk, np.arange(1, bins) / bins)
-    members = np.searchsorted(edges, risk, side="left")[:, None] == np.arange(bins)[None]
-    gaps = weights @ (members * (cases - risk)[:, None])
+    gaps = weights @ (bin_members(risk, bins) * (cases - risk)[:, None])
     return _ratio(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
 
 

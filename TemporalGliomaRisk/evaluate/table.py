@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,15 @@ from TemporalGliomaRisk.evaluate.landmarks import (
     LandmarkRows,
     checked_risk,
 )
+from TemporalGliomaRisk.evaluate.reliability import bin_members, observed_by_bin, reliability_curve
+
+Concordance = Callable[[FloatArray, FloatArray, BoolArray, FloatArray], float]
+"""Of risk, days, cases by the horizon and censoring weights, each (rows,)."""
 
 LEAST_ROWS_FOR_CALIBRATION = 2000
 CALIBRATION_METRICS = ("calibration_slope", "calibration_intercept", "calibration_error")
 METRICS = ("auroc", "auprc", "f1", "brier", "concordance", *CALIBRATION_METRICS)
+_BY_BIN = "observed_by_bin"
 _BLOCK_RESAMPLES = 200
 
 
@@ -33,10 +39,12 @@ class EvaluationConfig:
     Args:
         horizon_days: An event on or before this many days after the visit is a case.
         threshold: Risk from which F1 calls an event, chosen on validation patients; None leaves F1 out.
-        bins: Bins of the calibration error, equal in rows.
+        bins: Bins of the calibration error and the reliability curve, equal in rows.
         largest_visits: Numbers of visits that get a line of their own, 1 up to this.
         several_visits: "This many or more" gets a line too.
         probabilities: Whether the numbers are probabilities; False for a score that only ranks.
+        concordance: Another implementation that gives the concordance on all rows, while ours, which is the same and
+            fast, gives its resamples; None for ours throughout.
         bootstrap: How intervals are made.
     """
 
@@ -46,6 +54,7 @@ class EvaluationConfig:
     largest_visits: int = 8
     several_visits: int = 4
     probabilities: bool = True
+    concordance: Concordance | None = None
     bootstrap: BootstrapConfig = dataclasses.field(default_factory=BootstrapConfig)
 
 
@@ -60,8 +69,10 @@ def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationCo
     Returns:
         ``horizon_days``, ``threshold``, ``bins``, ``resamples``, ``level``, ``seed``, and ``groups``: a list of
         ``{"name", "rows", "patients", "events", "censored", "metrics": {name: {"value", "low", "high",
-        "undefined_resamples", "reason"}}}``; ``events`` are rows with an event within the horizon, ``censored`` rows
-        whose fate at the horizon is unknown. ``reason`` says why a value is None. Groups without rows are left out.
+        "undefined_resamples", "reason"}}, "reliability"}``; ``events`` are rows with an event within the horizon,
+        ``censored`` rows whose fate at the horizon is unknown. ``reason`` says why a value is None. ``reliability`` is
+        the curve of :func:`reliability_curve`, None where no calibration figure is given. Groups without rows are left
+        out.
 
     Raises:
         ShapeError: If lengths differ or a risk is not finite.
@@ -86,18 +97,30 @@ def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationCo
 
 
 def compare_risks(
-    risk: npt.ArrayLike, other: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig | None = None
+    risk: npt.ArrayLike,
+    other: npt.ArrayLike,
+    rows: LandmarkRows,
+    config: EvaluationConfig | None = None,
+    other_threshold: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Paired differences, ``risk`` minus ``other``, on the same rows and the same resamples; groups as above."""
+    """Paired differences, ``risk`` minus ``other``, on the same rows and the same resamples; groups as above.
+
+    Each risk has its own threshold; where one lacks it, no difference in F1 is given.
+    """
     config = config or EvaluationConfig()
+    if other_threshold is None:
+        config = dataclasses.replace(config, threshold=None)
+    configs = (config, dataclasses.replace(config, threshold=None if config.threshold is None else other_threshold))
     ours, theirs = checked_risk(risk, rows), checked_risk(other, rows)
     result = []
     for name, keep in _groups(rows, config):
         if not keep.any():
             continue
         some = rows.chosen(keep)
-        pair = [_resampled(which[keep], some, config) for which in (ours, theirs)]
-        difference = {metric: pair[0][metric] - pair[1][metric] for metric in pair[0]}
+        pair = [
+            _resampled(which[keep], some, settings) for which, settings in zip((ours, theirs), configs, strict=True)
+        ]
+        difference = {metric: pair[0][metric] - pair[1][metric] for metric in METRICS if metric in pair[0]}
         result.append({**_head(name, some, config), "metrics": _with_intervals(difference, len(some), config)})
     return result
 
@@ -110,7 +133,11 @@ def _groups(rows: LandmarkRows, config: EvaluationConfig) -> list[tuple[str, Boo
 
 def _group(name: str, risk: FloatArray, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
     found = _resampled(risk, rows, config)
-    return {**_head(name, rows, config), "metrics": _with_intervals(found, len(rows), config)}
+    curve = None
+    if _BY_BIN in found:
+        weights = censoring_weights(rows, config.horizon_days)
+        curve = reliability_curve(risk, bin_members(risk, config.bins), weights, found[_BY_BIN], config.bootstrap)
+    return {**_head(name, rows, config), "metrics": _with_intervals(found, len(rows), config), "reliability": curve}
 
 
 def _head(name: str, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
@@ -131,7 +158,11 @@ def _resampled(risk: FloatArray, rows: LandmarkRows, config: EvaluationConfig) -
         _metrics(risk, rows, counts[start : start + _BLOCK_RESAMPLES], config)
         for start in range(0, len(counts), _BLOCK_RESAMPLES)
     ]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    found = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    if config.concordance is not None and np.isfinite(found["concordance"][0]):
+        cases, weights = rows.cases(config.horizon_days), censoring_weights(rows, config.horizon_days)
+        found["concordance"][0] = config.concordance(risk, rows.days, cases, weights)
+    return found
 
 
 def _metrics(
@@ -152,6 +183,7 @@ def _metrics(
             found["calibration_error"] = metrics.calibration_error(risk, cases, weights, config.bins)
             slope, intercept = metrics.calibration_line(risk, cases, weights)
             found["calibration_slope"], found["calibration_intercept"] = slope, intercept
+            found[_BY_BIN] = observed_by_bin(bin_members(risk, config.bins), cases, weights)
     return found
 
 
@@ -182,11 +214,12 @@ def format_table(groups: list[dict[str, Any]], names: tuple[str, ...] = METRICS)
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     for group in groups:
         heads = [str(group[key]) for key in ("name", "rows", "patients", "events")]
-        lines.append("| " + " | ".join([*heads, *(_cell(group["metrics"][name]) for name in names)]) + " |")
+        lines.append("| " + " | ".join([*heads, *(format_cell(group["metrics"][name]) for name in names)]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(entry: dict[str, Any]) -> str:
+def format_cell(entry: dict[str, Any]) -> str:
+    """A number with its interval in brackets, a dash where undefined."""
     if entry["value"] is None:
         return "–"
     bounds = "" if entry["low"] is None else f" [{entry['low']:.3f}, {entry['high']:.3f}]"
