@@ -3,8 +3,8 @@
 ``configs/metadata.json`` says what it is and what it was trained on, ``configs/inference.json`` how to build it,
 ``models/model.safetensors`` holds the weights, ``calibration.json`` the positive constants, ``docs/README.md`` is the
 model card, and ``SHA256SUMS`` covers them all. ``doubt.json`` and ``sanity.json``, which say when not to believe it,
-may be missing. The network is built from an allow-list, never from a class that a file names, so that a crafted bundle
-can't run code.
+and ``models/order.safetensors``, the ordering head, may be missing. The network is built from an allow-list, never from
+a class that a file names, so that a crafted bundle can't run code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY, doubt_of, sanity_of, write_doubt
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.errors import GliomaRiskError, ModelError
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity
 from TemporalGliomaRisk.files import sha256_of, write_json_whole, write_text_whole, written_whole
@@ -41,6 +43,7 @@ MOST_FILES = 1000
 LONGEST_NAME = 200
 SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
 WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
+ORDER = "models/order.safetensors"
 NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
 CONFIG_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceConfig"
 MONAI_SCHEMA = (
@@ -64,6 +67,7 @@ class RiskModel:
         folder: Where it was read from, None for a model in memory.
         doubt: What tells when a visit is unlike training or members are at odds, None when the bundle doesn't say.
         heatmap_sanity: The weight-randomisation test of its maps, None likewise.
+        order: The ordering head, taught on whole visits, None likewise.
     """
 
     name: str
@@ -77,6 +81,7 @@ class RiskModel:
     folder: Path | None = None
     doubt: Doubt | None = None
     heatmap_sanity: HeatmapSanity | None = None
+    order: OrderHead | None = None
 
     @property
     def trained_gaps_days(self) -> tuple[int, int] | None:
@@ -123,6 +128,7 @@ def load_bundle(folder: Path) -> RiskModel:
         folder=folder,
         doubt=_load_doubt(folder, covered, network),
         heatmap_sanity=sanity_of(_read_json(folder / SANITY)) if SANITY in covered else None,
+        order=_load_order(folder, covered, network),
     )
 
 
@@ -138,6 +144,7 @@ def write_bundle(
     licence: str,
     doubt: Doubt | None = None,
     heatmap_sanity: HeatmapSanity | None = None,
+    order: OrderHead | None = None,
 ) -> None:
     """Write a bundle; ``SHA256SUMS`` comes last, so that an interrupted writing leaves no bundle that loads."""
     (folder / SUMS).unlink(missing_ok=True)
@@ -156,9 +163,10 @@ def write_bundle(
     }
     inference = {"network_def": network_definition, "preprocessing": configs.to_json(preprocessing)}
     write_json_whole(folder / INFERENCE, inference)
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    with written_whole(folder / WEIGHTS) as temporary:
-        save_file(tensors, str(temporary))
+    _save_weights(network, folder / WEIGHTS)
+    (folder / ORDER).unlink(missing_ok=True)
+    if order is not None:
+        _save_weights(order, folder / ORDER)
     both = {"ensemble": configs.to_json(calibration), "single_visit": configs.to_json(single_visit_calibration)}
     write_json_whole(folder / CALIBRATION, both)
     write_doubt(folder, doubt, heatmap_sanity)
@@ -299,7 +307,22 @@ def _load_doubt(folder: Path, covered: frozenset[str], network: EvidenceModel) -
     return doubt_of(_read_json(folder / DOUBT), folder / DOUBT_TENSORS, network.config.feature_channels)
 
 
-def _load_weights(network: EvidenceModel, path: Path) -> None:
+def _load_order(folder: Path, covered: frozenset[str], network: EvidenceModel) -> OrderHead | None:
+    """The ordering head; None for a bundle that lacks it."""
+    if ORDER not in covered:
+        return None
+    head = OrderHead(network.config)
+    _load_weights(head, folder / ORDER)
+    return head.eval()
+
+
+def _save_weights(network: nn.Module, path: Path) -> None:
+    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    with written_whole(path) as temporary:
+        save_file(tensors, str(temporary))
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
         raise ModelError("The model's weights are larger than any this version makes; fetch the model again.")
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}

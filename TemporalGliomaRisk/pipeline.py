@@ -23,6 +23,7 @@ from TemporalGliomaRisk.explain.peaks import Peak, find_peaks
 from TemporalGliomaRisk.preprocess.config import MaskMode, PreprocessConfig, RegisterMode
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
+from TemporalGliomaRisk.risk.ordering import OrderKeeper
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.resampling import coarsened
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline, Visit
@@ -57,6 +58,7 @@ class VisitResult:
         density: Local hazard within the horizon, hazard per mL on the grid of the feature cells.
         peaks: Where hazard gathers, in the first visit's RAS.
         doubts: Why its risk is uncertain.
+        order_confidence: Probability, by the pictures alone, that it came after the visit before; None where unknown.
     """
 
     visit: Visit
@@ -65,6 +67,7 @@ class VisitResult:
     density: Volume
     peaks: tuple[Peak, ...]
     doubts: tuple[Finding, ...] = ()
+    order_confidence: float | None = None
 
     def map_of(self, density: Volume) -> VisitMap:
         """A map on the feature cells, carried to this visit's own voxels."""
@@ -157,6 +160,7 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
     network = model.network.to(device)
     encoding = VisitEncoding(model, preprocessing, device, brain_mask, cache)
     running = TimelineRisk(network, model.calibration, model.single_visit_calibration)
+    ordering = OrderKeeper(None if model.order is None else model.order.to(device))
     doubting = DoubtKeeper(model.doubt, SEQUENCES)
     days = _days(timeline).to(device)
     hazards_s = 0.0
@@ -172,7 +176,8 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
             *one_visit_so_far(number, whole, timeline.findings),
             *doubting.findings(number, features, present, torch.from_numpy(encoded.summary), hazards),
         )
-        results.append(replace(_result(visit, encoded, hazards, encoding.frame.grid, encoding.cells), doubts=doubts))
+        found = _result(visit, encoded, hazards, encoding.frame.grid, encoding.cells)
+        results.append(replace(found, doubts=doubts, order_confidence=ordering.see(features, present)))
         hazards_s += time.perf_counter() - began
     progress(ProgressEvent(stage="predict", fraction=1.0, message="Risks of all visits are done"))
     noticed = [finding for result in results for finding in (*result.encoded.findings, *result.doubts)]

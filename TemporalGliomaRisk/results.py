@@ -40,6 +40,7 @@ from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
 PEAK_NAMES = "ABCDEFGH"
+ORDER_CONFIDENCE = "after the visit before, by its pictures alone"
 RISK = "risk.json"
 SCENE = "scene.mrb"
 """Written afterwards, where asked for; one of an earlier run would show other risks than those beside it."""
@@ -203,9 +204,10 @@ def _visit_record(prediction: Prediction, number: int, findings: list[Finding], 
 
 
 def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
-    """How concentrated the map is: the smallest region that holds half of the local hazard."""
+    """How concentrated the map is, and how sure the pictures alone are of the order of this visit and the one before."""
     hazards = np.sort(result.density.voxels.ravel())[::-1] * result.density.geometry.voxel_mL
     half = int(np.searchsorted(np.cumsum(hazards), hazards.sum() / 2)) + 1
+    order = Measurement(name=ORDER_CONFIDENCE, value=result.order_confidence, unit="probability")
     return (
         Measurement(
             name="smallest region with half of the local hazard",
@@ -213,6 +215,7 @@ def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
             unit="mL",
         ),
         Measurement(name="local hazard over the brain", value=float(hazards.sum()), unit="hazard within the horizon"),
+        *(() if result.order_confidence is None else (order,)),
     )
 
 

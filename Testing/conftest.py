@@ -42,6 +42,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from TemporalGliomaRisk.bundle import write_bundle
     from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+    from TemporalGliomaRisk.encode.pairs import OrderHead
     from TemporalGliomaRisk.preprocess.config import PreprocessConfig
     from TemporalGliomaRisk.risk.calibration import Calibration
 
@@ -57,10 +58,15 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head.comparison.mix.weight.mul_(3)
             head.growth.weight.mul_(3)
             head.local_last.weight.mul_(20)
+    order = OrderHead(config).eval()
+    with torch.no_grad():
+        order.comparison.mix.weight.mul_(3)
+        order.order_pooled.weight.mul_(10)
     folder = tmp_path_factory.mktemp("bundle") / "small"
     write_bundle(
         folder,
         network=network,
+        order=order,
         preprocessing=PreprocessConfig(),
         calibration=Calibration(background_scale=0.8, local_scale=1.3),
         single_visit_calibration=Calibration(background_scale=1.1, local_scale=1.1),

@@ -85,6 +85,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         fit_both,
         licence_text,
         model_card,
+        order_head,
     )
     from TemporalGliomaRisk.learn.scoring import score_patients
     from TemporalGliomaRisk.risk.calibration import Calibration
@@ -116,6 +117,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         licence=licence_text(),
         doubt=doubt,
         heatmap_sanity=sanity,
+        order=order_head(run_folder),
     )
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
 
@@ -141,6 +143,7 @@ def _measure_finished(
         licence=licence_text(),
         doubt=doubt,
         heatmap_sanity=sanity,
+        order=model.order,
     )
     print(f"Wrote {arguments.output.name}: weights and constants unchanged.\n{sanity.sentence}")
 

@@ -76,13 +76,14 @@ def _evidence(
     validation: Sequence[StoredPatient],
     ranks: Ranks,
 ) -> None:
-    """Cache the features, then train every member and the single-visit head; several ranks share patients and heads."""
+    """Cache the features, then train every member, the single-visit and the ordering head; ranks share the work."""
     from tqdm import tqdm
 
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
+    from TemporalGliomaRisk.learn.ordering import OrderConfig, train_order
 
     pretrained = run_folder.pretrained().to(ranks.device)
     quiet = None if ranks.first else True
@@ -110,6 +111,11 @@ def _evidence(
         with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, name)
             finetune_head(pretrained, train, validation, load, path, config=config, report=report)
+    if ranks.first:
+        order = OrderConfig(seed=arguments.seed, epochs=min(arguments.epochs, OrderConfig.epochs))
+        with tqdm(total=order.epochs, desc="order", unit="pass", disable=quiet) as bar:
+            report = _reporter(run_folder, bar, "order")
+            train_order(pretrained, train, validation, load, run_folder.order_file, config=order, report=report)
 
 
 def _reference(

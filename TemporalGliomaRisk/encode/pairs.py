@@ -15,8 +15,14 @@ from TemporalGliomaRisk.encode.evidence import Comparison, EvidenceConfig, Visit
 ORDER_CHANNELS = 16
 
 
-class PairModel(nn.Module):
-    """Encoder, comparison, and the two heads of pretraining.
+def even_shares(inside: Tensor) -> Tensor:
+    """(..., places) places that count to the logarithms of their equal shares, minus infinity for the others."""
+    count = inside.sum(dim=-1, keepdim=True).clamp(min=1)
+    return torch.where(inside, -count.log(), -math.inf)
+
+
+class OrderHead(nn.Module):
+    """Which of two visits came first: a comparison at every place, pooled over the brain.
 
     Args:
         config: Sizes, shared with the ``evidence`` model.
@@ -25,11 +31,49 @@ class PairModel(nn.Module):
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = VisitEncoder(config)
         self.comparison = Comparison(config)
-        self.growth = nn.Linear(config.comparison_channels, 1)
         self.order_places = nn.Linear(config.comparison_channels, ORDER_CHANNELS)
         self.order_pooled = nn.Linear(2 * ORDER_CHANNELS, 1)
+
+    def order_logit(self, one: Tensor, other: Tensor, common: Tensor, log_shares: Tensor) -> Tensor:
+        """Log-odds that ``one`` came before ``other``; swapping the two changes the sign and nothing else.
+
+        Args:
+            one: (..., 4, places, channels), features of one visit.
+            other: (..., 4, places, channels), features of the other.
+            common: (..., 4), sequences that both have.
+            log_shares: (..., places), logarithm of each place's share of the brain; see :func:`even_shares`.
+
+        Returns:
+            (...,).
+        """
+        forward, backward = self._both_ways(one, other, common)
+        return self._evidence(forward, log_shares) - self._evidence(backward, log_shares)
+
+    def _both_ways(self, one: Tensor, other: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
+        return self.comparison(one, other, common, common), self.comparison(other, one, common, common)
+
+    def _evidence(self, compared: Tensor, log_shares: Tensor) -> Tensor:
+        """Pool the places by their mean and by log-mean-exp, which a small focus can move."""
+        evidence = self.order_places(compared)
+        shares = log_shares[..., None]
+        mean = (evidence * shares.exp()).sum(dim=-2)
+        log_mean_exp = torch.logsumexp(evidence + shares, dim=-2)
+        pooled: Tensor = self.order_pooled(torch.cat([mean, log_mean_exp], dim=-1))[..., 0]
+        return pooled
+
+
+class PairModel(OrderHead):
+    """Encoder, comparison, and the two heads of pretraining.
+
+    Args:
+        config: Sizes, shared with the ``evidence`` model.
+    """
+
+    def __init__(self, config: EvidenceConfig) -> None:
+        super().__init__(config)
+        self.encoder = VisitEncoder(config)
+        self.growth = nn.Linear(config.comparison_channels, 1)
         with torch.no_grad():
             self.growth.bias.fill_(-4.0)
 
@@ -61,31 +105,14 @@ class PairModel(nn.Module):
         Returns:
             (..., places) as :meth:`growth_logits`, and (...,) as :meth:`order_logit`.
         """
-        forward = self.comparison(earlier, later, present, present)
-        backward = self.comparison(later, earlier, present, present)
+        forward, backward = self._both_ways(earlier, later, present)
         growth: Tensor = self.growth(forward)[..., 0]
-        return growth, self._order_evidence(forward, inside) - self._order_evidence(backward, inside)
+        shares = even_shares(inside)
+        return growth, self._evidence(forward, shares) - self._evidence(backward, shares)
 
-    def order_logit(self, one: Tensor, other: Tensor, common: Tensor, inside: Tensor) -> Tensor:
-        """Log-odds that ``one`` came before ``other``; swapping the two changes the sign and nothing else.
-
-        Args:
-            one: (..., 4, places, channels), features of one visit.
-            other: (..., 4, places, channels), features of the other.
-            common: (..., 4), sequences that both have.
-            inside: (..., places), places that count.
-
-        Returns:
-            (...,).
-        """
-        return self.both_logits(one, other, common, inside)[1]
-
-    def _order_evidence(self, compared: Tensor, inside: Tensor) -> Tensor:
-        """Pool the places by their mean and by log-mean-exp, which a small focus can move."""
-        evidence = self.order_places(compared)
-        mask = inside[..., None]
-        count = inside.sum(dim=-1, keepdim=True).clamp(min=1).to(evidence.dtype)
-        mean = (evidence * mask).sum(dim=-2) / count
-        log_mean_exp = torch.logsumexp(evidence.masked_fill(~mask, -math.inf), dim=-2) - count.log()
-        pooled: Tensor = self.order_pooled(torch.cat([mean, log_mean_exp], dim=-1))[..., 0]
-        return pooled
+    def head_of_order(self) -> OrderHead:
+        """The part that tells the order, without the encoder: a copy."""
+        head = OrderHead(self.config)
+        wanted = set(head.state_dict())
+        head.load_state_dict({name: value for name, value in self.state_dict().items() if name in wanted})
+        return head

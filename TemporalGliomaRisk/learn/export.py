@@ -14,6 +14,7 @@ import torch
 import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import EvidenceModel
+from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity
 from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
@@ -46,6 +47,15 @@ def assemble_network(run_folder: RunFolder) -> EvidenceModel:
         load_checkpoint(path, head)
     load_checkpoint(single, network.single)
     return network.eval()
+
+
+def order_head(run_folder: RunFolder) -> OrderHead | None:
+    """The run's ordering head as taught on whole visits, None where it has none."""
+    if not run_folder.order_file.exists():
+        return None
+    head = OrderHead(run_folder.config.model)
+    load_checkpoint(run_folder.order_file, head)
+    return head.eval()
 
 
 def fit_both(rows: Sequence[ScoredVisit]) -> tuple[Calibration, Calibration]:

@@ -171,6 +171,11 @@ class RunFolder:
         return self.folder / "heads"
 
     @property
+    def order_file(self) -> Path:
+        """The ordering head taught on whole visits."""
+        return self.folder / "order" / "head.safetensors"
+
+    @property
     def reference_folder(self) -> Path:
         """The reference model, for comparison only: never part of a bundle."""
         return self.folder / "reference"

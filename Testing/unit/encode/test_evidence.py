@@ -15,7 +15,7 @@ from TemporalGliomaRisk.encode.evidence import (
     brain_cells,
     interval_hazards,
 )
-from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.encode.pairs import PairModel, even_shares
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk
 
@@ -192,13 +192,16 @@ def test_swapping_two_visits_changes_the_sign_of_the_order_and_nothing_else():
     one, other = torch.randn(2, 3, 4, 6, 8)
     common = torch.tensor([[True, False, False, True]] * 3)
     inside = torch.tensor([[True, True, True, False, True, True]] * 3)
-    forward = pairs.order_logit(one, other, common, inside)
-    torch.testing.assert_close(forward, -pairs.order_logit(other, one, common, inside))
+    shares = even_shares(inside)
+    torch.testing.assert_close(shares.exp().sum(dim=1), torch.ones(3))
+    forward = pairs.order_logit(one, other, common, shares)
+    torch.testing.assert_close(forward, -pairs.order_logit(other, one, common, shares))
     assert (forward.abs() > 1e-6).all()
-    assert torch.equal(pairs.order_logit(one, one, common, inside), torch.zeros(3))
+    assert torch.equal(pairs.order_logit(one, one, common, shares), torch.zeros(3))
     growth, order = pairs.both_logits(one, other, common, inside)
     assert torch.equal(growth, pairs.growth_logits(one, other, common, common))
     assert torch.equal(order, forward)
+    assert torch.equal(pairs.head_of_order().order_logit(one, other, common, shares), forward)
 
 
 def test_places_outside_the_brain_do_not_move_the_order():
@@ -206,11 +209,11 @@ def test_places_outside_the_brain_do_not_move_the_order():
     pairs = PairModel(CONFIG)
     one, other = torch.randn(2, 1, 4, 6, 8)
     common = torch.tensor([[True, True, True, True]])
-    inside = torch.tensor([[True, True, True, False, True, True]])
+    shares = even_shares(torch.tensor([[True, True, True, False, True, True]]))
     changed = one.clone()
     changed[:, :, 3] += 3.0
     torch.testing.assert_close(
-        pairs.order_logit(one, other, common, inside), pairs.order_logit(changed, other, common, inside)
+        pairs.order_logit(one, other, common, shares), pairs.order_logit(changed, other, common, shares)
     )
 
 

@@ -19,6 +19,7 @@ from TemporalGliomaRisk.bundle import (
     CARD,
     INFERENCE,
     METADATA,
+    ORDER,
     SUMS,
     WEIGHTS,
     load_bundle,
@@ -29,7 +30,7 @@ from TemporalGliomaRisk.encode.evidence import EvidenceModel
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.files import sha256_of
 
-FILES = (METADATA, INFERENCE, WEIGHTS, CALIBRATION, CARD, "LICENSE")
+FILES = (METADATA, INFERENCE, WEIGHTS, ORDER, CALIBRATION, CARD, "LICENSE")
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -77,6 +78,7 @@ def test_what_is_loaded_is_what_was_written_bit_for_bit(small_bundle: Path, tmp_
         metadata=model.metadata,
         card=model.card,
         licence=(small_bundle / "LICENSE").read_text(encoding="utf-8"),
+        order=model.order,
     )
     for name in (*FILES, SUMS):
         assert (tmp_path / "again" / name).read_bytes() == (small_bundle / name).read_bytes()
@@ -86,6 +88,18 @@ def test_what_is_loaded_is_what_was_written_bit_for_bit(small_bundle: Path, tmp_
     for one, other in zip(model.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(one, other)
     assert not again.network.training
+    assert again.order is not None
+    assert all(torch.equal(*two) for two in zip(model.order.parameters(), again.order.parameters(), strict=True))
+
+
+def test_a_bundle_without_an_ordering_head_has_none_and_a_crafted_one_is_refused(bundle: Path) -> None:
+    tensors = load_file(bundle / ORDER)
+    (bundle / ORDER).unlink()
+    seal_bundle(bundle)
+    assert load_bundle(bundle).order is None
+    save_file({name: value for name, value in tensors.items() if "pooled" not in name}, bundle / ORDER)
+    seal_bundle(bundle)
+    assert "weights do not fit its configuration" in refusal(bundle)
 
 
 @pytest.mark.parametrize("name", FILES)

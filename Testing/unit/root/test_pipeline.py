@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel
@@ -18,10 +19,9 @@ import torch
 
 from TemporalGliomaRisk import pipeline
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
-from TemporalGliomaRisk.encode.evidence import EvidenceModel
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.report.record import RiskRecord, read_risk_record
-from TemporalGliomaRisk.results import write_results
+from TemporalGliomaRisk.results import ORDER_CONFIDENCE, write_results
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.sitk_images import (
@@ -111,11 +111,35 @@ def risks(prediction: Prediction) -> list[float]:
     return [result.hazards.risk for result in prediction.visits]
 
 
+def test_the_order_of_two_visits_is_told_by_their_pictures_alone(
+    timeline: Timeline, trusted: Prediction, model: RiskModel, brain: Volume
+) -> None:
+    assert trusted.visits[0].order_confidence is None
+    for earlier, later in pairwise(trusted.visits):
+        features = [result.encoded.tensors(torch.device("cpu"))[0] for result in (earlier, later)]
+        common = torch.logical_and(*(result.encoded.tensors(torch.device("cpu"))[1] for result in (earlier, later)))
+        even = torch.full((features[0].shape[1],), 1 / features[0].shape[1]).log()
+        logit = model.order.order_logit(*features, common, even).item()
+        assert abs(logit) > 1e-3
+        assert later.order_confidence == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
+    visits = (
+        timeline.visits[0],
+        *(replace(visit, days_since_first=9000 + visit.days_since_first) for visit in timeline.visits[1:]),
+    )
+    other_dates = predict_risk(replace(timeline, visits=visits), model, options=TRUSTED, brain_mask=brain)
+    assert [one.order_confidence for one in other_dates.visits] == [one.order_confidence for one in trusted.visits]
+    apart = (timeline.visits[0], without(timeline.visits[1], *set(timeline.visits[0].sequences)))
+    if apart[1].sources:
+        nothing_common = predict_risk(replace(timeline, visits=apart), model, options=TRUSTED, brain_mask=brain)
+        assert nothing_common.visits[1].order_confidence is None
+
+
 def assert_same_bits(one: Prediction, other: Prediction, visits: int) -> None:
     for number in range(visits):
         first, second = one.visits[number], other.visits[number]
         assert first.hazards.risk == second.hazards.risk
         assert first.hazards.single_visit_risk == second.hazards.single_visit_risk
+        assert first.order_confidence == second.order_confidence
         assert torch.equal(first.hazards.terms, second.hazards.terms)
         assert torch.equal(first.hazards.member_hazards, second.hazards.member_hazards)
         assert np.array_equal(first.density.voxels, second.density.voxels)
@@ -333,6 +357,8 @@ def test_risk_json_says_what_was_predicted(written: Path, trusted: Prediction, s
         assert visit.single_visit_risk == result.hazards.single_visit_risk
         assert (visit.risk_low, visit.risk_high) == result.hazards.risk_extremes
         assert visit.days_since_treatment == result.visit.days_since_treatment
+        told = {one.name: one.value for one in visit.measurements}
+        assert told.get(ORDER_CONFIDENCE) == result.order_confidence
 
 
 @pytest.fixture(scope="module")
@@ -401,9 +427,9 @@ def test_cuda_that_fails_on_the_way_is_replaced_by_the_cpu_and_said(
     timeline: Timeline, model: RiskModel, brain: Volume, trusted: Prediction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "choose_device", lambda asked: (torch.device("cuda"), ()))
-    plain = EvidenceModel.to
+    plain = torch.nn.Module.to
     monkeypatch.setattr(
-        EvidenceModel, "to", lambda self, device: self if device.type == "cuda" else plain(self, device)
+        torch.nn.Module, "to", lambda self, device: self if device.type == "cuda" else plain(self, device)
     )
     encode = VisitEncoding.encode
 
