@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features, timeline_features
+from TemporalGliomaRisk.learn.order_scoring import order_of_patient
 from TemporalGliomaRisk.learn.ordering import OrderConfig, comparable_pairs, order_losses, train_order
 
 SMALL = EvidenceConfig(feature_channels=8, convolutions=1, comparison_channels=8, history_channels=8)
@@ -80,3 +81,25 @@ def test_without_visits_to_compare_there_is_no_ordering_head(make_stored, pair_m
         is None
     )
     assert not path.exists()
+
+
+def test_a_trained_head_orders_growth_and_is_undecided_about_repeats(make_stored, pair_model, tmp_path: Path) -> None:
+    """The network is that of the pair model, so that the head meets the features it has learnt from."""
+    patients = [make_stored(number, grows=True) for number in range(6)]
+    cache_features(pair_model, patients, tmp_path / "f", PlaceSampling(foremost=60, sampled=100), seed=1)
+    config = OrderConfig(epochs=30, patience=30, patients_per_update=2, learning_rate=0.03, sampled_places=60)
+    load = partial(load_features, tmp_path / "f")
+    head = train_order(pair_model, patients[:5], patients[5:], load, tmp_path / "head.safetensors", config=config)
+    assert head is not None
+    network = EvidenceModel(SMALL, 1).eval()
+    network.encoder.load_state_dict(pair_model.encoder.state_dict())
+    random = torch.Generator().manual_seed(0)
+    found = [
+        order_of_patient(network, head.eval(), make_stored(number, visits=4), grid_mm=2.0, random=random)
+        for number in range(10, 14)
+    ]
+    assert all(one is not None and one.confidence > 0.9 for one in found)
+    # A cube of 3 voxels that became one of 6.
+    assert found[0].growth_diameter_mm == pytest.approx((6 * (216 - 27) * 8 / math.pi) ** (1 / 3))
+    assert abs(np.mean([one.repeat_confidence for one in found]) - 0.5) < 0.35
+    assert order_of_patient(network, head, make_stored(1, visits=1), grid_mm=2.0, random=random) is None
