@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.explain.sanity import HeatmapSanity
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.learn.scoring import ScoredVisit
     from TemporalGliomaRisk.risk.calibration import Calibration
     from TemporalGliomaRisk.risk.doubt import Doubt
 
@@ -78,13 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace) -> None:
     from TemporalGliomaRisk.bundle import write_bundle
     from TemporalGliomaRisk.device import choose_device
+    from TemporalGliomaRisk.learn.card import model_card
+    from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
-        card_with_doubt,
         fit_both,
         licence_text,
-        model_card,
         order_head,
     )
     from TemporalGliomaRisk.learn.scoring import score_patients
@@ -104,6 +105,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
+    metadata |= _thresholds(rows, ensemble, single)
     usual = train[: arguments.doubt_patients]
     doubt, sanity = _measure(network, ensemble, usual, validation, arguments.sanity_patients)
     write_bundle(
@@ -122,12 +124,24 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
 
 
+def _thresholds(rows: Sequence[ScoredVisit], ensemble: Calibration, single: Calibration) -> dict[str, Any]:
+    """The bundle's ``f1_threshold``, from uncalibrated rows of the validation patients; none without an event."""
+    from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
+    from TemporalGliomaRisk.evaluate.threshold import choose_thresholds
+    from TemporalGliomaRisk.learn.export import calibrated_risks
+    from TemporalGliomaRisk.learn.scoring import landmark_columns
+
+    chosen = choose_thresholds(*calibrated_risks(rows, ensemble, single), LandmarkRows(**landmark_columns(rows)))
+    return {} if chosen is None else {"f1_threshold": chosen}
+
+
 def _measure_finished(
     model: RiskModel, run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace
 ) -> None:
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import write_bundle
-    from TemporalGliomaRisk.learn.export import card_with_doubt, licence_text, next_version
+    from TemporalGliomaRisk.learn.card_parts import card_with_doubt
+    from TemporalGliomaRisk.learn.export import licence_text, next_version
 
     train = run_folder.prepared(parts["train"][: arguments.doubt_patients], jobs=arguments.jobs)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)

@@ -3,12 +3,15 @@
 Every visit before the event is a landmark row. Writes evaluation.json with every number and its patient-clustered
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
 cohorts, for the ideal observer, and how the heatmaps point at true growth. With ``--reference`` also for the reference
-model of a run, with the paired difference to it: the peer to beat, never part of a bundle.
+model of a run, with the paired difference to it: the peer to beat, never part of a bundle. Subgroups are fixed in
+evaluate/known_groups.py. Two plots lie beside evaluation.json; ``--card`` puts all of it into the bundle's model card,
+one section a ``--title``, so that several cohorts can stand in one card.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +20,12 @@ from TemporalGliomaRisk.commands import add_device
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore
+    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
+
+MAIN_TITLE = "Test patients"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of bootstrap and reader's errors (default %(default)s)")
     parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
+    parser.add_argument(
+        "--title",
+        default=MAIN_TITLE,
+        help="what to call these patients in card and plots; the card keeps one section a title (default %(default)s)",
+    )
     add_device(parser)
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
 
@@ -53,19 +64,24 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.device import choose_device
-    from TemporalGliomaRisk.evaluate.words import results_text
+    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+    from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import write_json_whole
+    from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
     from TemporalGliomaRisk.learn.scoring import score_patient
 
+    check_title(arguments.title)
     model = load_bundle(arguments.model)
     model.network.to(choose_device(arguments.device)[0])
     peer = _reference(arguments, model) if arguments.reference else None
     patients = _patients(arguments, model.metadata)
+    said = _participants(arguments.cohort)
     folder = arguments.output / "prepared"
     with tqdm(total=len(patients), desc="prepare", unit="patient", disable=None) as bar:
         prepare_cohort(patients, folder, model.preprocessing, jobs=arguments.jobs, advance=bar.update)
     scored: list[ScoredVisit] = []
+    known: list[KnownPatient] = []
     maps: list[HeatmapScore] = []
     reader: list[float] = []
     peer_risks: list[float] = []
@@ -77,21 +93,29 @@ def run(arguments: argparse.Namespace) -> int:
             calibration=model.calibration,
             single_visit_calibration=model.single_visit_calibration,
         )
-        scored += rows
+        scored += [row.without_map() for row in rows]
+        known.append(KnownPatient(participant=said.get(patient.patient_id, {}), truth=stored.truth))
         maps += _map_score(stored, rows, model.preprocessing.grid_mm)
         reader += _reader_scores(stored, [arguments.seed, number])
         if peer:
             peer_risks += peer.risks(stored)
     others = {"ideal_observer": reader if len(reader) == len(scored) else [], "reference": peer_risks}
-    found = _measure(scored, others, maps, arguments)
-    found = {"model": model.name, "model_sha256": model.sha256, "patients": len(patients), **found}
+    found = {
+        "title": arguments.title,
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "patients": len(patients),
+        "cohort": _cohort(one.truth for one in known),
+        **_measure(scored, others, maps, arguments, _thresholds(model.metadata)),
+        "subgroups": _subgroups(scored, known, arguments),
+    }
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     write_json_whole(arguments.output / "evaluation.json", found)
-    text = results_text(found)
-    print(text)
+    print(f"{results_text(found)}\n\n{subgroups_text(found)}")
+    _write_plots(arguments.output, "", found, model)
     if arguments.card:
-        _write_card(arguments.model, text)
+        _write_card(arguments, found, model)
     return 0
 
 
@@ -168,34 +192,82 @@ def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
     return [float(score) for score in scores]
 
 
+def _participants(cohort: Path) -> dict[str, dict[str, str]]:
+    """The lines of participants.tsv by their patients."""
+    import csv
+
+    with (cohort / "participants.tsv").open(encoding="utf-8-sig", newline="") as handle:
+        return {row["participant_id"]: row for row in csv.DictReader(handle, delimiter="\t")}
+
+
+def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Whether the patients were simulated, and by what."""
+    found = [truth for truth in truths if truth is not None]
+    drawn = {(truth["config"].get("population", "main"), truth["simulator_version"]) for truth in found}
+    return {"simulated": bool(found), "simulators": [list(one) for one in sorted(drawn)]}
+
+
+def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The bundle's thresholds of F1 for risk and single-visit risk; None for a bundle that has none."""
+    from TemporalGliomaRisk.errors import ModelError
+
+    said = metadata.get("f1_threshold")
+    if said is None:
+        return None, None
+    names = ("risk", "single_visit_risk")
+    numbers: list[Any] = [said.get(name) if isinstance(said, dict) else None for name in names]
+    if not all(isinstance(number, (int, float)) and 0 <= number <= 1 for number in numbers):
+        raise ModelError("f1_threshold of the model must hold two numbers of 0 to 1; fetch the model again.")
+    return float(numbers[0]), float(numbers[1])
+
+
+def _subgroups(scored: list[ScoredVisit], known: list[KnownPatient], arguments: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+    from TemporalGliomaRisk.evaluate.known_groups import known_groupings
+    from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
+    from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
+    from TemporalGliomaRisk.evaluate.table import EvaluationConfig
+    from TemporalGliomaRisk.learn.scoring import landmark_columns
+
+    rows = LandmarkRows(**landmark_columns(scored))
+    groupings = known_groupings(known, rows.patient.tolist(), [row.sequences for row in scored])
+    config = EvaluationConfig(bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed))
+    return evaluate_subgroups(np.array([row.hazards.risk for row in scored]), rows, groupings, config)
+
+
 def _measure(
     scored: list[ScoredVisit],
     others: dict[str, list[float]],
     maps: list[HeatmapScore],
     arguments: argparse.Namespace,
+    thresholds: tuple[float | None, float | None],
 ) -> dict[str, Any]:
+    import dataclasses
+
     import numpy as np
 
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.heatmaps import summarise_heatmaps
     from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
     from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
+    from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
+    from TemporalGliomaRisk.learn.scoring import landmark_columns
 
-    labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in scored))}
-    rows = LandmarkRows(
-        patient=np.array([labels[row.patient_id] for row in scored]),
-        visits=np.array([row.visit_number for row in scored]),
-        days=np.array([row.days_to_end for row in scored]),
-        event_observed=np.array([row.event for row in scored]),
+    rows = LandmarkRows(**landmark_columns(scored))
+    config = EvaluationConfig(
+        bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed),
+        concordance=torchsurv_concordance,
     )
-    config = EvaluationConfig(bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed))
-    ranks = EvaluationConfig(bootstrap=config.bootstrap, probabilities=False)
+    ranks = dataclasses.replace(config, probabilities=False)
+    ours, alone = (dataclasses.replace(config, threshold=threshold) for threshold in thresholds)
     risk = np.array([row.hazards.risk for row in scored])
     single = np.array([row.hazards.single_visit_risk for row in scored])
     found: dict[str, Any] = {
-        "several_visits": evaluate_risks(risk, rows, config),
-        "single_visit": evaluate_risks(single, rows, config),
-        "several_less_single": compare_risks(risk, single, rows, config),
+        "several_visits": evaluate_risks(risk, rows, ours),
+        "single_visit": evaluate_risks(single, rows, alone),
+        "several_less_single": compare_risks(risk, single, rows, ours, thresholds[1]),
     }
     if others["ideal_observer"]:
         found["ideal_observer"] = evaluate_risks(np.array(others["ideal_observer"]), rows, ranks)
@@ -230,11 +302,42 @@ def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:
     }
 
 
-def _write_card(bundle: Path, results: str) -> None:
-    from TemporalGliomaRisk.bundle import CARD, seal_bundle
-    from TemporalGliomaRisk.files import write_text_whole
-    from TemporalGliomaRisk.learn.export import card_with_results
+def _write_plots(folder: Path, suffix: str, found: Mapping[str, Any], model: RiskModel) -> list[str]:
+    """Write the plots that the numbers suffice for, remove older ones that they don't, and give the names written."""
+    from TemporalGliomaRisk.report.model_plots import calibration_figure, discrimination_figure, write_plot
 
-    card = bundle / CARD
-    write_text_whole(card, card_with_results(card.read_text(encoding="utf-8"), results))
-    seal_bundle(bundle)
+    what = "simulated patients" if found["cohort"]["simulated"] else "patients"
+    heading = f"{model.name}, {found['title'].lower()}: {found['patients']:,} {what} that it never saw"
+    written = []
+    for kind, draw in (("discrimination", discrimination_figure), ("calibration", calibration_figure)):
+        path = folder / f"{kind}{suffix}.png"
+        figure = draw(found, heading=heading, caveat=model.metadata["caveat"])
+        if figure is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_plot(figure, path)
+            written.append(path.name)
+    return written
+
+
+def _write_card(arguments: argparse.Namespace, found: Mapping[str, Any], model: RiskModel) -> None:
+    """Results, subgroups and plots into the bundle, in the section of this title; others stay as they are."""
+    import re
+
+    from TemporalGliomaRisk.bundle import CARD, seal_bundle
+    from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
+    from TemporalGliomaRisk.files import write_text_whole
+    from TemporalGliomaRisk.learn.card_parts import card_with, has_part
+
+    path = arguments.model / CARD
+    title = arguments.title
+    suffix = "" if title == MAIN_TITLE else "-" + re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
+    pictures = [f"![{name.split('.')[0]}]({name})" for name in _write_plots(path.parent, suffix, found, model)]
+    results, subgroups = "\n\n".join([results_text(dict(found)), *pictures]), subgroups_text(found)
+    card = path.read_text(encoding="utf-8")
+    if has_part(card, "subgroups"):
+        card = card_with(card, "subgroups", title, subgroups)
+    else:
+        results = f"{results}\n\nSubgroups:\n\n{subgroups}"
+    write_text_whole(path, card_with(card, "evaluation", title, results))
+    seal_bundle(arguments.model)

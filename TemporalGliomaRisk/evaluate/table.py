@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -218,7 +218,7 @@ def format_table(groups: list[dict[str, Any]], names: tuple[str, ...] = METRICS)
     return "\n".join(lines) + "\n"
 
 
-def format_cell(entry: dict[str, Any]) -> str:
+def format_cell(entry: Mapping[str, Any]) -> str:
     """A number with its interval in brackets, a dash where undefined."""
     if entry["value"] is None:
         return "–"

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from TemporalGliomaRisk.evaluate.table import format_table
+from TemporalGliomaRisk.evaluate.table import LEAST_ROWS_FOR_CALIBRATION, format_cell, format_table
 
-SHOWN = ("auroc", "auprc", "brier", "concordance")
+SHOWN = ("auroc", "auprc", "f1", "brier", "concordance")
+HEADLINE = "4 or more"
 
 
 def results_text(found: dict[str, Any]) -> str:
     """The results as Markdown, for people and for the model card."""
-    parts = [
-        f"{found['patients']} patients that the model never saw; 95 % intervals by a bootstrap over patients. "
-        "Events within 365 days, weighted for censoring.",
-        "From all visits so far:\n\n" + format_table(found["several_visits"]["groups"], SHOWN),
-        "From the visit alone, same rows:\n\n" + format_table(found["single_visit"]["groups"], SHOWN),
-        "Difference, paired:\n\n" + format_table(found["several_less_single"], SHOWN),
-    ]
+    several = found["several_visits"]
+    names = [name for name in SHOWN[1:] if any(one["metrics"][name]["value"] is not None for one in several["groups"])]
+    parts = [_who(found), _headline(found), _auroc_table(found)]
+    parts.append("All visits so far, further figures:\n\n" + format_table(several["groups"], tuple(names)))
+    parts.append(_threshold_words(several))
     if "reference" in found:
-        settings = found["reference_settings"]
+        settings, peers = found["reference_settings"], ("auroc", "auprc", "brier", "concordance")
         parts.append(
             "The published architecture (`reference`), same rows; one network trained from random weights on outcomes "
             f"alone, on volumes averaged over {settings['pooling']} voxels along each axis, so the distance is not the "
-            "architecture's alone:\n\n" + format_table(found["reference"]["groups"], SHOWN)
+            "architecture's alone:\n\n" + format_table(found["reference"]["groups"], peers)
         )
-        parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], SHOWN))
-    if "ideal_observer" in found:
-        parts.append(
-            "Ideal observer (knows the true diameters but for a reader's error of 0.5 mm in radius):\n\n"
-            + format_table(found["ideal_observer"]["groups"], ("auroc", "auprc", "concordance"))
-        )
-    calibration = next(group for group in found["several_visits"]["groups"] if group["name"] == "all")["metrics"]
-    parts.append(
-        "Calibration over all rows: "
-        + "; ".join(
-            f"{title} {_number(calibration[name])}"
-            for name, title in (
-                ("calibration_slope", "slope"),
-                ("calibration_intercept", "intercept"),
-                ("calibration_error", "expected calibration error"),
-            )
-        )
-        + "."
-    )
+        parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], peers))
+    parts.append(_calibration_text(several["groups"]))
     maps = found.get("heatmaps_at_last_visit_before_event")
     if maps:
         parts.append(
@@ -62,7 +45,7 @@ def results_text(found: dict[str, Any]) -> str:
         )
         + "."
     )
-    return "\n\n".join(part.strip() for part in parts)
+    return "\n\n".join(part.strip() for part in parts if part)
 
 
 def _heatmap_table(maps: dict[str, Any]) -> str:
@@ -84,7 +67,124 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _number(entry: dict[str, Any]) -> str:
-    if entry["value"] is None:
-        return f"not given ({entry['reason']})"
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+def _who(found: Mapping[str, Any]) -> str:
+    several, cohort = found["several_visits"], found.get("cohort", {})
+    what = "simulated patients" if cohort.get("simulated") else "patients"
+    drawn = ", ".join(f"`{name}`, simulator version {version}" for name, version in cohort.get("simulators", []))
+    return (
+        f"{found['patients']} {what} that the model never saw{f' (population {drawn})' if drawn else ''}; "
+        f"{100 * several['level']:.0f} % intervals by {several['resamples']} bootstrap resamples of patients. Events "
+        f"within {several['horizon_days']:.0f} days of a visit, weighted for censoring."
+    )
+
+
+def _headline(found: Mapping[str, Any]) -> str:
+    """The figures at several visits, and how far of the way to the ideal observer they are."""
+    keys = ("several_visits", "single_visit", "ideal_observer")
+    entries = {key: _auroc_of(found[key]["groups"]) for key in keys if key in found}
+    model = entries["several_visits"]
+    if model is None or model["value"] is None:
+        return ""
+    text = f"**At {HEADLINE} visits: AUROC {format_cell(model)}**"
+    alone, ideal = entries.get("single_visit"), entries.get("ideal_observer")
+    if alone is not None and alone["value"] is not None:
+        text += f"; from the visit alone {format_cell(alone)}"
+    if ideal is not None and ideal["value"] is not None:
+        text += f"; ideal observer {format_cell(ideal)}"
+        if ideal["value"] > 0.5:
+            way = (model["value"] - 0.5) / (ideal["value"] - 0.5)
+            text += f", so the model goes {way:.0%} of that observer's way from chance"
+    return text + "."
+
+
+def _auroc_of(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return next((group["metrics"]["auroc"] for group in groups if group["name"] == HEADLINE), None)
+
+
+def _auroc_table(found: Mapping[str, Any]) -> str:
+    """AUROC of model, visit alone and ideal observer side by side, by number of visits."""
+    columns = [
+        ("all visits so far", found["several_visits"]["groups"]),
+        ("visit alone", found["single_visit"]["groups"]),
+        ("difference", found["several_less_single"]),
+    ]
+    text = "AUROC by number of visits. Difference, paired: all visits so far less the visit alone, same rows."
+    if "ideal_observer" in found:
+        columns.append(("ideal observer", found["ideal_observer"]["groups"]))
+        text += " The ideal observer knows the true diameters but for a reader's error of 0.5 mm in radius."
+    titles = ["visits", "rows", "patients", "events", *(title for title, _ in columns)]
+    lines = []
+    for number, group in enumerate(columns[0][1]):
+        heads = [str(group[key]) for key in ("name", "rows", "patients", "events")]
+        lines.append([*heads, *(format_cell(groups[number]["metrics"]["auroc"]) for _, groups in columns)])
+    return f"{text}\n\n{_table(titles, lines)}"
+
+
+def _threshold_words(several: Mapping[str, Any]) -> str:
+    if several["threshold"] is None:
+        return ""
+    return f"F1 calls an event from a risk of {several['threshold']:.3f} on, which was chosen on validation patients."
+
+
+def _calibration_text(groups: Sequence[Mapping[str, Any]]) -> str:
+    names = ("calibration_slope", "calibration_intercept", "calibration_error")
+    enough = [group for group in groups if group["rows"] >= LEAST_ROWS_FOR_CALIBRATION]
+    rest = f"No figure where there are fewer than {LEAST_ROWS_FOR_CALIBRATION} rows."
+    if not enough:
+        whole = next(group for group in groups if group["name"] == "all")
+        return f"Calibration is not given: {whole['rows']} rows in all. {rest}"
+    lines = [
+        [
+            *(str(group[key]) for key in ("name", "rows", "patients", "events")),
+            *(format_cell(group["metrics"][name]) for name in names),
+        ]
+        for group in enough
+    ]
+    titles = ["visits", "rows", "patients", "events", "slope", "intercept", "expected calibration error"]
+    return f"Calibration (best: 1, 0 and 0). {rest}\n\n{_table(titles, lines)}"
+
+
+def subgroups_text(found: Mapping[str, Any]) -> str:
+    """The subgroups as Markdown."""
+    subgroups = found["subgroups"]
+    known = [one for one in subgroups["groupings"] if not one["by_the_future"]]
+    future = [one for one in subgroups["groupings"] if one["by_the_future"]]
+    parts = []
+    for groupings, names in (
+        (known, ("auroc", "mean_risk", "observed_share", "risk_less_observed")),
+        (future, ("auroc",)),
+    ):
+        lines = [
+            [one["title"], *(str(group[key]) for key in ("name", "rows", "patients", "events"))]
+            + [format_cell(group["metrics"][name]) for name in names]
+            for one in groupings
+            for group in one["groups"]
+        ]
+        if not lines:
+            continue
+        if names == ("auroc",):
+            parts.append(
+                "By the growth that is still to come, which nobody knows at the visit; AUROC of each group's rows "
+                "together with those of all patients whose tumour never comes back:"
+            )
+        titles = ["by", "group", "rows", "patients", "events", *(name.replace("_", " ") for name in names)]
+        parts.append(_table([title.replace("auroc", "AUROC") for title in titles], lines))
+    if not parts:
+        parts.append("No group is large enough.")
+    small = [
+        f"{one['title']}: "
+        + ", ".join(f"{group['name']} ({group['patients']}, {group['events']})" for group in one["left_out"])
+        for one in subgroups["groupings"]
+        if one["left_out"]
+    ]
+    if small:
+        parts.append(
+            f"Left out, fewer than {subgroups['least_patients']} patients or {subgroups['least_events']} rows with an "
+            f"event within the horizon (patients, such rows): {'; '.join(small)}."
+        )
+    return "\n\n".join(parts)
+
+
+def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [titles, ["---"] * len(titles), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceModel, brain
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
+from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class ScoredVisit:
         days_to_end: Days to the event or the last contact.
         event: Whether the end is an event.
         hazards: The model's account of it.
+        sequences: Pulse sequences that the visit has.
     """
 
     patient_id: str
@@ -35,6 +38,12 @@ class ScoredVisit:
     days_to_end: float
     event: bool
     hazards: VisitHazards
+    sequences: tuple[str, ...] = ()
+
+    def without_map(self) -> ScoredVisit:
+        """The same with the map added up to one place: the same risk, a thousandth of the memory."""
+        summed = self.hazards.terms.sum(dim=0, keepdim=True)
+        return replace(self, hazards=replace(self.hazards, terms=summed))
 
 
 def encoded_visits(network: EvidenceModel, patient: StoredPatient) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -68,6 +77,9 @@ def score_patient(
                 days_to_end=float(patient.days_to_end[visit]),
                 event=patient.event_observed,
                 hazards=hazards,
+                sequences=tuple(
+                    name for name, is_there in zip(SEQUENCES, patient.present[visit], strict=True) if is_there
+                ),
             )
         )
     return rows
@@ -81,17 +93,29 @@ def score_patients(
     single_visit_calibration: Calibration,
     advance: Callable[[int], object] = lambda done: None,
 ) -> list[ScoredVisit]:
-    """All landmark rows of many patients."""
-    rows = []
+    """All landmark rows of many patients, without their maps, which would fill the memory."""
+    rows: list[ScoredVisit] = []
     for patient in patients:
-        rows += score_patient(
+        scored = score_patient(
             network,
             patient,
             calibration=calibration,
             single_visit_calibration=single_visit_calibration,
         )
+        rows += [row.without_map() for row in scored]
         advance(1)
     return rows
+
+
+def landmark_columns(rows: Sequence[ScoredVisit]) -> dict[str, npt.NDArray[Any]]:
+    """What followed each row, as columns: ``patient`` (a number for each), ``visits``, ``days``, ``event_observed``."""
+    labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in rows))}
+    return {
+        "patient": np.array([labels[row.patient_id] for row in rows], dtype=np.int64),
+        "visits": np.array([row.visit_number for row in rows], dtype=np.int64),
+        "days": np.array([row.days_to_end for row in rows], dtype=np.float64),
+        "event_observed": np.array([row.event for row in rows], dtype=np.bool_),
+    }
 
 
 def map_on_grid(patient: StoredPatient, hazards: VisitHazards) -> npt.NDArray[np.float64]:

@@ -192,8 +192,14 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
     assert "ideal_observer" in found
     model = load_bundle(bundle)
     assert "Not yet evaluated" not in model.card
-    assert f"{len(PATIENTS)} patients that the model never saw" in model.card
+    assert f"{len(PATIENTS)} simulated patients that the model never saw" in model.card
     assert "Difference, paired" in said
+    assert "Left out, fewer than" in model.card
+    # The threshold of F1 is the bundle's, chosen on its validation patients; so is the caveat on the sealed picture.
+    assert found["several_visits"]["threshold"] == model.metadata["f1_threshold"]["risk"]
+    assert found["single_visit"]["threshold"] == model.metadata["f1_threshold"]["single_visit_risk"]
+    assert "(discrimination.png)" in model.card
+    assert "docs/discrimination.png" in (bundle / "SHA256SUMS").read_text(encoding="utf-8")
 
 
 def test_the_bundle_predicts(bundle: Path, cohort: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

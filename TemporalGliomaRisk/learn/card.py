@@ -1,0 +1,254 @@
+"""The model card, in the order of TRIPOD+AI: every number read off the bundle's metadata or an evaluation.
+
+``calibrate`` writes the card; ``evaluate --card`` fills in what was measured, cohort by cohort, between markers.
+
+Source:
+    Collins GS, et al. TRIPOD+AI statement. BMJ 2024;385:e078378.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from TemporalGliomaRisk.learn.card_parts import CARD_WIDTH, DOUBT_BEGINS, DOUBT_ENDS, marked
+from TemporalGliomaRisk.risk.calibration import Calibration
+from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
+
+NOT_YET = "Not yet evaluated."
+NOT_RECORDED = "not recorded"
+
+
+def model_card(metadata: Mapping[str, Any], ensemble: Calibration, single: Calibration) -> str:
+    """The model card without what ``evaluate --card`` measures.
+
+    Args:
+        metadata: The bundle's; a fact that it lacks is said to be not recorded or left out.
+        ensemble: Calibration of the risk.
+        single: Calibration of the single-visit risk.
+    """
+    sections = (
+        ("What it gives", _gives()),
+        ("Intended use and users", _use(metadata)),
+        ("Population", _population(metadata)),
+        ("Endpoint", _endpoint(metadata)),
+        ("Predictors", _predictors(metadata)),
+        ("Sample size", _sample(metadata)),
+        ("Missing data", _missing(metadata)),
+        ("Model and training", _training(metadata)),
+        ("How the model was chosen", _chosen(metadata)),
+        ("Calibration", _calibration(metadata, ensemble, single)),
+        ("Fairness and subgroups", f"{_fairness()}\n\n{marked('subgroups', NOT_YET)}"),
+        ("Limitations", f"{_limitations(metadata)}\n\n{DOUBT_BEGINS}\n{DOUBT_ENDS}"),
+        ("Results", marked("evaluation", NOT_YET)),
+        ("How to cite and to reproduce", _reproduce(metadata)),
+    )
+    texts = [f"# {metadata['name']}", f"{metadata['caveat']} Never a diagnosis."]
+    return "\n\n".join([*texts, *(f"## {title}\n\n{text}" for title, text in sections)]) + "\n"
+
+
+def _fill(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), CARD_WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def _gives() -> str:
+    return _fill(
+        f"For every visit of a patient's timeline, the risk that the glioma recurs within {HORIZON_DAYS} days of it, "
+        "from that visit and earlier ones only; the risk from that visit alone; the extremes of the ensemble's "
+        "members; and a heatmap whose sum over the brain, with the background, is that risk's hazard."
+    )
+
+
+def _use(metadata: Mapping[str, Any]) -> str:
+    return _fill(
+        f"{metadata.get('intended_use', 'Research use only; never a diagnosis.')} For imaging scientists, for "
+        "neuroradiologists doing research reads and for teachers of longitudinal assessment, who look at a treated "
+        "patient's series of brain MRI. Not for deciding on any patient's care, and not for patients or families."
+    )
+
+
+def _population(metadata: Mapping[str, Any]) -> str:
+    text = f"Trained on {metadata['trained_on']}."
+    cohorts = metadata.get("simulated_cohorts") or []
+    versions = ", ".join(metadata.get("simulator_versions") or [])
+    if cohorts:
+        drawn = "; ".join(
+            f"{one['patients']} patients of the population `{one['population']}` (simulator version "
+            f"{one['simulator_version']}, seed {one['seed']}, {one['recurrent_fraction']:.0%} destined to recur, fate "
+            f"{'drawn by' if one['extent_hazard_ratios'] else 'independent of'} the extent of resection)"
+            for one in cohorts
+        )
+        text += f" Drawn were {drawn}, training and validation together."
+    if metadata.get("age_years"):
+        low, high = metadata["age_years"]
+        text += f" Ages at the first visit were {low:.1f} to {high:.1f} years."
+    if versions:
+        text += (
+            f" Simulator version {versions}: how anatomies, tumours, operations, treatment effects and scanners are "
+            "made is written, with sources, in TemporalGliomaRisk/simulate/PHYSICS.md. No child's image was used, and "
+            "nothing here says how the model does on one."
+        )
+    return _fill(text)
+
+
+def _endpoint(metadata: Mapping[str, Any]) -> str:
+    if metadata.get("simulator_versions"):
+        what = (
+            "An event is the first day on which true lesion growth passes 25 % in cross-section over the smallest so "
+            "far and is at least 10 mm across (after RAPNO)."
+        )
+    else:
+        what = "An event is what the cohort's participants.tsv calls one (event_observed, follow_up_days)."
+    return _fill(
+        f"{what} The risk at a visit is that of an event within {HORIZON_DAYS} days of it. Every visit before the "
+        "event is one landmark row; visits on or after the event are never inputs."
+    )
+
+
+def _predictors(metadata: Mapping[str, Any]) -> str:
+    sequences = metadata.get("sequences") or []
+    grid = _run(metadata, "preprocessing", "grid_mm")
+    at = "" if grid is None else f", each on a grid of {grid:g} mm and on the first visit's intensities"
+    return _fill(
+        f"The MRI of each visit so far: {', '.join(sequences) or NOT_RECORDED}, any of them{at}. Days since the first "
+        "and the previous visit, and since treatment where known. No age, sex, extent of resection, histology or "
+        "molecular marker."
+    )
+
+
+def _sample(metadata: Mapping[str, Any]) -> str:
+    texts = []
+    for part, what in (("training", "to learn from"), ("validation", "to stop by and to calibrate on")):
+        if metadata.get(f"{part}_patients") is None:
+            continue
+        text = (
+            f"{metadata[f'{part}_patients']} patients with {metadata[f'{part}_visits']} visits before the event {what}"
+        )
+        if metadata.get(f"{part}_events") is not None:
+            text += (
+                f" ({metadata[f'{part}_events']} of them with an event observed; "
+                f"{metadata[f'{part}_rows_with_event']} visits with one within the horizon)"
+            )
+        texts.append(text)
+    text = "; ".join(texts) + "." if texts else f"{NOT_RECORDED.capitalize()}."
+    if metadata.get("trained_gaps_days"):
+        low, high = metadata["trained_gaps_days"]
+        text += f" Gaps between training visits were {low:.0f} to {high:.0f} days."
+    if metadata.get("trained_visits"):
+        text += f" A timeline had up to {metadata['trained_visits'][1]} visits."
+    if metadata.get("follow_up_days"):
+        low, median, high = metadata["follow_up_days"]
+        text += f" Follow-up: median {median} days, 5th to 95th percentile {low} to {high}."
+    return _fill(text + " Patients, never visits, were split into the parts.")
+
+
+def _missing(metadata: Mapping[str, Any]) -> str:
+    text = "A visit may lack any sequence but one; absent ones are told to the network as absent, never filled in, and "
+    text += "visits are compared only in sequences that both have."
+    shares = metadata.get("sequences_at_visits")
+    if shares:
+        text += f" Of the visits, {', '.join(f'{share:.0%} had {name}' for name, share in shares.items())}."
+    if metadata.get("treatment_day_known") is not None:
+        text += f" The day of treatment was known at {metadata['treatment_day_known']:.0%}."
+    drop = (metadata.get("finetuning") or {}).get("drop_sequence_chance")
+    if drop is not None:
+        text += f" In fine-tuning a timeline was reduced to one sequence with chance {drop:g}."
+    text += (
+        " Patients whose follow-up ends without an event are censored: they count in the likelihood up to their last "
+        "contact, and in evaluations by inverse probability of censoring."
+    )
+    return _fill(text)
+
+
+def _training(metadata: Mapping[str, Any]) -> str:
+    text = (
+        "`evidence`: a shared 3-D encoder sees each sequence of each visit on its own; at every place a recurrence "
+        "carries the comparisons with the first and the previous visit; local hazards add up over the brain."
+    )
+    if metadata.get("receptive_field_mm") is not None:
+        text += f" Receptive field {metadata['receptive_field_mm']:.0f} mm."
+    text += (
+        " Pretrained on pairs of visits (which visit came first and, where a simulator's truth is there, where the "
+        "lesion grew)"
+    )
+    updates, pairs = _run(metadata, "pretraining", "updates"), _run(metadata, "pretraining", "pairs_per_update")
+    if updates is not None:
+        text += f": {updates} updates of {pairs} pairs, seed {_run(metadata, 'pretraining', 'seed')}"
+    begun = (metadata.get("run") or {}).get("begun_from")
+    if begun:
+        text += f", begun from weights of {begun['updates']} earlier updates (SHA-256 {begun['sha256'][:12]}...)"
+    text += ". Then fine-tuned on timelines by the discrete-time likelihood with censoring, the encoder kept."
+    if metadata.get("members"):
+        text += f" The ensemble has {metadata['members']} members."
+    text += (
+        " Members share the encoder and differ in seed and in a bootstrap of the training patients: their extremes are "
+        "a spread, not a confidence interval."
+    )
+    return _fill(text)
+
+
+def _chosen(metadata: Mapping[str, Any]) -> str:
+    settings = metadata.get("finetuning") or {}
+    text = "Each head is that of the best validation likelihood"
+    if settings:
+        text += (
+            f" of at most {settings['epochs']} passes over the training patients, stopped after {settings['patience']} "
+            "passes without a better one"
+        )
+    return _fill(
+        f"{text}. The calibration's constants, the threshold of F1 and those of the warnings were set on the "
+        "validation patients as well. No patient of an evaluation below was used for any choice."
+    )
+
+
+def _calibration(metadata: Mapping[str, Any], ensemble: Calibration, single: Calibration) -> str:
+    text = (
+        "Positive scaling only, so that maps still add up, by likelihood on the validation patients: background x "
+        f"{ensemble.background_scale:.3f}, local terms x {ensemble.local_scale:.3f}; single-visit head x "
+        f"{single.local_scale:.3f}."
+    )
+    threshold = metadata.get("f1_threshold")
+    if threshold:
+        text += (
+            f" F1 calls an event from a risk of {threshold['risk']:.3f} on (single visit "
+            f"{threshold['single_visit_risk']:.3f}): {threshold['definition']}."
+        )
+    return _fill(f"{text} What came of it on other patients stands under Results.")
+
+
+def _fairness() -> str:
+    return _fill(
+        "AUROC, mean risk and observed share in groups that were fixed in the code "
+        "(TemporalGliomaRisk/evaluate/known_groups.py) before the model was judged; none was picked by its figures. Of "
+        "simulated patients nothing is known of sex or origin, and none can be inferred."
+    )
+
+
+def _limitations(metadata: Mapping[str, Any]) -> str:
+    return "\n".join(
+        textwrap.fill(f"- {one}", CARD_WIDTH, subsequent_indent="  ") for one in metadata.get("limits") or []
+    )
+
+
+def _reproduce(metadata: Mapping[str, Any]) -> str:
+    text = _fill(
+        f"Cite TemporalGliomaRisk and this model by its name `{metadata['name']}`, its version "
+        f"{metadata.get('version', NOT_RECORDED)} and the SHA-256 that every audit.json names; the method is that of "
+        "Tak D, et al. NEJM AI 2025;2(5):AIoa2400703. Every setting stands in configs/metadata.json (`run`, "
+        "`finetuning`); the figures are redone by `make science`, and for another cohort by `evaluate`."
+    )
+    cohorts = [one for one in metadata.get("simulated_cohorts") or [] if one["seed"] is not None]
+    if not cohorts:
+        return text
+    lines = [
+        f"python -m TemporalGliomaRisk simulate --population {one['population']} --seed {one['seed']} --first-patient "
+        f"{one['first_patient']} --patients {one['last_patient'] - one['first_patient'] + 1} --recurrent-fraction "
+        f"{one['recurrent_fraction']:g}{' --extent-hazard-ratios' if one['extent_hazard_ratios'] else ''} --output DIR"
+        for one in cohorts
+    ]
+    return f"{text} The patients are made anew by:\n\n```sh\n" + "\n".join(lines) + "\n```"
+
+
+def _run(metadata: Mapping[str, Any], stage: str, name: str) -> Any:
+    return ((metadata.get("run") or {}).get(stage) or {}).get(name)

@@ -1,0 +1,76 @@
+"""What a bundle says of the patients that it learnt from, read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
+from TemporalGliomaRisk.timeline.visit import SEQUENCES
+
+
+def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPatient]) -> dict[str, Any]:
+    """Counts, follow-up, missing sequences and, of simulated patients, what drew them.
+
+    Returns:
+        ``training_events`` and ``validation_events`` (patients with an event observed), ``training_rows_with_event``
+        and ``validation_rows_with_event`` (visits followed by one within the horizon), ``follow_up_days`` (5th
+        percentile, median and 95th over all patients), ``sequences_at_visits`` (share of all visits that have each),
+        ``treatment_day_known`` (share of visits), ``age_years`` (least and largest at the first visit, None when not
+        known) and ``simulated_cohorts`` (see :func:`simulated_cohorts`).
+    """
+    everyone = (*train, *validation)
+    present = np.concatenate([patient.present for patient in everyone])
+    ages = [patient.truth["parameters"]["age_years"] for patient in everyone if patient.truth is not None]
+    since_treatment = np.concatenate([patient.days_since_treatment for patient in everyone])
+    follow_up = np.percentile([patient.follow_up_days for patient in everyone], [5, 50, 95])
+    return {
+        "training_events": sum(patient.event_observed for patient in train),
+        "validation_events": sum(patient.event_observed for patient in validation),
+        "training_rows_with_event": _rows_with_event(train),
+        "validation_rows_with_event": _rows_with_event(validation),
+        "follow_up_days": [round(float(days)) for days in follow_up],
+        "sequences_at_visits": dict(
+            zip(SEQUENCES, (round(float(share), 3) for share in present.mean(axis=0)), strict=True)
+        ),
+        "treatment_day_known": round(float(np.isfinite(since_treatment).mean()), 3),
+        "age_years": [min(ages), max(ages)] if ages else None,
+        "simulated_cohorts": simulated_cohorts(patient.truth for patient in everyone if patient.truth is not None),
+    }
+
+
+def simulated_cohorts(truths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cohorts that simulated patients came from, told apart by population, version, seed and settings.
+
+    Returns:
+        For each ``population``, ``simulator_version``, ``seed``, ``recurrent_fraction``, ``extent_hazard_ratios``,
+        ``patients``, and the numbers of the ``first_patient`` and the ``last_patient`` among them.
+    """
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for truth in truths:
+        config = truth.get("config", {})
+        key = (
+            config.get("population", "main"),
+            truth.get("simulator_version"),
+            truth.get("seed"),
+            config.get("recurrent_fraction"),
+            config.get("extent_hazard_ratios"),
+        )
+        found.setdefault(key, []).append(int(truth.get("patient_number", 0)))
+    names = ("population", "simulator_version", "seed", "recurrent_fraction", "extent_hazard_ratios")
+    return [
+        {
+            **dict(zip(names, key, strict=True)),
+            "patients": len(numbers),
+            "first_patient": min(numbers),
+            "last_patient": max(numbers),
+        }
+        for key, numbers in sorted(found.items(), key=lambda item: str(item[0]))
+    ]
+
+
+def _rows_with_event(patients: Sequence[StoredPatient]) -> int:
+    return sum(int((patient.days_to_end <= HORIZON_DAYS).sum()) for patient in patients if patient.event_observed)

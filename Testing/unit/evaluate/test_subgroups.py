@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+from TemporalGliomaRisk.evaluate.known_groups import NO_GROWTH, KnownPatient, known_groupings
+from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
+from TemporalGliomaRisk.evaluate.subgroups import Grouping, evaluate_subgroups
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, evaluate_risks
+from TemporalGliomaRisk.evaluate.words import subgroups_text
+
+FEW = EvaluationConfig(bootstrap=BootstrapConfig(resamples=80, seed=4))
+
+
+def cohort(patients: int = 240, visits: int = 3, seed: int = 0) -> tuple[np.ndarray, LandmarkRows]:
+    rng = np.random.default_rng(seed)
+    risk = np.repeat(rng.beta(1.5, 3, patients).clip(0.01, 0.99), visits)
+    event, stop = rng.exponential(-365 / np.log1p(-risk)), rng.exponential(900, risk.size)
+    return risk, LandmarkRows(
+        patient=np.repeat(np.arange(patients), visits),
+        visits=np.tile(np.arange(1, visits + 1), patients),
+        days=np.minimum(event, stop),
+        event_observed=event <= stop,
+    )
+
+
+def grouping(labels: list[str | None], **more: str) -> Grouping:
+    names = tuple(dict.fromkeys(label for label in labels if label is not None and label != more.get("compared_with")))
+    return Grouping(title="kind", labels=tuple(labels), names=names, **more)
+
+
+def test_a_group_of_everyone_has_the_auroc_of_the_table() -> None:
+    risk, rows = cohort()
+    found = evaluate_subgroups(risk, rows, [grouping(["all"] * len(rows))], FEW)["groupings"][0]["groups"][0]
+    whole = evaluate_risks(risk, rows, FEW)["groups"][0]
+
+    assert found["metrics"]["auroc"] == {
+        name: whole["metrics"]["auroc"][name] for name in ("value", "low", "high", "undefined_resamples")
+    }
+    assert found["metrics"]["mean_risk"]["value"] == pytest.approx(risk.mean())
+
+
+def test_a_group_whose_risk_is_halved_is_seen_and_the_other_is_not_blamed() -> None:
+    risk, rows = cohort(600)
+    halved = rows.patient % 2 == 0
+    labels = ["halved" if one else "kept" for one in halved]
+    groups = evaluate_subgroups(np.where(halved, risk / 2, risk), rows, [grouping(labels)], FEW)["groupings"][0][
+        "groups"
+    ]
+    gaps = {group["name"]: group["metrics"]["risk_less_observed"] for group in groups}
+
+    assert gaps["halved"]["high"] < 0
+    assert gaps["kept"]["low"] < 0 < gaps["kept"]["high"]
+
+
+def test_groups_too_small_are_named_with_their_counts_and_get_no_figures() -> None:
+    risk, rows = cohort()
+    labels = ["few" if one < 29 else "many" for one in rows.patient]
+    found = evaluate_subgroups(risk, rows, [grouping(labels)], FEW)
+
+    assert [group["name"] for group in found["groupings"][0]["groups"]] == ["many"]
+    assert found["groupings"][0]["left_out"][0]["patients"] == 29
+    assert "fewer than 30 patients or 10 rows" in subgroups_text({"subgroups": found})
+    assert "kind: few (29, " in subgroups_text({"subgroups": found})
+
+
+def test_groups_by_the_future_are_told_from_those_without_it_and_get_no_mean_risk() -> None:
+    _, rows = cohort(400)
+    # Fast ones are given a high risk whatever comes; among themselves they cannot be told apart.
+    labels = np.where(rows.patient < 100, "fast", np.where(rows.patient < 200, "slow", NO_GROWTH))
+    told = np.where(labels == "fast", 0.9, np.where(labels == "slow", 0.5, 0.1))
+    controls = labels == NO_GROWTH
+    rows = LandmarkRows(
+        patient=rows.patient,
+        visits=rows.visits,
+        days=np.where(controls, 900.0, 200.0),
+        event_observed=~controls,
+    )
+    found = evaluate_subgroups(told, rows, [grouping(labels.tolist(), compared_with=NO_GROWTH)], FEW)["groupings"][0]
+
+    assert found["by_the_future"]
+    assert [group["name"] for group in found["groups"]] == ["fast", "slow"]
+    assert [group["metrics"]["auroc"]["value"] for group in found["groups"]] == [1.0, 1.0]
+    assert set(found["groups"][0]["metrics"]) == {"auroc"}
+
+
+def simulated(number: int) -> KnownPatient:
+    grows = number % 4 == 0
+    return KnownPatient(
+        participant={"age_years": f"{2 + number % 16}", "extent_of_resection": ("biopsy", "gross_total")[number % 2]},
+        truth={
+            "fate": "recurrent" if grows else "stable",
+            "config": {},
+            "distractors": ["treatment_effect"] if number % 3 == 0 else [],
+            "parameters": {
+                "high_grade": number % 5 == 0,
+                "growth_velocity_mm_per_year": 1.0 + number if grows else None,
+                "growth_law": "linear" if grows else None,
+            },
+            "visits": [{"lesion_diameter_mm": float(number % 3) * 12}],
+        },
+    )
+
+
+def test_a_simulated_cohort_is_told_apart_by_all_that_its_truth_tells() -> None:
+    patients = [simulated(number) for number in range(48)]
+    found = {one.title: one for one in known_groupings(patients, range(48), [("FLAIR",), ("FLAIR", "T2w")] * 24)}
+
+    assert found["extent of resection"].names == ("gross total", "biopsy")
+    assert found["age at the first visit"].names == (
+        *("under 5 years", "5 to 10 years", "10 to 15 years", "15 years or more"),
+    )
+    assert found["age at the first visit"].labels[3] == "5 to 10 years"
+    assert found["tumour left at the first visit"].names == ("none seen", "under 20 mm", "20 mm or more")
+    assert found["sequences at the visit"].names == ("FLAIR", "FLAIR + T2w")
+    speed = found["speed of the growth to come"]
+    assert speed.compared_with == NO_GROWTH
+    assert [speed.labels.count(name) for name in speed.names] == [4, 4, 4]
+    assert speed.labels.count(NO_GROWTH) == 36
+    # One law only: nothing to compare.
+    assert "law of the growth to come" not in found
+
+
+def test_of_a_real_cohort_only_what_its_table_says_and_the_sequences_are_known() -> None:
+    patients = [
+        KnownPatient(participant={"age": "7" if n % 2 else "n/a", "sex": "FM"[n % 2]}, truth=None) for n in range(6)
+    ]
+    found = known_groupings(patients, [0, 0, 1, 2, 3, 4, 5], [("FLAIR",)] * 3 + [("T1w",)] * 4)
+
+    assert [one.title for one in found] == ["sex", "sequences at the visit"]
+    assert found[0].labels == ("F", "F", "M", "F", "M", "F", "M")

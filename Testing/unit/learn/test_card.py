@@ -1,0 +1,145 @@
+"""The model card: every fact from the metadata, several evaluations side by side."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from TemporalGliomaRisk.errors import InputError, UsageError
+from TemporalGliomaRisk.learn.card import model_card
+from TemporalGliomaRisk.learn.card_parts import card_with, has_part
+from TemporalGliomaRisk.learn.cohort_facts import cohort_facts, simulated_cohorts
+from TemporalGliomaRisk.risk.calibration import Calibration
+
+LEAST = {"name": "tiny", "caveat": "Research use only.", "trained_on": "a user's cohort"}
+FULL = {
+    **LEAST,
+    "caveat": "Research use only, trained on simulated data.",
+    "trained_on": "simulated data",
+    "version": "0.7.1",
+    "simulator_versions": ["4"],
+    "simulated_cohorts": [
+        {
+            "population": "wide",
+            "simulator_version": 4,
+            "seed": 977,
+            "recurrent_fraction": 0.45,
+            "extent_hazard_ratios": False,
+            "patients": 641,
+            "first_patient": 11,
+            "last_patient": 811,
+        }
+    ],
+    "training_patients": 519,
+    "training_visits": 2876,
+    "training_events": 203,
+    "training_rows_with_event": 390,
+    "validation_patients": 121,
+    "validation_visits": 610,
+    "validation_events": 47,
+    "validation_rows_with_event": 88,
+    "trained_gaps_days": [14.0, 1117.0],
+    "trained_visits": [1, 12],
+    "follow_up_days": [130, 911, 2105],
+    "sequences": ["FLAIR", "T2w"],
+    "sequences_at_visits": {"FLAIR": 0.83, "T2w": 0.41},
+    "treatment_day_known": 0.5,
+    "age_years": [1.6, 17.9],
+    "members": 7,
+    "finetuning": {"epochs": 31, "patience": 6, "drop_sequence_chance": 0.25},
+    "receptive_field_mm": 32.0,
+    "limits": ["It has learnt from what is named above and nothing else."],
+    "f1_threshold": {"risk": 0.237, "single_visit_risk": 0.191, "definition": "the lowest risk of largest F1"},
+    "run": {
+        "pretraining": {"seed": 3, "updates": 4321, "pairs_per_update": 12},
+        "preprocessing": {"grid_mm": 2.0},
+        "begun_from": {"updates": 5000, "sha256": "0123456789abcdef"},
+    },
+}
+SCALES = (Calibration(background_scale=0.666, local_scale=1.079), Calibration(background_scale=1.5, local_scale=1.5))
+
+
+def test_the_sections_stand_in_the_order_of_tripod_ai() -> None:
+    titles = re.findall(r"^## (.*)$", model_card(FULL, *SCALES), re.MULTILINE)
+
+    assert titles == [
+        *("What it gives", "Intended use and users", "Population", "Endpoint", "Predictors", "Sample size"),
+        *("Missing data", "Model and training", "How the model was chosen", "Calibration", "Fairness and subgroups"),
+        *("Limitations", "Results", "How to cite and to reproduce"),
+    ]
+
+
+def test_every_number_of_the_metadata_stands_in_the_card() -> None:
+    card = " ".join(model_card(FULL, *SCALES).split())
+    for fact in (
+        *("641 patients of the population `wide`", "seed 977", "45% destined", "519 patients with 2876 visits"),
+        *("203 of them", "390 visits", "121 patients with 610 visits", "14 to 1117 days", "up to 12 visits"),
+        *("median 911 days", "83% had FLAIR", "known at 50%", "1.6 to 17.9 years", "7 members", "at most 31 passes"),
+        *("32 mm", "risk of 0.237", "single visit 0.191", "4321 updates", "5000 earlier updates", "0.7.1"),
+        *("background x 0.666", "local terms x 1.079", "head x 1.500", "--first-patient 11 --patients 801"),
+    ):
+        assert fact in card, fact
+
+
+def test_a_bundle_that_says_little_still_gets_a_card_without_empty_numbers() -> None:
+    card = model_card(LEAST, *SCALES)
+
+    assert "None" not in card
+    assert "nan" not in card
+    assert "participants.tsv calls one" in card
+    assert "simulate --population" not in card
+
+
+def test_two_cohorts_stand_side_by_side_and_each_is_replaced_by_its_own_title() -> None:
+    card = model_card(FULL, *SCALES)
+    card = card_with(card, "evaluation", "Test patients", "FIGURES ONE")
+    card = card_with(card, "evaluation", "Shifted population", "second")
+    again = card_with(card, "evaluation", "Test patients", "third")
+
+    assert "Not yet evaluated" not in card.partition("## Results")[2]
+    assert again == card.replace("FIGURES ONE", "third")
+    assert again.index("### Test patients") < again.index("### Shifted population")
+    assert card_with(again, "evaluation", "Test patients", "third") == again
+    assert again.partition("## Fairness")[2].partition("## Limitations")[0].count("Not yet evaluated") == 1
+
+
+def test_an_old_card_s_untitled_results_give_way_and_it_has_no_part_for_subgroups() -> None:
+    old = "# old\n\n## Results\n\n<!-- evaluation begins -->\n300 patients.\n<!-- evaluation ends -->\n"
+    new = card_with(old, "evaluation", "Test patients", "400 patients.")
+
+    assert "300" not in new
+    assert "400 patients." in new
+    assert not has_part(old, "subgroups")
+    with pytest.raises(InputError, match="no markers for its subgroups"):
+        card_with(old, "subgroups", "Test patients", "none")
+
+
+@pytest.mark.parametrize("title", ["", " blank first", "a -->", "<b>", "x" * 61, "two\nlines", "../up"])
+def test_a_title_that_markers_cannot_hold_is_refused(title: str) -> None:
+    with pytest.raises(UsageError, match="A title is 1 to 60"):
+        card_with(model_card(FULL, *SCALES), "evaluation", title, "text")
+
+
+def test_facts_of_a_cohort_are_counted_by_patients_and_by_visits(make_stored) -> None:
+    train, validation = [make_stored(1, visits=5), make_stored(2, grows=False)], [make_stored(3)]
+    facts = cohort_facts(train, validation)
+
+    assert (facts["training_events"], facts["validation_events"]) == (1, 1)
+    # Five visits 100 days apart, the event 130 days after the last: 365 days hold the last three.
+    assert facts["training_rows_with_event"] == 3
+    assert facts["sequences_at_visits"] == {"FLAIR": 1.0, "T2w": 0.0, "T1w": 0.0, "ce-gd_T1w": 1.0}
+    assert facts["age_years"] is None
+    assert facts["simulated_cohorts"] == []
+
+
+def test_patients_of_two_populations_are_two_cohorts() -> None:
+    truths = [
+        {"simulator_version": version, "seed": 5, "patient_number": number, "config": config}
+        for version, number, config in ((1, 4, {}), (1, 2, {}), (4, 9, {"population": "wide"}))
+    ]
+    found = simulated_cohorts(truths)
+
+    assert [(one["population"], one["patients"], one["first_patient"], one["last_patient"]) for one in found] == [
+        *(("main", 2, 2, 4), ("wide", 1, 9, 9)),
+    ]
