@@ -36,7 +36,7 @@ LINES = {
     "random order": ("#98a2b0", ":", 1.4),
 }
 PAPER, INK, DIM, OUTLINE = "#0e1116", "#e8ebf0", "#98a2b0", "#5ef0ff"
-TILE_IN, GAP_IN, LEFT_IN, WIDTH_IN = 1.62, 0.08, 1.0, 10.0
+TILE_IN, GAP_IN, ROW_GAP_IN, LEFT_IN, WIDTH_IN = 1.68, 0.08, 0.24, 1.0, 10.0
 TOP_IN, CURVES_IN, FOOT_IN = 1.45, 2.9, 1.35
 SHOWN_CASES = 4
 DPI = 140
@@ -54,16 +54,13 @@ def chosen(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [ranked[place] for place in dict.fromkeys(places.tolist())]
 
 
-def squared(brain: np.ndarray) -> tuple[slice, slice]:
-    """The square around a slice's brain, so that every tile has one scale."""
-    found = []
+def squared(pixels: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """(I, J, ...) cut or filled with zeros to a square around a slice's brain."""
     i, j = np.nonzero(brain)
-    edge = max(np.ptp(i), np.ptp(j)) + 5
-    for places, length in ((i, brain.shape[0]), (j, brain.shape[1])):
-        middle = (int(places.min()) + int(places.max())) // 2
-        start = max(0, min(middle - edge // 2, length - edge))
-        found.append(slice(start, min(length, start + edge)))
-    return found[0], found[1]
+    edge = max(np.ptp(i), np.ptp(j)) + 9
+    starts = [(int(places.min()) + int(places.max()) - edge) // 2 for places in (i, j)]
+    wide = np.pad(pixels, [(edge, edge), (edge, edge)] + [(0, 0)] * (pixels.ndim - 2))
+    return wide[starts[0] + edge : starts[0] + 2 * edge, starts[1] + edge : starts[1] + 2 * edge]
 
 
 def tile(figure: Figure, corner: tuple[float, float]) -> Any:
@@ -77,10 +74,10 @@ def tile(figure: Figure, corner: tuple[float, float]) -> Any:
 def draw_case(figure: Figure, folder: Path, case: dict[str, Any], bottom: float) -> None:
     """A row: the sequence with true growth outlined, and each map over it."""
     stored = np.load(folder / "cases" / f"{case['patient_id']}.npz")
-    part = squared(stored["brain"])
-    image, growth = stored["image"][part], stored["growth"][part]
-    low, high = np.quantile(image[stored["brain"][part]], [0.01, 0.995])
-    grey = grey_pixels(np.where(stored["brain"][part], image, low).astype(np.float32), (float(low), float(high)))
+    brain = stored["brain"]
+    low, high = np.quantile(stored["image"][brain], [0.01, 0.995])
+    grey = grey_pixels(np.where(brain, stored["image"], low).astype(np.float32), (float(low), float(high)))
+    growth = squared(stored["growth"], brain)
     height = figure.get_size_inches()[1]
     words = (
         f"Growth\n{case['growth_diameter_mm']:.0f} mm across\n\n{case['shown'].replace('ce-gd_T1w', 'T1w + Gd')}\n"
@@ -89,18 +86,15 @@ def draw_case(figure: Figure, folder: Path, case: dict[str, Any], bottom: float)
     figure.text(0.1 / WIDTH_IN, (bottom + TILE_IN / 2) / height, words, color=INK, fontsize=8, va="center")
     for column, name in enumerate((None, *PICTURED)):
         axes = tile(figure, (LEFT_IN + column * (TILE_IN + GAP_IN), bottom))
-        heat = None
-        if name is not None:
-            heat = stored[f"map {name}"][part].astype(np.float32)
-        top = case["maps"][name]["highest"] if name else 1.0
-        pixels = with_heat(grey, heat if top > 0 else None, top or 1.0)
+        top = case["maps"][name]["highest"] if name else 0.0
+        pixels = squared(with_heat(grey, stored[f"map {name}"] if top > 0 else None, top), brain)
         axes.imshow(np.stack([as_seen(pixels[..., one]) for one in range(3)], axis=-1), interpolation="nearest")
         axes.contour(as_seen(growth).astype(float), levels=[0.5], colors=OUTLINE, linewidths=0.8)
         if name is not None:
             hit = case["maps"][name]
             said = f"{hit['share_inside']:.0%} inside" if hit["share_inside"] >= 0.005 else "under 0.5 % inside"
             said += ", peak at growth" if hit["hit"] >= 0.5 else f", peak {hit['peak_distance_mm']:.0f} mm away"
-            axes.text(0.5, 0.015, said, color=INK, fontsize=6.3, ha="center", transform=axes.transAxes)
+            axes.text(0.5, -0.075, said, color=INK, fontsize=6.5, ha="center", transform=axes.transAxes)
         for letter, place in (("R", 0.02), ("L", 0.94)):
             axes.text(place, 0.5, letter, color=DIM, fontsize=6.5, va="center", transform=axes.transAxes)
 
@@ -136,7 +130,7 @@ def draw_curves(figure: Figure, group: dict[str, Any], shares: list[float]) -> N
         for spine in axes.spines.values():
             spine.set_color("#3a4351")
         better = "lower is better" if kind == "deletion" else "higher is better"
-        axes.set_title(f"{kind.capitalize()}, {back_to} visit\n({better})", color=INK, fontsize=8, pad=5)
+        axes.set_title(f"{kind.capitalize()} ({better})\nput back to the {back_to} visit", color=INK, fontsize=8, pad=5)
         axes.set_xlabel("% of the brain's places", color=DIM, fontsize=7.5)
         if number == 0:
             axes.set_ylabel("hazard, % of the visit's own", color=DIM, fontsize=7.5)
@@ -175,7 +169,7 @@ def main(folder: Path) -> None:
     shown = chosen(found["by_case"])
     group = found["groups"]["all"]
     curves = CURVES_IN if group["curves"] else 0.0
-    height = TOP_IN + len(shown) * (TILE_IN + GAP_IN) + FOOT_IN + curves
+    height = TOP_IN + len(shown) * (TILE_IN + ROW_GAP_IN) + FOOT_IN + curves
     figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     figure.text(
@@ -199,10 +193,10 @@ def main(folder: Path) -> None:
             middle / WIDTH_IN, 1 - (TOP_IN - 0.22) / height, title, color=INK, fontsize=8.5, ha="center", va="center"
         )
     for row, case in enumerate(shown):
-        draw_case(figure, folder, case, height - TOP_IN - (row + 1) * (TILE_IN + GAP_IN))
+        draw_case(figure, folder, case, height - TOP_IN - (row + 1) * (TILE_IN + ROW_GAP_IN) + ROW_GAP_IN)
     if group["curves"]:
         draw_curves(figure, group, found["curve_shares"])
-    draw_bar(figure, (WIDTH_IN - 1.75, 0.28))
+    draw_bar(figure, (WIDTH_IN - 1.95, 0.28))
     cohort, settings = found["cohort"], found["settings"]
     words = (
         f"Model {found['model']}; population {cohort['population']} (simulator version {cohort['simulator_version']}), "
