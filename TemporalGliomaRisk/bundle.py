@@ -3,7 +3,8 @@
 ``configs/metadata.json`` says what it is and what it was trained on, ``configs/inference.json`` how to build it,
 ``models/model.safetensors`` holds the weights, ``calibration.json`` the positive constants, ``docs/README.md`` is the
 model card, and ``SHA256SUMS`` covers them all. ``doubt.json`` and ``sanity.json``, which say when not to believe it,
-and ``models/order.safetensors``, the ordering head, may be missing. The network is built from an allow-list, never from
+``models/order.safetensors``, the ordering head, and ``models/pretrained.safetensors``, the pair model as pretraining
+left it, may be missing. The network is built from an allow-list, never from
 a class that a file names, so that a crafted bundle can't run code.
 """
 
@@ -17,19 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import nn
-
 import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY, doubt_of, sanity_of, write_doubt
+from TemporalGliomaRisk.bundle_weights import LARGEST_WEIGHTS_BYTES, load_weights, save_weights
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
-from TemporalGliomaRisk.encode.pairs import OrderHead
+from TemporalGliomaRisk.encode.pairs import OrderHead, PairModel
 from TemporalGliomaRisk.errors import GliomaRiskError, ModelError
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity
-from TemporalGliomaRisk.files import sha256_of, write_json_whole, write_text_whole, written_whole
+from TemporalGliomaRisk.files import sha256_of, write_json_whole, write_text_whole
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.doubt import Doubt
@@ -37,13 +34,12 @@ from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS, INTERVAL_EDGES_DAYS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 FORMAT_VERSION = 1
-LARGEST_WEIGHTS_BYTES = 200_000_000
 LARGEST_TEXT_BYTES = 4_000_000
 MOST_FILES = 1000
 LONGEST_NAME = 200
 SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
 WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
-ORDER = "models/order.safetensors"
+ORDER, PRETRAINED = "models/order.safetensors", "models/pretrained.safetensors"
 NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
 CONFIG_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceConfig"
 MONAI_SCHEMA = (
@@ -115,7 +111,7 @@ def load_bundle(folder: Path) -> RiskModel:
         raise
     except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError, GliomaRiskError) as error:
         raise ModelError("The model's configuration is incomplete or not understood; fetch the model again.") from error
-    _load_weights(network, folder / WEIGHTS)
+    load_weights(network, folder / WEIGHTS)
     return RiskModel(
         name=str(metadata.get("name", folder.name)),
         sha256=sums,
@@ -128,8 +124,19 @@ def load_bundle(folder: Path) -> RiskModel:
         folder=folder,
         doubt=_load_doubt(folder, covered, network),
         heatmap_sanity=sanity_of(_read_json(folder / SANITY)) if SANITY in covered else None,
-        order=_load_order(folder, covered, network),
+        order=load_weights(OrderHead(network.config), folder / ORDER) if ORDER in covered else None,
     )
+
+
+def load_pretrained(model: RiskModel) -> PairModel | None:
+    """The pair model as pretraining left it, to go on from with another cohort; None for a bundle that lacks it.
+
+    Raises:
+        ModelError: If it is damaged.
+    """
+    if model.folder is None or PRETRAINED not in _check_hashes(model.folder)[1]:
+        return None
+    return load_weights(PairModel(model.network.config), model.folder / PRETRAINED)
 
 
 def write_bundle(
@@ -145,6 +152,7 @@ def write_bundle(
     doubt: Doubt | None = None,
     heatmap_sanity: HeatmapSanity | None = None,
     order: OrderHead | None = None,
+    pretrained: PairModel | None = None,
 ) -> None:
     """Write a bundle; ``SHA256SUMS`` comes last, so that an interrupted writing leaves no bundle that loads."""
     (folder / SUMS).unlink(missing_ok=True)
@@ -163,10 +171,10 @@ def write_bundle(
     }
     inference = {"network_def": network_definition, "preprocessing": configs.to_json(preprocessing)}
     write_json_whole(folder / INFERENCE, inference)
-    _save_weights(network, folder / WEIGHTS)
-    (folder / ORDER).unlink(missing_ok=True)
-    if order is not None:
-        _save_weights(order, folder / ORDER)
+    for name, part in ((WEIGHTS, network), (ORDER, order), (PRETRAINED, pretrained)):
+        (folder / name).unlink(missing_ok=True)
+        if part is not None:
+            save_weights(part, folder / name)
     both = {"ensemble": configs.to_json(calibration), "single_visit": configs.to_json(single_visit_calibration)}
     write_json_whole(folder / CALIBRATION, both)
     write_doubt(folder, doubt, heatmap_sanity)
@@ -305,37 +313,3 @@ def _load_doubt(folder: Path, covered: frozenset[str], network: EvidenceModel) -
     if (folder / DOUBT_TENSORS).stat().st_size > LARGEST_WEIGHTS_BYTES:
         raise ModelError("The model's tensors of doubt are larger than any this version makes; fetch the model again.")
     return doubt_of(_read_json(folder / DOUBT), folder / DOUBT_TENSORS, network.config.feature_channels)
-
-
-def _load_order(folder: Path, covered: frozenset[str], network: EvidenceModel) -> OrderHead | None:
-    """The ordering head; None for a bundle that lacks it."""
-    if ORDER not in covered:
-        return None
-    head = OrderHead(network.config)
-    _load_weights(head, folder / ORDER)
-    return head.eval()
-
-
-def _save_weights(network: nn.Module, path: Path) -> None:
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    with written_whole(path) as temporary:
-        save_file(tensors, str(temporary))
-
-
-def _load_weights(network: nn.Module, path: Path) -> None:
-    if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
-        raise ModelError("The model's weights are larger than any this version makes; fetch the model again.")
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            if found != wanted:
-                raise ModelError("The model's weights do not fit its configuration; fetch the model again.")
-            tensors = {name: file.get_tensor(name) for name in found}
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-            raise ModelError("The model's weights hold values that are not finite; fetch the model again.")
-        network.load_state_dict(tensors)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError("The model's weights cannot be read as safetensors; fetch the model again.") from error

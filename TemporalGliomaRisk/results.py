@@ -204,7 +204,7 @@ def _visit_record(prediction: Prediction, number: int, findings: list[Finding], 
 
 
 def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
-    """How concentrated the map is, and how sure the pictures alone are of the order of this visit and the one before."""
+    """How concentrated the map is, and how sure the pictures are that the visit came after the one before."""
     hazards = np.sort(result.density.voxels.ravel())[::-1] * result.density.geometry.voxel_mL
     half = int(np.searchsorted(np.cumsum(hazards), hazards.sum() / 2)) + 1
     order = Measurement(name=ORDER_CONFIDENCE, value=result.order_confidence, unit="probability")

@@ -120,6 +120,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         doubt=doubt,
         heatmap_sanity=sanity,
         order=order_head(run_folder),
+        pretrained=run_folder.pretrained(),
     )
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
 
@@ -139,7 +140,7 @@ def _measure_finished(
     model: RiskModel, run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace
 ) -> None:
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
-    from TemporalGliomaRisk.bundle import write_bundle
+    from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import licence_text, next_version
 
@@ -158,6 +159,7 @@ def _measure_finished(
         doubt=doubt,
         heatmap_sanity=sanity,
         order=model.order,
+        pretrained=load_pretrained(model),
     )
     print(f"Wrote {arguments.output.name}: weights and constants unchanged.\n{sanity.sentence}")
 

@@ -7,14 +7,16 @@ interruption, it goes on where it stood. Started by torchrun, its processes shar
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TemporalGliomaRisk.commands import add_cohorts, add_device
 
 if TYPE_CHECKING:
+    from TemporalGliomaRisk.encode.pairs import PairModel
     from TemporalGliomaRisk.learn.ranks import Ranks
-    from TemporalGliomaRisk.learn.run_folder import RunConfig
+    from TemporalGliomaRisk.learn.run_folder import Beginning, RunConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-from",
         type=Path,
-        metavar="RUN",
-        help="begin with the pretrained weights of another run's folder, not with random ones",
+        metavar="DIR",
+        help="begin with the pretrained weights of a model or of another run's folder, not with random ones; with "
+        "--updates 0 they are kept as they are, for finetune to go on with",
     )
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the largest (default %(default)s)")
     parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
@@ -58,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare the training and validation patients, then pretrain."""
     from TemporalGliomaRisk.learn.pretrain import PretrainConfig
     from TemporalGliomaRisk.learn.ranks import joined
-    from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
+    from TemporalGliomaRisk.learn.run_folder import RunConfig, SplitConfig
 
-    earlier = None if arguments.start_from is None else RunFolder.open(arguments.start_from)
+    begun_from, start = (None, None) if arguments.start_from is None else _beginning(arguments.start_from)
     config = RunConfig(
         pretraining=PretrainConfig(
             seed=arguments.seed,
@@ -72,14 +75,33 @@ def run(arguments: argparse.Namespace) -> int:
             bfloat16=arguments.bfloat16,
         ),
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
-        begun_from=None if earlier is None else earlier.beginning(),
+        begun_from=begun_from,
     )
+    if start is not None:
+        config = replace(config, model=start.config)
     with joined(arguments.device) as ranks:
-        _pretrain(arguments, config, None if earlier is None else earlier.pretrained_file, ranks)
+        _pretrain(arguments, config, start, ranks)
     return 0
 
 
-def _pretrain(arguments: argparse.Namespace, config: RunConfig, start_from: Path | None, ranks: Ranks) -> None:
+def _beginning(folder: Path) -> tuple[Beginning, PairModel]:
+    """Pretrained weights of a run's folder or of a model, and what is said of them."""
+    from TemporalGliomaRisk import config as configs
+    from TemporalGliomaRisk.bundle import load_bundle, load_pretrained
+    from TemporalGliomaRisk.errors import ModelError
+    from TemporalGliomaRisk.learn.run_folder import SETTINGS, Beginning, RunConfig, RunFolder
+
+    if (folder / SETTINGS).is_file():
+        return RunFolder.open(folder).beginning()
+    model = load_bundle(folder)
+    pretrained = load_pretrained(model)
+    if pretrained is None:
+        raise ModelError("The model holds no pretrained weights to begin with; name a run's folder, or another model.")
+    earlier = configs.from_json(RunConfig, model.metadata["run"])
+    return Beginning(sha256=model.sha256, updates=earlier.updates_so_far), pretrained
+
+
+def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel | None, ranks: Ranks) -> None:
     """Prepare what is not yet prepared, by the first process, then train, by all."""
     from tqdm import tqdm
 
@@ -111,7 +133,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start_from: Path
             run_folder.pretraining_folder,
             model_config=config.model,
             config=config.pretraining,
-            start_from=start_from,
+            start_from=start,
             jobs=arguments.jobs,
             ranks=ranks,
             report=report,

@@ -136,7 +136,7 @@ def pretrain(
     *,
     model_config: EvidenceConfig,
     config: PretrainConfig,
-    start_from: Path | None = None,
+    start_from: PairModel | None = None,
     jobs: int = 1,
     ranks: Ranks = ALONE,
     report: Callable[[int, dict[str, float]], object] = lambda update, numbers: None,
@@ -149,7 +149,7 @@ def pretrain(
         folder: Holds ``checkpoint.safetensors`` while it runs and ``final.safetensors`` at the end.
         model_config: Sizes.
         config: Settings.
-        start_from: Pretrained weights to begin with, None for random ones.
+        start_from: Pretrained model whose weights to begin with, None for random ones.
         jobs: Processes: this one trains, the others draw its pairs ahead of it; the weights are the same for any.
         ranks: This process among those that train together, each on its share of every update's pairs.
         report: Called with the update's number and its losses; with ``validation_...`` keys after a validation.
@@ -159,7 +159,6 @@ def pretrain(
 
     Raises:
         InputError: If no training patient has a pair of visits to compare.
-        ModelError: If the weights to begin with are damaged or of other sizes.
         UsageError: If an update's pairs cannot be shared evenly by the ranks.
     """
     if config.pairs_per_update % ranks.world:
@@ -174,7 +173,7 @@ def pretrain(
         load_checkpoint(final, model)
         return model
     if start_from is not None and not checkpoint.exists():
-        load_checkpoint(start_from, model)
+        model.load_state_dict(start_from.state_dict())
     start = load_checkpoint(checkpoint, model, optimizer).updates if checkpoint.exists() else 0
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
     if not sampler.pairs:

@@ -73,6 +73,11 @@ class RunConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     begun_from: Beginning | None = None
 
+    @property
+    def updates_so_far(self) -> int:
+        """Updates of pretraining, those of earlier runs that it went on from included."""
+        return self.pretraining.updates + (0 if self.begun_from is None else self.begun_from.updates)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
@@ -150,15 +155,14 @@ class RunFolder:
         """Weights at the end of the first stage."""
         return self.pretraining_folder / FINAL
 
-    def beginning(self) -> Beginning:
+    def beginning(self) -> tuple[Beginning, PairModel]:
         """This run's pretrained weights as what another run begins with.
 
         Raises:
             InputError: If pretraining has not ended.
         """
-        self.pretrained()
-        earlier = 0 if self.config.begun_from is None else self.config.begun_from.updates
-        return Beginning(sha256=sha256_of(self.pretrained_file), updates=earlier + self.config.pretraining.updates)
+        model = self.pretrained()
+        return Beginning(sha256=sha256_of(self.pretrained_file), updates=self.config.updates_so_far), model
 
     @property
     def features_folder(self) -> Path:

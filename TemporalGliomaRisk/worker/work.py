@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.bundle import CALIBRATION, CARD, INFERENCE, METADATA, SUMS, WEIGHTS, RiskModel
+from TemporalGliomaRisk.bundle import CALIBRATION, CARD, INFERENCE, METADATA, ORDER, SUMS, WEIGHTS, RiskModel
 from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.device import choose_device
@@ -24,7 +24,7 @@ from TemporalGliomaRisk.worker.requests import check_asked, predict_asked, regis
 from TemporalGliomaRisk.worker.warm_cache import WarmVisitCache
 
 MOST_MODELS = 3
-FILES = (SUMS, METADATA, INFERENCE, CALIBRATION, CARD, WEIGHTS, DOUBT, DOUBT_TENSORS, SANITY)
+FILES = (SUMS, METADATA, INFERENCE, CALIBRATION, CARD, WEIGHTS, ORDER, DOUBT, DOUBT_TENSORS, SANITY)
 
 
 class Work:

@@ -43,7 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     "simulate": FOUNDATION | {"timeline"},
     "evaluate": FOUNDATION,
     "bundle_doubt": FOUNDATION | {"encode", "risk", "explain"},
-    "bundle": FOUNDATION | {"bundle_doubt", "encode", "risk", "explain", "preprocess.config", "timeline"},
+    "bundle_weights": FOUNDATION,
+    "bundle": FOUNDATION
+    | {"bundle_doubt", "bundle_weights", "encode", "risk", "explain", "preprocess.config", "timeline"},
     # The pipeline, its helpers, and the files it fills: root files beside pipeline.py.
     "device": FOUNDATION | {"timeline"},
     "visit_cache": FOUNDATION,

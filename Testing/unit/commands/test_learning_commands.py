@@ -17,7 +17,7 @@ from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, WEIGHTS, load_bund
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
-from TemporalGliomaRisk.learn.run_folder import RunFolder
+from TemporalGliomaRisk.learn.run_folder import Beginning, RunFolder
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
 from TemporalGliomaRisk.simulate.config import SimulationConfig
@@ -119,10 +119,18 @@ def test_a_run_can_begin_with_the_weights_of_another_and_says_so(cohort: Path, w
     first, second = RunFolder.open(pretrained), RunFolder.open(run)
     wanted = first.pretrained().state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in second.pretrained().state_dict().items())
-    assert second.config.begun_from is not None
-    assert second.config.begun_from.updates == UPDATES
-    assert second.beginning().updates == UPDATES
-    assert second.config.begun_from == first.beginning()
+    assert second.config.begun_from == first.beginning()[0]
+    assert second.config.updates_so_far == UPDATES
+
+
+def test_a_run_can_begin_with_a_finished_model(cohort: Path, work: Path, pretrained: Path, bundle: Path) -> None:
+    run = work / "run-begun-with-model"
+    begun = [*pretraining(cohort, run), "--start-from", str(bundle)]
+    begun[begun.index("--updates") + 1] = "0"
+    assert main(begun) == 0
+    wanted, found = (RunFolder.open(one).pretrained().state_dict() for one in (pretrained, run))
+    assert all(torch.equal(value, wanted[name]) for name, value in found.items())
+    assert RunFolder.open(run).config.begun_from == Beginning(sha256=load_bundle(bundle).sha256, updates=UPDATES)
 
 
 @pytest.fixture(scope="module")
