@@ -149,7 +149,7 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
     subgroups = found["subgroups"]
     known = [one for one in subgroups["groupings"] if not one["by_the_future"]]
     future = [one for one in subgroups["groupings"] if one["by_the_future"]]
-    parts = []
+    parts = ["From all visits so far, all rows of each group."]
     for groupings, names in (
         (known, ("auroc", "mean_risk", "observed_share", "risk_less_observed")),
         (future, ("auroc",)),
@@ -169,8 +169,8 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
             )
         titles = ["by", "group", "rows", "patients", "events", *(name.replace("_", " ") for name in names)]
         parts.append(_table([title.replace("auroc", "AUROC") for title in titles], lines))
-    if not parts:
-        parts.append("No group is large enough.")
+    if len(parts) == 1:
+        parts = ["No group is large enough."]
     small = [
         f"{one['title']}: "
         + ", ".join(f"{group['name']} ({group['patients']}, {group['events']})" for group in one["left_out"])

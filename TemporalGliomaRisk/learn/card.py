@@ -39,7 +39,7 @@ def model_card(metadata: Mapping[str, Any], ensemble: Calibration, single: Calib
         ("Model and training", _training(metadata)),
         ("How the model was chosen", _chosen(metadata)),
         ("Calibration", _calibration(metadata, ensemble, single)),
-        ("Fairness and subgroups", f"{_fairness()}\n\n{marked('subgroups', NOT_YET)}"),
+        ("Fairness and subgroups", f"{_fairness(metadata)}\n\n{marked('subgroups', NOT_YET)}"),
         ("Limitations", f"{_limitations(metadata)}\n\n{DOUBT_BEGINS}\n{DOUBT_ENDS}"),
         ("Results", marked("evaluation", NOT_YET)),
         ("How to cite and to reproduce", _reproduce(metadata)),
@@ -73,12 +73,7 @@ def _population(metadata: Mapping[str, Any]) -> str:
     cohorts = metadata.get("simulated_cohorts") or []
     versions = ", ".join(metadata.get("simulator_versions") or [])
     if cohorts:
-        drawn = "; ".join(
-            f"{one['patients']} patients of the population `{one['population']}` (simulator version "
-            f"{one['simulator_version']}, seed {one['seed']}, {one['recurrent_fraction']:.0%} destined to recur, fate "
-            f"{'drawn by' if one['extent_hazard_ratios'] else 'independent of'} the extent of resection)"
-            for one in cohorts
-        )
+        drawn = "; ".join(_drawn(one) for one in cohorts)
         text += f" Drawn were {drawn}, training and validation together."
     if metadata.get("age_years"):
         low, high = metadata["age_years"]
@@ -90,6 +85,17 @@ def _population(metadata: Mapping[str, Any]) -> str:
             "nothing here says how the model does on one."
         )
     return _fill(text)
+
+
+def _drawn(cohort: Mapping[str, Any]) -> str:
+    text = (
+        f"{cohort['patients']} patients of the population `{cohort['population']}` (simulator version "
+        f"{cohort['simulator_version']}, seed {cohort['seed']}"
+    )
+    if cohort["recurrent_fraction"] is not None:
+        how = "drawn by" if cohort["extent_hazard_ratios"] else "independent of"
+        text += f", {cohort['recurrent_fraction']:.0%} destined to recur, fate {how} the extent of resection"
+    return f"{text})"
 
 
 def _endpoint(metadata: Mapping[str, Any]) -> str:
@@ -150,7 +156,7 @@ def _missing(metadata: Mapping[str, Any]) -> str:
     if shares:
         text += f" Of the visits, {', '.join(f'{share:.0%} had {name}' for name, share in shares.items())}."
     if metadata.get("treatment_day_known") is not None:
-        text += f" The day of treatment was known at {metadata['treatment_day_known']:.0%}."
+        text += f" The day of treatment was known at {metadata['treatment_day_known']:.0%} of them."
     drop = (metadata.get("finetuning") or {}).get("drop_sequence_chance")
     if drop is not None:
         text += f" In fine-tuning a timeline was reduced to one sequence with chance {drop:g}."
@@ -198,7 +204,7 @@ def _chosen(metadata: Mapping[str, Any]) -> str:
         )
     return _fill(
         f"{text}. The calibration's constants, the threshold of F1 and those of the warnings were set on the "
-        "validation patients as well. No patient of an evaluation below was used for any choice."
+        "validation patients as well. No patient of another part or cohort is looked at for any of this."
     )
 
 
@@ -217,12 +223,14 @@ def _calibration(metadata: Mapping[str, Any], ensemble: Calibration, single: Cal
     return _fill(f"{text} What came of it on other patients stands under Results.")
 
 
-def _fairness() -> str:
-    return _fill(
-        "AUROC, mean risk and observed share in groups that were fixed in the code "
-        "(TemporalGliomaRisk/evaluate/known_groups.py) before the model was judged; none was picked by its figures. Of "
-        "simulated patients nothing is known of sex or origin, and none can be inferred."
+def _fairness(metadata: Mapping[str, Any]) -> str:
+    text = (
+        "AUROC, mean risk and observed share in groups that the code fixes for every model alike "
+        "(TemporalGliomaRisk/evaluate/known_groups.py); none is picked by its figures."
     )
+    if metadata.get("simulator_versions"):
+        text += " Simulated patients have no sex and no origin, so nothing can be said of either."
+    return _fill(text)
 
 
 def _limitations(metadata: Mapping[str, Any]) -> str:
@@ -238,7 +246,7 @@ def _reproduce(metadata: Mapping[str, Any]) -> str:
         "Tak D, et al. NEJM AI 2025;2(5):AIoa2400703. Every setting stands in configs/metadata.json (`run`, "
         "`finetuning`); the figures are redone by `make science`, and for another cohort by `evaluate`."
     )
-    cohorts = [one for one in metadata.get("simulated_cohorts") or [] if one["seed"] is not None]
+    cohorts = [one for one in metadata.get("simulated_cohorts") or [] if one["recurrent_fraction"] is not None]
     if not cohorts:
         return text
     lines = [

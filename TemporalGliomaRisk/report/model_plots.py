@@ -29,7 +29,9 @@ LINES = (
 )
 OFFSET = 0.13
 MOST_PANELS = 4
-HEAD_IN, FOOT_IN = 0.82, 0.36
+HEAD_IN, FOOT_IN, LEAST_WIDTH_IN = 0.82, 0.36, 7.2
+LETTERS_AN_INCH = 17.0
+"""Of a heading at its usual size; a longer one is made smaller."""
 
 
 def discrimination_figure(found: Mapping[str, Any], *, heading: str, caveat: str) -> Figure | None:
@@ -90,7 +92,7 @@ def calibration_figure(found: Mapping[str, Any], *, heading: str, caveat: str) -
     if not groups:
         return None
     side, gap, left = (3.0, 0.5, 0.72) if len(groups) <= 2 else (2.3, 0.38, 0.66)
-    width = max(left + len(groups) * (side + gap), 5.2)
+    width = max(left + len(groups) * (side + gap), LEAST_WIDTH_IN)
     height = HEAD_IN + FOOT_IN + side + 0.56
     end = _end(groups)
     figure = _figure(
@@ -139,8 +141,9 @@ def _figure(width: float, height: float, heading: str, title: str, caveat: str) 
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
+    fits = LETTERS_AN_INCH * (width - 0.28) / len(heading)
     figure.text(0.14 / width, 1 - 0.26 / height, title, fontsize=11, weight="bold", color=INK)
-    figure.text(0.14 / width, 1 - 0.47 / height, heading, fontsize=8.5, color=DIM)
+    figure.text(0.14 / width, 1 - 0.47 / height, heading, fontsize=8.5 * min(1.0, fits), color=DIM)
     figure.text(0.14 / width, 0.13 / height, caveat, fontsize=8.5, weight="bold", color=WARN)
     return figure
 
