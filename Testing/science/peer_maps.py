@@ -205,7 +205,7 @@ def maps_of(visit: LastVisit, patient: StoredPatient, settings: PeerSettings) ->
             return_convergence_delta=True,
         )
         whole = float(found.sum() - missing)
-        error = float(missing) / whole if whole else float("nan")
+        error = float(missing) / whole if whole else 0.0
         return by_cell(found[0].sum(dim=0))[visit.cells], {"completeness_error": error}
 
     def occluded(fill: Tensor) -> tuple[Tensor, dict[str, float]]:
