@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore
     from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+    from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
@@ -52,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--title",
         default=MAIN_TITLE,
         help="what to call these patients in card and plots; the card keeps one section a title (default %(default)s)",
+    )
+    parser.add_argument(
+        "--order-patients",
+        type=int,
+        default=300,
+        help="patients, at most, at whom the ordering head is tried (default %(default)s)",
     )
     add_device(parser)
     parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
@@ -85,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     maps: list[HeatmapScore] = []
     reader: list[float] = []
     peer_risks: list[float] = []
+    orders: list[ScoredOrder] = []
     for number, patient in enumerate(tqdm(patients, desc="score", unit="patient", disable=None)):
         stored = load_patient(folder, patient.patient_id)
         rows = score_patient(
@@ -97,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         known.append(KnownPatient(participant=said.get(patient.patient_id, {}), truth=stored.truth))
         maps += _map_score(stored, rows, model.preprocessing.grid_mm)
         reader += _reader_scores(stored, [arguments.seed, number])
+        orders += _orders(model, stored, [arguments.seed, number], arguments.order_patients - len(orders))
         if peer:
             peer_risks += peer.risks(stored)
     others = {"ideal_observer": reader if len(reader) == len(scored) else [], "reference": peer_risks}
@@ -109,6 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
         **_measure(scored, others, maps, arguments, _thresholds(model.metadata)),
         "subgroups": _subgroups(scored, known, arguments),
     }
+    if orders:
+        found["order"] = _order(orders, arguments)
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     write_json_whole(arguments.output / "evaluation.json", found)
@@ -173,6 +184,35 @@ def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) 
             centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
         )
     ]
+
+
+def _orders(model: RiskModel, patient: StoredPatient, seed: list[int], wanted: int) -> list[ScoredOrder]:
+    """What the ordering head says of a patient's first and last visit, if the model has one and more are wanted."""
+    import torch
+
+    from TemporalGliomaRisk.learn.order_scoring import order_of_patient
+
+    if model.order is None or wanted < 1:
+        return []
+    random = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
+    order = model.order.to(next(model.network.parameters()).device)
+    found = order_of_patient(model.network, order, patient, grid_mm=model.preprocessing.grid_mm, random=random)
+    return [] if found is None else [found]
+
+
+def _order(orders: list[ScoredOrder], arguments: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+    from TemporalGliomaRisk.evaluate.ordering import summarise_order
+
+    return summarise_order(
+        np.array([one.confidence for one in orders]),
+        np.array([one.repeat_confidence for one in orders]),
+        event=np.array([one.event for one in orders]),
+        growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
+        config=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed),
+    )
 
 
 def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:

@@ -45,6 +45,8 @@ def results_text(found: dict[str, Any]) -> str:
         )
         + "."
     )
+    if "order" in found:
+        parts.append(_order_text(found["order"]))
     return "\n\n".join(part.strip() for part in parts if part)
 
 
@@ -65,6 +67,20 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
             f"| {centre} | {group['share_of_hazard_in_growth']:.0%} ({group['share_by_chance']:.1%}) |"
         )
     return "\n".join(lines)
+
+
+def _order_text(order: Mapping[str, Any]) -> str:
+    """Accuracy of the order of the first and the last visit, and the confidence in repeats."""
+    lines = [[name, str(one["patients"]), format_cell(one["accuracy"])] for name, one in order["pairs"].items()]
+    repeats = order["repeats"]
+    shares, (low, high) = repeats["confidence_percentiles"], repeats["undecided"]
+    return (
+        "The ordering head, told nothing of dates, on each patient's first and last visit before the event or the end "
+        f"of follow-up:\n\n{_table(['pairs', 'patients', 'in their true order'], lines)}\n\nTwo pictures of one visit, "
+        f"as if by two scanners ({repeats['patients']} patients): confidence {shares['50']:.2f} in the median, 5th to "
+        f"95th percentile {shares['5']:.2f} to {shares['95']:.2f}; {repeats['share_undecided']:.0%} between {low} and "
+        f"{high}."
+    )
 
 
 def _who(found: Mapping[str, Any]) -> str:
