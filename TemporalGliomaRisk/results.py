@@ -40,7 +40,7 @@ from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
 PEAK_NAMES = "ABCDEFGH"
-ORDER_CONFIDENCE = "after the visit before, by its pictures alone"
+ORDER_CONFIDENCE = "probability that it came after the visit before, by the images alone"
 RISK = "risk.json"
 SCENE = "scene.mrb"
 """Written afterwards, where asked for; one of an earlier run would show other risks than those beside it."""

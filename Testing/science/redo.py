@@ -40,6 +40,7 @@ from TemporalGliomaRisk.evaluate.observer import (
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
+from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.export import fit_both
 from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
@@ -285,7 +286,9 @@ def _measured(
         for name, rule in rules.items():
             scores[name] += _by_the_worst_lesion(rule, patient, number)
     landmarks = _landmarks(rows)
-    config = EvaluationConfig(bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=1))
+    config = EvaluationConfig(
+        bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=1), concordance=torchsurv_concordance
+    )
     ranks = replace(config, probabilities=False)
     ours = np.array(risks["evidence, shipped"])
     found = {name: evaluate_risks(np.array(numbers), landmarks, config) for name, numbers in risks.items()}

@@ -59,8 +59,8 @@ class ReviewTables:
 
 
 def _unit(unit: str) -> str:
-    """A unit short enough for its column."""
-    return "" if unit.startswith("hazard within") else unit
+    """A unit short enough for its column; what is measured says it where it is left out."""
+    return "" if unit.startswith("hazard within") or unit == "probability" else unit
 
 
 def _set_up(table: Any, heads: list[str], widths: tuple[int, ...]) -> None:
