@@ -296,17 +296,19 @@ def as_text(found: dict[str, Any]) -> str:
         f"{settings['steps']} steps.",
     ]
     for name, group in found["groups"].items():
-        centre = group["pointing_game_at_cavity_centre"]
+        centre = "not known: the cohort's truth lacks it"
+        if group["maps_with_cavity"]:
+            many = group["maps_with_cavity"]
+            centre = f"at growth in {_percent(group['pointing_game_at_cavity_centre'])} of {many} with a cavity"
         lines.append(
-            f"### Growth: {name}, {group['maps']} maps\n\n"
-            f"By chance the peak is at growth in {_percent(group['pointing_game_by_chance'])}, a flat map has "
-            f"{_percent(group['share_by_chance'])} in growth; the centre of the cavity is at growth in "
-            f"{_percent(centre)} ({group['maps_with_cavity']} with a cavity that is known of).\n\n"
+            f"### Growth: {name}; maps: {group['maps']}\n\n"
+            f"A random place is at growth in {_percent(group['pointing_game_by_chance'], digits=2)}, a flat map has "
+            f"{_percent(group['share_by_chance'], digits=2)} in growth; the cavity's centre is {centre}.\n\n"
             + "\n".join(_method_rows(group))
         )
         for back_to, curves in group["curves"].items():
             lines.append(
-                f"Put back to the {back_to} visit, {group['maps_with_curves']} maps: deletion (lower is better) and "
+                f"Put back to the {back_to} visit; maps: {group['maps_with_curves']}. Deletion (lower is better) and "
                 "insertion (higher is better), mean height of the curve over 0.1 to 100 % of the brain's places by the "
                 "logarithm, hazard over the visit's own.\n\n" + "\n".join(_curve_rows(curves))
             )
@@ -336,11 +338,13 @@ def _curve_rows(curves: dict[str, Any]) -> Iterator[str]:
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
-def _percent(entry: dict[str, Any] | None, unit: str = " %") -> str:
+def _percent(entry: dict[str, Any] | None, unit: str = " %", digits: int = 1) -> str:
     if entry is None or entry["value"] is None:
         return "" if entry is None else "not known"
-    value, low, high = (None if entry[key] is None else 100 * entry[key] for key in ("value", "low", "high"))
-    return f"{value:.1f}{unit}" if low is None else f"{value:.1f}{unit} [{low:.1f}, {high:.1f}]"
+    value, low, high = (
+        "" if entry[key] is None else f"{100 * entry[key]:.{digits}f}" for key in ("value", "low", "high")
+    )
+    return f"{value}{unit} [{low}, {high}]" if low else f"{value}{unit}"
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from TemporalGliomaRisk.colours import heat_colours
@@ -37,8 +39,10 @@ LINES = {
 }
 PAPER, INK, DIM, OUTLINE = "#0e1116", "#e8ebf0", "#98a2b0", "#5ef0ff"
 TILE_IN, GAP_IN, ROW_GAP_IN, LEFT_IN, WIDTH_IN = 1.68, 0.08, 0.24, 1.0, 10.0
-TOP_IN, CURVES_IN, FOOT_IN = 1.45, 2.9, 1.35
+TOP_IN, CURVES_IN, FOOT_IN = 1.62, 2.9, 1.35
 SHOWN_CASES = 4
+NEAR_MM = 64.0
+"""Edge of the square around growth that the maps are shown on; cells are 4 mm."""
 DPI = 140
 
 
@@ -54,13 +58,29 @@ def chosen(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [ranked[place] for place in dict.fromkeys(places.tolist())]
 
 
-def squared(pixels: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """(I, J, ...) cut or filled with zeros to a square around a slice's brain."""
-    i, j = np.nonzero(brain)
-    edge = max(np.ptp(i), np.ptp(j)) + 9
-    starts = [(int(places.min()) + int(places.max()) - edge) // 2 for places in (i, j)]
-    wide = np.pad(pixels, [(edge, edge), (edge, edge)] + [(0, 0)] * (pixels.ndim - 2))
-    return wide[starts[0] + edge : starts[0] + 2 * edge, starts[1] + edge : starts[1] + 2 * edge]
+@dataclass(frozen=True)
+class Window:
+    """A square of a slice; what lies outside the grid is black."""
+
+    first: tuple[int, int]
+    edge: int
+
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """(I, J, ...) to (edge, edge, ...)."""
+        wide = np.pad(pixels, [(self.edge, self.edge)] * 2 + [(0, 0)] * (pixels.ndim - 2))
+        i, j = (start + self.edge for start in self.first)
+        return wide[i : i + self.edge, j : j + self.edge]
+
+
+def around(mask: np.ndarray, edge: int | None = None) -> Window:
+    """The square around the middle of a mask's box, as large as needed unless told."""
+    i, j = np.nonzero(mask)
+    edge = edge or int(max(np.ptp(i), np.ptp(j))) + 9
+    return Window((_first(i, edge), _first(j, edge)), edge)
+
+
+def _first(places: np.ndarray, edge: int) -> int:
+    return (int(places.min()) + int(places.max()) + 1 - edge) // 2
 
 
 def tile(figure: Figure, corner: tuple[float, float]) -> Any:
@@ -72,12 +92,14 @@ def tile(figure: Figure, corner: tuple[float, float]) -> Any:
 
 
 def draw_case(figure: Figure, folder: Path, case: dict[str, Any], bottom: float) -> None:
-    """A row: the sequence with true growth outlined, and each map over it."""
+    """A row: the sequence with true growth outlined, and each map over its surroundings."""
     stored = np.load(folder / "cases" / f"{case['patient_id']}.npz")
     brain = stored["brain"]
     low, high = np.quantile(stored["image"][brain], [0.01, 0.995])
     grey = grey_pixels(np.where(brain, stored["image"], low).astype(np.float32), (float(low), float(high)))
-    growth = squared(stored["growth"], brain)
+    # Dimmed below the maps, so that their light end stands out from bright tissue.
+    dim = (grey * 0.6).astype(np.uint8)
+    whole, near = around(brain), around(stored["growth"], round(NEAR_MM / case["grid_mm"]))
     height = figure.get_size_inches()[1]
     words = (
         f"Growth\n{case['growth_diameter_mm']:.0f} mm across\n\n{case['shown'].replace('ce-gd_T1w', 'T1w + Gd')}\n"
@@ -87,15 +109,21 @@ def draw_case(figure: Figure, folder: Path, case: dict[str, Any], bottom: float)
     for column, name in enumerate((None, *PICTURED)):
         axes = tile(figure, (LEFT_IN + column * (TILE_IN + GAP_IN), bottom))
         top = case["maps"][name]["highest"] if name else 0.0
-        pixels = squared(with_heat(grey, stored[f"map {name}"] if top > 0 else None, top), brain)
+        window = near if name else whole
+        pixels = window.of(with_heat(dim if name else grey, stored[f"map {name}"] if top > 0 else None, top))
         axes.imshow(np.stack([as_seen(pixels[..., one]) for one in range(3)], axis=-1), interpolation="nearest")
-        axes.contour(as_seen(growth).astype(float), levels=[0.5], colors=OUTLINE, linewidths=0.8)
-        if name is not None:
+        growth = as_seen(window.of(stored["growth"])).astype(float)
+        axes.contour(growth, levels=[0.5], colors=OUTLINE, linewidths=1.1 if name else 0.8)
+        if name is None:
+            left = whole.first[0] + whole.edge - near.first[0] - near.edge - 0.5
+            top = whole.first[1] + whole.edge - near.first[1] - near.edge - 0.5
+            axes.add_patch(Rectangle((left, top), near.edge, near.edge, fill=False, edgecolor=DIM, linewidth=0.7))
+        else:
             hit = case["maps"][name]
-            said = f"{hit['share_inside']:.0%} inside" if hit["share_inside"] >= 0.005 else "under 0.5 % inside"
+            said = f"{hit['share_inside']:.0%} inside" if hit["share_inside"] >= 0.005 else "under 0.5% inside"
             said += ", peak at growth" if hit["hit"] >= 0.5 else f", peak {hit['peak_distance_mm']:.0f} mm away"
             axes.text(0.5, -0.075, said, color=INK, fontsize=6.5, ha="center", transform=axes.transAxes)
-        for letter, place in (("R", 0.02), ("L", 0.94)):
+        for letter, place in (("R", 0.02), ("L", 0.94)) if name is None else ():
             axes.text(place, 0.5, letter, color=DIM, fontsize=6.5, va="center", transform=axes.transAxes)
 
 
@@ -103,6 +131,8 @@ def draw_curves(figure: Figure, group: dict[str, Any], shares: list[float]) -> N
     """Deletion and insertion, put back to the first and to the previous visit."""
     height = figure.get_size_inches()[1]
     panels = [(back_to, kind) for back_to in ("first", "previous") for kind in ("deletion", "insertion")]
+    every = [row["value"] for back_to, kind in panels for name in LINES for row in group["curves"][back_to][name][kind]]
+    highest = 100 * max(1.08, 1.04 * max(every))
     wide = (WIDTH_IN - 0.75 - 0.15 - 3 * 0.28) / 4
     for number, (back_to, kind) in enumerate(panels):
         left = 0.75 + number * (wide + 0.28)
@@ -123,7 +153,7 @@ def draw_curves(figure: Figure, group: dict[str, Any], shares: list[float]) -> N
         axes.xaxis.set_major_locator(FixedLocator([0.1, 1, 10, 100]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels(["0.1", "1", "10", "100"])
-        axes.set_ylim(0, 108)
+        axes.set_ylim(0, highest)
         axes.set_xlim(0.1, 100)
         axes.tick_params(colors=DIM, labelsize=7, labelleft=number == 0)
         axes.grid(color="#262d38", linewidth=0.6)
@@ -182,7 +212,8 @@ def main(folder: Path) -> None:
     )
     lines = (
         f"{found['caveat']}",
-        "Last visit before the event, slice with most growth; outlined: true growth since the first visit. "
+        "Last visit before the event, slice with most growth. Outlined: true growth since the first visit. Maps: the "
+        f"framed {NEAR_MM:.0f} mm.",
         "Radiological convention: R is the patient's right.",
     )
     for number, line in enumerate(lines):
@@ -200,7 +231,7 @@ def main(folder: Path) -> None:
     cohort, settings = found["cohort"], found["settings"]
     words = (
         f"Model {found['model']}; population {cohort['population']} (simulator version {cohort['simulator_version']}), "
-        f"seed {cohort['seed']}.\nCurves: means of {group['maps_with_curves']} patients. Occlusion in cubes of "
+        f"seed {cohort['seed']}.\nCurves: means over {group['maps_with_curves']} patient(s). Occlusion in cubes of "
         f"{settings['occlusion_voxels']} voxels, integrated gradients in {settings['steps']} steps."
     )
     figure.text(0.1 / WIDTH_IN, 0.3 / height, words, color=DIM, fontsize=7, va="center", linespacing=1.5)
