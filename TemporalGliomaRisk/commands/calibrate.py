@@ -13,7 +13,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from TemporalGliomaRisk.commands import add_cohorts, add_device
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
     from TemporalGliomaRisk.risk.calibration import Calibration
     from TemporalGliomaRisk.risk.doubt import Doubt
+
+
+Patient = TypeVar("Patient")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +109,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
     metadata |= _thresholds(rows, ensemble, single)
-    usual = train[: arguments.doubt_patients]
+    usual = _spread(train, arguments.doubt_patients)
     doubt, sanity = _measure(network, ensemble, usual, validation, arguments.sanity_patients)
     write_bundle(
         arguments.output,
@@ -144,7 +147,7 @@ def _measure_finished(
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import licence_text, next_version
 
-    train = run_folder.prepared(parts["train"][: arguments.doubt_patients], jobs=arguments.jobs)
+    train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     doubt, sanity = _measure(model.network, model.calibration, train, validation, arguments.sanity_patients)
     write_bundle(
@@ -180,7 +183,7 @@ def _measure(
     with _bar("usual visits", len(train) + len(validation)) as advance:
         usual = summaries_of(network, train, None, advance=advance)
         watched = summaries_of(network, validation, calibration, advance=advance)
-    chosen, seeds = validation[: max(1, sanity_patients)], 2
+    chosen, seeds = _spread(validation, sanity_patients), 2
     with _bar("random weights", len(chosen) * (1 + seeds * len(STAGES))) as advance:
         sanity = heatmap_sanity(network, lambda other: last_maps(other, chosen, advance=advance), seeds=seeds)
     try:
@@ -189,6 +192,12 @@ def _measure(
         print(f"The model won't say which visits are unlike training. {error}", file=sys.stderr)
         doubt = None
     return doubt, sanity
+
+
+def _spread(patients: Sequence[Patient], most: int) -> list[Patient]:
+    """At most so many of the patients, spread evenly over all cohorts that they are ordered by."""
+    count = min(max(1, most), len(patients))
+    return [patients[number * len(patients) // count] for number in range(count)]
 
 
 @contextlib.contextmanager
