@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default %(default)s)",
     )
     parser.add_argument(
+        "--note",
+        action="append",
+        default=[],
+        metavar="SENTENCE",
+        help="what the settings don't tell of the training, for metadata and card; may be given several times",
+    )
+    parser.add_argument(
         "--weights-of",
         type=Path,
         help="a model whose weights and constants are kept: only what tells when not to believe it is measured",
@@ -108,7 +115,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
-    metadata |= _thresholds(rows, ensemble, single)
+    metadata |= {**_thresholds(rows, ensemble, single), "notes": list(arguments.note)}
     usual = _spread(train, arguments.doubt_patients)
     doubt, sanity = _measure(network, ensemble, usual, validation, arguments.sanity_patients)
     write_bundle(

@@ -191,7 +191,7 @@ def _training(metadata: Mapping[str, Any]) -> str:
         " Members share the encoder and differ in seed and in a bootstrap of the training patients: their extremes are "
         "a spread, not a confidence interval."
     )
-    return _fill(text)
+    return _fill(" ".join([text, *metadata.get("notes", [])]))
 
 
 def _chosen(metadata: Mapping[str, Any]) -> str:

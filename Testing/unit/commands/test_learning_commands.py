@@ -137,7 +137,8 @@ def test_a_run_can_begin_with_a_finished_model(cohort: Path, work: Path, pretrai
 def bundle(cohort: Path, work: Path, pretrained: Path) -> Path:
     place = ["--cohort", str(cohort), "--run", str(pretrained)]
     assert main(["finetune", *place, "--members", "2", "--epochs", "1"]) == 0
-    assert main(["calibrate", *place, "--output", str(work / "tiny"), *FEW]) == 0
+    note = ["--note", "Pretrained on more patients than it was fine-tuned on."]
+    assert main(["calibrate", *place, "--output", str(work / "tiny"), *FEW, *note]) == 0
     return work / "tiny"
 
 
@@ -150,6 +151,8 @@ def test_the_bundle_loads_and_says_where_it_comes_from(bundle: Path, cohort: Pat
     assert model.metadata["validation_patients"] == len(split["validation"])
     assert model.metadata["run"]["pretraining"]["updates"] == UPDATES
     assert "Not yet evaluated" in model.card
+    assert "Pretrained on more patients than it was fine-tuned on." in " ".join(model.card.split())
+    assert model.order is not None
     assert model.metadata["trained_on"] == "simulated data"
 
 
