@@ -36,7 +36,7 @@ from TemporalGliomaRisk.bundle import RiskModel, load_bundle, seal_bundle
 from TemporalGliomaRisk.errors import BrainMaskError, InputError, RegistrationError
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
-from TemporalGliomaRisk.resources import resource_path
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.doubt import VisitSummary, judge, members_spread, visit_change
 from TemporalGliomaRisk.simulate import patient as simulated
 from TemporalGliomaRisk.simulate import surgery
@@ -449,7 +449,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--good", type=Path, required=True, help="cohort by simulate that the model never saw")
     parser.add_argument("--real", type=Path, help="folder of real MRI")
-    parser.add_argument("--model", type=Path, default=resource_path("Models/evidence-simulated-1"))
+    parser.add_argument("--model", type=Path, default=resource_path(DEFAULT_MODEL))
     parser.add_argument("--patients", type=int, default=12, help="on which wrong inputs are tried")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)

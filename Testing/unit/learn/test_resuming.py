@@ -170,7 +170,7 @@ def test_a_split_that_leaves_nobody_to_watch_is_refused(simulated_cohort: Path, 
 def test_training_brings_the_losses_down(patients, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
     config = PretrainConfig(
-        updates=60, pairs_per_update=4, validate_every=60, validation_pairs=4, pairs=PairConfig(crop_voxels=16)
+        updates=120, pairs_per_update=4, validate_every=120, validation_pairs=4, pairs=PairConfig(crop_voxels=16)
     )
     pretrain(
         patients[:3],
@@ -181,7 +181,7 @@ def test_training_brings_the_losses_down(patients, tmp_path: Path) -> None:
         report=lambda update, numbers: seen.append(numbers),
     )
     growth = [numbers["growth"] for numbers in seen]
-    assert sum(growth[-10:]) < 0.8 * sum(growth[:10])
+    assert sum(growth[-20:]) < 0.5 * sum(growth[:20])
 
 
 def test_the_learning_rate_rises_once_and_falls_to_nothing() -> None:

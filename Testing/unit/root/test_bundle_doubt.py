@@ -17,7 +17,7 @@ from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY
 from TemporalGliomaRisk.encode.summary import change_length, summary_length
 from TemporalGliomaRisk.errors import ModelError
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity, StageSanity
-from TemporalGliomaRisk.resources import resource_path
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.doubt import Doubt, Usual
 
 SANE = HeatmapSanity(
@@ -180,7 +180,7 @@ def test_summaries_of_another_form_are_not_compared_with_ours(bundle: Path) -> N
 
 
 def test_the_shipped_model_says_when_not_to_believe_it() -> None:
-    model = load_bundle(resource_path("Models/evidence-simulated-1"))
+    model = load_bundle(resource_path(DEFAULT_MODEL))
     assert model.doubt is not None
     assert model.doubt.false_alarm_rate == 0.01
     assert model.heatmap_sanity is not None
