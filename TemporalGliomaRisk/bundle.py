@@ -4,8 +4,8 @@
 ``models/model.safetensors`` holds the weights, ``calibration.json`` the positive constants, ``docs/README.md`` is the
 model card, and ``SHA256SUMS`` covers them all. ``doubt.json`` and ``sanity.json``, which say when not to believe it,
 ``models/order.safetensors``, the ordering head, and ``models/pretrained.safetensors``, the pair model as pretraining
-left it, may be missing. The network is built from an allow-list, never from
-a class that a file names, so that a crafted bundle can't run code.
+left it, may be missing. The network is built from an allow-list, never from a class that a file names, so that a
+crafted bundle can't run code.
 """
 
 from __future__ import annotations

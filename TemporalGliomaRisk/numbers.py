@@ -38,6 +38,12 @@ def significant(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}g}"
 
 
+def quantity(value: float | None, unit: str) -> str:
+    """A measured value with its unit; a probability has none, and what is measured says that it is one."""
+    shown = "" if value is None or unit == "probability" else unit
+    return f"{significant(value)} {shown}".rstrip()
+
+
 def days(count: int) -> str:
     """``1 day``, ``97 days``."""
     return f"{count}{NARROW}day{'' if abs(count) == 1 else 's'}"

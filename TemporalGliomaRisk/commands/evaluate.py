@@ -169,10 +169,8 @@ def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) 
     from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap
     from TemporalGliomaRisk.learn.scoring import map_on_grid
 
-    if patient.lesions is None or not patient.event_observed:
-        return []
-    grown = patient.lesions[-1] & ~patient.lesions[0] & patient.brain
-    if not grown.any():
+    grown = patient.growth_before_event
+    if grown is None:
         return []
     return [
         score_heatmap(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
@@ -61,6 +61,12 @@ class PatientFeatures:
         """(foremost + sampled,), logarithm of how many places each stands for."""
         each = math.log(self.rest / sampled) if sampled else 0.0
         return torch.cat([torch.zeros(self.foremost), torch.full((sampled,), each)])
+
+    def drawn_places(self, sampled: int, random: Generator) -> Tensor:
+        """(places,), indices of all the foremost and of so many of the others, or all there are, drawn anew."""
+        rest = self.features.shape[2] - self.foremost
+        drawn = self.foremost + torch.randperm(rest, generator=random)[:sampled]
+        return torch.cat([torch.arange(self.foremost), drawn])
 
 
 @torch.no_grad()

@@ -126,10 +126,7 @@ def training_rows(
         drop_sequence_chance=config.drop_sequence_chance,
         random=random,
     )
-    available = cached.features.shape[2] - cached.foremost
-    count = min(config.sampled_places, available)
-    drawn = cached.foremost + torch.randperm(available, generator=random)[:count]
-    places = torch.cat([torch.arange(cached.foremost), drawn])
+    places = cached.drawn_places(config.sampled_places, random)
     treatment_known = bool(torch.rand((), generator=random) < 0.5)
     rows = _rows(patient, cached, visits, present, places)
     return rows if treatment_known else replace(rows, days=_days(patient, visits, treatment_known=False))

@@ -78,7 +78,5 @@ def order_of_patient(
 
 def _growth_diameter_mm(patient: StoredPatient, grid_mm: float) -> float:
     """Diameter of the ball that has the volume of true growth from the first to the last visit; NaN without truth."""
-    if patient.lesions is None:
-        return math.nan
-    grown = int((patient.lesions[-1] & ~patient.lesions[0] & patient.brain).sum())
-    return float((6 * grown * grid_mm**3 / math.pi) ** (1 / 3))
+    growth = patient.growth
+    return math.nan if growth is None else float((6 * int(growth.sum()) * grid_mm**3 / math.pi) ** (1 / 3))

@@ -114,11 +114,10 @@ def train_order(
     def drawn_losses(patient: StoredPatient, random: Generator) -> Tensor:
         cached, pairs = load(patient.patient_id), comparable_pairs(patient)
         chosen = pairs[torch.randperm(len(pairs), generator=random)[: config.pairs]]
-        rest = cached.features.shape[2] - cached.foremost
-        drawn = cached.foremost + torch.randperm(rest, generator=random)[: config.sampled_places]
+        places = cached.drawn_places(config.sampled_places, random)
         present = _perhaps_one_sequence(torch.from_numpy(patient.present), config.drop_sequence_chance, random)
         compared = chosen[(present[chosen[:, 0]] & present[chosen[:, 1]]).any(dim=1)]
-        return order_losses(head, cached, present, compared, torch.cat([torch.arange(cached.foremost), drawn]))
+        return order_losses(head, cached, present, compared, places)
 
     def backward(patients: Sequence[StoredPatient], randoms: Sequence[Generator]) -> Tensor:
         losses = torch.cat([drawn_losses(*one) for one in zip(patients, randoms, strict=True)])

@@ -68,6 +68,17 @@ class StoredPatient:
         """Number of visits, all of them before the event or the last contact."""
         return len(self.days_since_first)
 
+    @property
+    def growth(self) -> npt.NDArray[np.bool_] | None:
+        """(I, J, K), where in the brain the lesion has grown from the first visit to the last; None without truth."""
+        return None if self.lesions is None else np.asarray(self.lesions[-1] & ~self.lesions[0] & self.brain)
+
+    @property
+    def growth_before_event(self) -> npt.NDArray[np.bool_] | None:
+        """Growth that the last map before an observed event should point at; None where there is none to know of."""
+        growth = self.growth if self.event_observed else None
+        return growth if growth is not None and growth.any() else None
+
     def volume_index(self, visit: int, sequence: int) -> int:
         """Row of ``volumes`` that holds a visit's sequence, both counted from 0."""
         flat = self.present.reshape(-1)

@@ -120,9 +120,13 @@ def landmark_columns(rows: Sequence[ScoredVisit]) -> dict[str, npt.NDArray[Any]]
 
 def map_on_grid(patient: StoredPatient, hazards: VisitHazards) -> npt.NDArray[np.float64]:
     """(I, J, K), local hazard within the horizon of the cell that each voxel lies in, zero outside the brain."""
-    cells = brain_cells(torch.from_numpy(patient.brain)).numpy()
+    return on_voxels(hazards.horizon_terms.numpy(), brain_cells(torch.from_numpy(patient.brain)).numpy())
+
+
+def on_voxels(values: npt.NDArray[Any], cells: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(places,) on the voxels of their cells, (I, J, K), zero elsewhere."""
     grid = np.zeros(cells.shape)
-    grid[cells] = hazards.horizon_terms.numpy()
+    grid[cells] = values
     for axis in range(3):
         grid = np.repeat(grid, CELL_VOXELS, axis=axis)
     return grid

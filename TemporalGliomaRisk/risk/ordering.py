@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from TemporalGliomaRisk.encode.pairs import OrderHead
+from TemporalGliomaRisk.encode.pairs import OrderHead, even_shares
 
 
 class OrderKeeper:
@@ -40,6 +38,5 @@ class OrderKeeper:
         common = present & present_earlier
         if not common.any():
             return None
-        places = features.shape[1]
-        shares = features.new_full((places,), -math.log(max(places, 1)))
+        shares = even_shares(features.new_ones(features.shape[1], dtype=torch.bool))
         return float(torch.sigmoid(self._head.order_logit(earlier, features, common, shares)))

@@ -77,15 +77,9 @@ def _row(visit: SceneVisit, day: int, since: str, peak_place: Callable[[int, str
             for peak in visit.peaks
         ],
         "measurements": [
-            {"name": one.name, "value": "–" if one.value is None else _measured(one.value, one.unit)}
-            for one in visit.measurements
+            {"name": one.name, "value": numbers.quantity(one.value, one.unit)} for one in visit.measurements
         ],
     }
-
-
-def _measured(value: float, unit: str) -> str:
-    """A value with its unit; a probability's name says that it is one."""
-    return numbers.significant(value) if unit == "probability" else f"{numbers.significant(value)} {unit}"
 
 
 def _place(ras: Sequence[float]) -> str:

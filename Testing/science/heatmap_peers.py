@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peer_maps import OURS, LastVisit, PeerSettings, by_cell, fills, maps_of, on_voxels
+from peer_maps import OURS, LastVisit, PeerSettings, by_cell, fills, maps_of
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk import config as configs
@@ -51,6 +51,7 @@ from TemporalGliomaRisk.evaluate.heatmaps import GROWTH_EDGES_MM, score_heatmap
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
 from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.scoring import on_voxels
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
@@ -59,14 +60,6 @@ EXPECTED_FROM_MM = 6.0
 Mean = Callable[[list[float | None]], dict[str, Any]]
 BACK_TO = ("previous", "first")
 """Earlier visits that the curves put places back to."""
-
-
-def true_growth(patient: StoredPatient) -> np.ndarray | None:
-    """Growth since the first visit, as ``evaluate`` takes it; None where there is none."""
-    if patient.lesions is None or not patient.event_observed:
-        return None
-    grown = np.asarray(patient.lesions[-1] & ~patient.lesions[0] & patient.brain)
-    return grown if grown.any() else None
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +81,7 @@ def measure(task: tuple[Path, Path, str, PeerSettings, Path]) -> str:
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     patient = load_patient(prepared, label)
     visit = LastVisit(model, patient, device)
-    grown = true_growth(patient)
+    grown = patient.growth_before_event
     cells, grid_mm = visit.cells.cpu().numpy(), model.preprocessing.grid_mm
     found: dict[str, Any] = {}
     drawn: dict[str, np.ndarray] = {}
@@ -160,7 +153,7 @@ def curves_of(
     if not complete:
         return None
     cells = visit.cells.cpu().numpy()
-    growth = by_cell(torch.from_numpy(true_growth(patient)).double()).numpy()[cells]
+    growth = by_cell(torch.from_numpy(patient.growth_before_event).double()).numpy()[cells]
     orders = {**values, "true growth": growth, "random order": np.zeros(len(growth))}
     number = int(patient.patient_id.removeprefix("sub-"))
     found: dict[str, dict[str, Any]] = {}
@@ -199,7 +192,7 @@ def cases_of(arguments: argparse.Namespace, model: RiskModel) -> tuple[Path, lis
             prepare_cohort([patient], folder, model.preprocessing)
         elif not (folder / patient.patient_id / "patient.json").exists():
             continue
-        if true_growth(load_patient(folder, patient.patient_id)) is not None:
+        if load_patient(folder, patient.patient_id).growth_before_event is not None:
             labels.append(patient.patient_id)
     if not labels:
         raise SystemExit("The cohort has no patient with an event and true growth before it; simulate more.")

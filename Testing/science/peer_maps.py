@@ -250,12 +250,3 @@ def by_cell(voxels: Tensor) -> Tensor:
     """(I, J, K) to the sums over the cells."""
     pooled: Tensor = nn.functional.avg_pool3d(voxels[None, None], CELL_VOXELS)[0, 0]
     return pooled * CELL_VOXELS**3
-
-
-def on_voxels(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """(places,) on the voxels of their cells, zero elsewhere."""
-    grid = np.zeros(cells.shape)
-    grid[cells] = values
-    for axis in range(3):
-        grid = np.repeat(grid, CELL_VOXELS, axis=axis)
-    return grid

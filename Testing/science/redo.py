@@ -49,7 +49,13 @@ from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likel
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
 from TemporalGliomaRisk.learn.score_reference import calibrate_reference
-from TemporalGliomaRisk.learn.scoring import ScoredVisit, encoded_visits, score_patient, score_patients
+from TemporalGliomaRisk.learn.scoring import (
+    ScoredVisit,
+    encoded_visits,
+    landmark_columns,
+    score_patient,
+    score_patients,
+)
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.calibration import Calibration
@@ -285,7 +291,7 @@ def _measured(
             risks[name] += give(patient)
         for name, rule in rules.items():
             scores[name] += _by_the_worst_lesion(rule, patient, number)
-    landmarks = _landmarks(rows)
+    landmarks = LandmarkRows(**landmark_columns(rows))
     config = EvaluationConfig(
         bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=1), concordance=torchsurv_concordance
     )
@@ -351,16 +357,6 @@ def _by_the_worst_lesion(rule: Rule, patient: StoredPatient, number: int) -> lis
     diameters = [visit["lesion_diameters_mm"] for visit in truth["visits"][: patient.visits]]
     scores = by_worst_lesion(rule, diameters, patient.days_since_first, np.random.default_rng([1, number]))
     return [float(score) for score in scores]
-
-
-def _landmarks(rows: list[ScoredVisit]) -> LandmarkRows:
-    labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in rows))}
-    return LandmarkRows(
-        patient=np.array([labels[row.patient_id] for row in rows]),
-        visits=np.array([row.visit_number for row in rows]),
-        days=np.array([row.days_to_end for row in rows]),
-        event_observed=np.array([row.event for row in rows]),
-    )
 
 
 def _as_text(found: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.numbers import percent, place, significant
+from TemporalGliomaRisk.numbers import percent, place, quantity
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
 LINE_PX = 24
@@ -51,7 +51,7 @@ class ReviewTables:
             lines = [("–", "–", _("No place stands out at this visit."))]
         _show(self._peaks, lines)
         measured = () if visit is None else visit.measurements
-        _show(self._measurements, [(f"{significant(one.value)} {_unit(one.unit)}", one.name) for one in measured])
+        _show(self._measurements, [(quantity(one.value, _unit(one.unit)), one.name) for one in measured])
 
     def _on_peak(self, line: int, column: int) -> None:
         if line < len(self._names):
@@ -59,8 +59,8 @@ class ReviewTables:
 
 
 def _unit(unit: str) -> str:
-    """A unit short enough for its column; what is measured says it where it is left out."""
-    return "" if unit.startswith("hazard within") or unit == "probability" else unit
+    """A unit short enough for its column."""
+    return "" if unit.startswith("hazard within") else unit
 
 
 def _set_up(table: Any, heads: list[str], widths: tuple[int, ...]) -> None:
