@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.ranks import Ranks
     from TemporalGliomaRisk.learn.run_folder import Beginning, RunConfig
 
+CHANNELS = ("feature_channels", "comparison_channels")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -30,7 +32,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with the pretrained weights of a model or of another run's folder, not with random ones; with "
         "--updates 0 they are kept as they are, for finetune to go on with",
     )
+    parser.add_argument(
+        "--channels",
+        type=_positive,
+        help="features of a place and of a comparison (default 32, or as what it starts from; more than that begin as "
+        "the same function)",
+    )
+    parser.add_argument(
+        "--convolutions",
+        type=_positive,
+        help="convolutions of the encoder: 3 see 32 mm, 4 see 40 mm (default 3, or as what it starts from)",
+    )
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the largest (default %(default)s)")
+    parser.add_argument(
+        "--order-weight",
+        type=float,
+        default=0.05,
+        help="weight of the ordering loss beside the growth loss, where the truth maps of growth are known "
+        "(default %(default)s)",
+    )
     parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=12, help="pairs of visits an update (default %(default)s)")
     parser.add_argument(
@@ -62,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.learn.pretrain import PretrainConfig
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunConfig, SplitConfig
+    from TemporalGliomaRisk.learn.widening import widened
 
     begun_from, start = (None, None) if arguments.start_from is None else _beginning(arguments.start_from)
     config = RunConfig(
@@ -70,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
             updates=arguments.updates,
             pairs_per_update=arguments.pairs,
             learning_rate=arguments.learning_rate,
+            order_weight=arguments.order_weight,
             validate_every=arguments.validate_every,
             validation_pairs=arguments.validation_pairs,
             bfloat16=arguments.bfloat16,
@@ -77,11 +99,22 @@ def run(arguments: argparse.Namespace) -> int:
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
         begun_from=begun_from,
     )
+    model = config.model if start is None else start.config
+    channels = {} if arguments.channels is None else dict.fromkeys(CHANNELS, arguments.channels)
+    convolutions = {} if arguments.convolutions is None else {"convolutions": arguments.convolutions}
+    config = replace(config, model=replace(model, **channels, **convolutions))
     if start is not None:
-        config = replace(config, model=start.config)
+        start = widened(start, config.model)
     with joined(arguments.device) as ranks:
         _pretrain(arguments, config, start, ranks)
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"wanted a number of at least 1, got {number}")
+    return number
 
 
 def _beginning(folder: Path) -> tuple[Beginning, PairModel]:

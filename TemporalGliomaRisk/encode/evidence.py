@@ -94,8 +94,9 @@ class VisitEncoder(nn.Module):
         Returns:
             (N, channels, I/2, J/2, K/2), zero outside the brain's cells.
         """
-        inside = cells[:, None].to(volumes.dtype)
-        features: Tensor = self.stems[sequence](volumes[:, None]) * inside
+        features: Tensor = self.stems[sequence](volumes[:, None])
+        inside = cells[:, None].to(features.dtype)
+        features = features * inside
         for layer in self.layers:
             check_cancelled()
             features = features + layer(nn.functional.leaky_relu(features, SLOPE)) * inside
@@ -111,17 +112,17 @@ class VisitEncoder(nn.Module):
 
         Returns:
             (4, places, channels), at the brain's cells in row-major order; zero for absent sequences. Without
-            gradients, on a processor, cells around the brain are not computed (:class:`BrainGrid`).
+            gradients, on a processor, in full precision, cells around the brain are not computed (:class:`BrainGrid`).
         """
         check_shape(intensities, "intensities", (SEQUENCE_COUNT, "I", "J", "K"))
         check_shape(present, "present", (SEQUENCE_COUNT,))
         features = intensities.new_empty((SEQUENCE_COUNT, int(cells.sum()), self.channels))
         features[~present] = 0
         having = torch.nonzero(present).flatten().tolist()
-        if torch.is_grad_enabled() or intensities.device.type != "cpu":
+        if torch.is_grad_enabled() or intensities.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             for sequence in having:
                 grid = self.encode_sequence(intensities[sequence : sequence + 1], sequence, cells[None])
-                features[sequence] = grid[0][:, cells].T
+                features[sequence] = grid[0][:, cells].T.to(features.dtype)
         else:
             brain = BrainGrid(cells, self.channels, intensities)
             stems, layers = (
