@@ -44,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="voxels averaged along each axis before the network, reference only (default %(default)s)",
     )
     add_device(parser, "evidence only")
-    parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it, reference only")
+    parser.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="encode the visits to learn from, or train the reference, faster on processors made for it",
+    )
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes for preparing and encoding (default %(default)s)"
     )
@@ -97,6 +101,7 @@ def _evidence(
             folder,
             shared.sampling,
             seed=arguments.seed,
+            bfloat16=arguments.bfloat16,
             jobs=arguments.jobs,
             ranks=ranks,
             advance=bar.update,

@@ -1,11 +1,12 @@
 """What differs between two pictures of an unchanged head, drawn anew for every visit.
 
 Drawn per visit, the first included, so that neither a scanner's signature nor leftover misalignment tells the order or
-looks like growth. What is shared by a timeline (flips, exchanged axes) is drawn once a timeline.
+looks like growth. What is shared by a timeline (flips, exchanged axes, a sequence's contrast) is drawn once a timeline.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,9 @@ class AugmentationConfig:
         bend: Standard deviation of the quadratic term, a change of gamma.
         bias: Standard deviation of a smooth additive field.
         noise: Largest standard deviation of white noise.
-        blur_chance: Chance that an axis is smoothed, as by thicker slices.
+        low_signal_chance: Chance that the noise is up to three times that.
+        blur_chance: Chance that an axis is smoothed a little, as by another resolution.
+        thick_chance: Chance that one axis is averaged over three voxels, as by thick slices.
         single_sequence_chance: Chance that all but one of the sequences are dropped.
     """
 
@@ -34,7 +37,9 @@ class AugmentationConfig:
     bend: float = 0.015
     bias: float = 0.12
     noise: float = 0.15
+    low_signal_chance: float = 0.0
     blur_chance: float = 0.2
+    thick_chance: float = 0.0
     single_sequence_chance: float = 0.4
 
 
@@ -69,7 +74,12 @@ def scanner_variation(volumes: Tensor, inside: Tensor, config: AugmentationConfi
         if torch.rand((), generator=random) < config.blur_chance:
             share = 0.3 * torch.rand((), generator=random)
             moved = (1 - share) * moved + share * 0.5 * (moved.roll(1, axis) + moved.roll(-1, axis))
+    if torch.rand((), generator=random) < config.thick_chance:
+        axis = 1 + int(torch.randint(3, (), generator=random))
+        moved = (moved + moved.roll(1, axis) + moved.roll(-1, axis)) / 3
     noise = config.noise * torch.rand((count, 1, 1, 1), generator=random)
+    if torch.rand((), generator=random) < config.low_signal_chance:
+        noise = 3 * noise
     moved = moved + noise * torch.randn(moved.shape, generator=random)
     return moved * inside
 
@@ -95,3 +105,57 @@ def apply_flips(volumes: Tensor, flips: list[int], order: list[int]) -> Tensor:
     lead = volumes.ndim - 3
     turned = volumes.flip([lead + axis for axis in flips]) if flips else volumes
     return turned.permute(*range(lead), *(lead + axis for axis in order)).contiguous()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastConfig:
+    """Another contrast of a sequence, the same at every visit of a timeline.
+
+    Args:
+        chance: Chance that a sequence is given another contrast.
+        spread: Standard deviation of the logarithm of the curve's slope, drawn anew between each two of its knots.
+        invert_chance: Chance that dark and bright change places.
+    """
+
+    chance: float = 0.35
+    spread: float = 0.4
+    invert_chance: float = 0.05
+
+
+KNOTS = (-6.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 12.0)
+"""Where a contrast curve bends, in units of the scaled intensities: closer where most of the brain lies."""
+
+
+def shared_contrast(visits: Sequence[Tensor], config: ContrastConfig, random: Generator) -> tuple[Tensor, ...]:
+    """Every visit's sequences through one monotone curve a sequence, drawn anew.
+
+    Args:
+        visits: (N, I, J, K) each, the same sequences in the same order.
+        config: How curves are drawn.
+        random: Source of the draws.
+
+    Returns:
+        As many of the same shapes; 0 stays 0, so that what is outside the brain does.
+    """
+    changed = [visit.clone() for visit in visits]
+    for sequence in range(len(visits[0])):
+        if torch.rand((), generator=random) >= config.chance:
+            continue
+        slopes = torch.exp(config.spread * torch.randn(len(KNOTS) - 1, generator=random))
+        if torch.rand((), generator=random) < config.invert_chance:
+            slopes = -slopes
+        for visit in changed:
+            visit[sequence] = _through_curve(visit[sequence], slopes.tolist())
+    return tuple(changed)
+
+
+def _through_curve(values: Tensor, slopes: list[float]) -> Tensor:
+    """Piecewise linear through 0, with a slope between each two knots, the outermost going on."""
+    at_zero = KNOTS.index(0.0)
+    found = torch.zeros_like(values)
+    for number, slope in enumerate(slopes):
+        low = KNOTS[number] if number else -torch.inf
+        high = KNOTS[number + 1] if number + 2 < len(KNOTS) else torch.inf
+        base = KNOTS[number] if number >= at_zero else KNOTS[number + 1]
+        found += slope * (values.clamp(low, high) - base)
+    return found

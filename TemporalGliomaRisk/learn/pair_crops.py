@@ -12,7 +12,15 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
-from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, apply_flips, scanner_variation, shared_flips
+from TemporalGliomaRisk.learn.augmentation import (
+    AugmentationConfig,
+    ContrastConfig,
+    apply_flips,
+    scanner_variation,
+    shared_contrast,
+    shared_flips,
+)
+from TemporalGliomaRisk.learn.implants import ImplantConfig, implant
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 
 LEAST_GROWTH_VOXELS = 8
@@ -51,12 +59,18 @@ class PairConfig:
             chance, few pairs show any growth.
         focus_chance: Chance that a cube is centred near the lesion (or its change), where the truth is known.
         augmentation: What differs between the two visits besides the patient.
+        contrast: Other contrasts of the sequences, the same at both visits.
+        implants: Lesions laid into both visits, where the truth is known.
     """
 
     crop_voxels: int = 24
     growth_share: float = 0.5
     focus_chance: float = 0.7
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    augmentation: AugmentationConfig = field(
+        default_factory=lambda: AugmentationConfig(low_signal_chance=0.15, thick_chance=0.15)
+    )
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    implants: ImplantConfig = field(default_factory=ImplantConfig)
 
 
 class PairSampler:
@@ -112,21 +126,29 @@ class PairSampler:
         present = _drop_sequences(common, self.config.augmentation.single_sequence_chance, random)
         flips, order = shared_flips(random)
         inside_turned = apply_flips(inside, flips, order)
-        visits = []
+        chosen = torch.nonzero(present).flatten().tolist()
+        pair: list[Tensor] = []
         for visit in (one, two):
             volumes = torch.zeros((4, edge, edge, edge))
-            chosen = torch.nonzero(present).flatten().tolist()
             for sequence in chosen:
                 volumes[sequence] = _padded(patient.volumes[patient.volume_index(visit, sequence)][window], edge)
-            turned = apply_flips(volumes[chosen], flips, order)
-            volumes[chosen] = scanner_variation(turned, inside_turned, self.config.augmentation, random)
-            visits.append(volumes)
+            pair.append(apply_flips(volumes, flips, order))
         cells = functional.max_pool3d(inside_turned[None], CELL_VOXELS)[0] > 0
         if patient.lesions is None:
             grown = torch.full(cells.shape, torch.nan)
         else:
-            new = patient.lesions[two][window] & ~patient.lesions[one][window]
-            grown = functional.max_pool3d(apply_flips(_padded(new, edge), flips, order)[None], CELL_VOXELS)[0]
+            new = _padded(patient.lesions[two][window] & ~patient.lesions[one][window], edge)
+            new = apply_flips(new, flips, order) > 0
+            if inside.any() and torch.rand((), generator=random) < self.config.implants.chance:
+                *pair, implanted = implant(pair[0], pair[1], inside_turned, self.config.implants, random)
+                new |= implanted
+            grown = functional.max_pool3d(new[None].float(), CELL_VOXELS)[0]
+        recoloured = shared_contrast([volumes[chosen] for volumes in pair], self.config.contrast, random)
+        visits = []
+        for volumes in recoloured:
+            seen = torch.zeros((4, edge, edge, edge))
+            seen[chosen] = scanner_variation(volumes, inside_turned, self.config.augmentation, random)
+            visits.append(seen)
         return PairBatch(earlier=visits[0], later=visits[1], present=present, cells=cells, grown=grown)
 
     def _corner(self, patient: StoredPatient, one: int, two: int, random: Generator) -> list[int]:

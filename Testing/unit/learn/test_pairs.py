@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, apply_flips, scanner_variation, shared_flips
+from TemporalGliomaRisk.learn.augmentation import (
+    AugmentationConfig,
+    ContrastConfig,
+    apply_flips,
+    scanner_variation,
+    shared_contrast,
+    shared_flips,
+)
+from TemporalGliomaRisk.learn.implants import ImplantConfig
 from TemporalGliomaRisk.learn.pair_crops import PairConfig, PairSampler
 
 STILL = AugmentationConfig(
@@ -64,6 +72,36 @@ def test_a_shift_moves_every_sequence_of_a_visit_by_the_same_voxels(inside: torc
     assert 1.0 < max(distances) <= 1.5 + 1e-4
 
 
+def test_a_contrast_is_shared_by_the_visits_keeps_their_order_of_grey_and_leaves_zero_alone() -> None:
+    ramp = torch.linspace(-8, 14, 441).reshape(1, 21, 21, 1).repeat(2, 1, 1, 1)
+    directions, bends = set(), []
+    for seed in range(60):
+        one, other = shared_contrast([ramp, 0.5 * ramp], ContrastConfig(chance=1, invert_chance=0.3), seeded(seed))
+        for sequence in range(2):
+            steps = one[sequence].flatten().diff()
+            assert (steps > 0).all() or (steps < 0).all()
+            directions.add(bool(steps[0] > 0))
+            bends.append(float(steps.abs().max() / steps.abs().min()))
+            # The same grey at another visit is given the same new grey.
+            again = shared_contrast([0.5 * ramp], ContrastConfig(chance=1, invert_chance=0.3), seeded(seed))[0]
+            torch.testing.assert_close(again, other)
+    assert directions == {True, False}
+    assert max(bends) > 3
+    zero = torch.zeros(1, 2, 2, 2)
+    assert not shared_contrast([zero], ContrastConfig(chance=1), seeded(1))[0].any()
+    assert torch.equal(shared_contrast([ramp], ContrastConfig(chance=0), seeded(1))[0], ramp)
+
+
+def test_implants_reach_the_crops_of_a_patient_whose_lesion_stands_still(make_stored) -> None:
+    config = PairConfig(crop_voxels=16, augmentation=STILL, contrast=ContrastConfig(chance=0))
+    still = make_stored(2, grows=False)
+    batch = PairSampler([still], replace(config, implants=ImplantConfig(chance=1))).draw(20, seeded(0))
+    plain = PairSampler([still], replace(config, implants=ImplantConfig(chance=0))).draw(20, seeded(0))
+    assert 0.3 < batch.grown.flatten(1).any(dim=1).float().mean() < 0.9
+    assert not plain.grown.any()
+    assert not (batch.grown.bool() & ~batch.cells).any()
+
+
 def test_flips_are_shared_by_a_timeline_and_undo_themselves() -> None:
     volume = torch.arange(2 * 4 * 4 * 4.0).reshape(2, 4, 4, 4)
     seen = set()
@@ -81,7 +119,8 @@ def test_the_growth_target_is_the_lesion_s_change_place_by_place(make_stored) ->
     # The later visit's picture shows its lesion and the earlier one's its own: the target follows from the two.
     pictures = np.stack([patient.lesions, patient.lesions], axis=1).reshape(-1, *patient.brain.shape)
     patient = replace(patient, volumes=pictures.astype(np.float16))
-    sampler = PairSampler([patient], PairConfig(crop_voxels=16, focus_chance=1.0, augmentation=STILL))
+    plain = {"contrast": ContrastConfig(chance=0), "implants": ImplantConfig(chance=0)}
+    sampler = PairSampler([patient], PairConfig(crop_voxels=16, focus_chance=1.0, augmentation=STILL, **plain))
     batch = sampler.draw(40, seeded(2))
     new = (batch.later[:, 0] > 0.5) & (batch.earlier[:, 0] < 0.5)
     expected = functional.max_pool3d(new.float()[:, None], 2)[:, 0]
@@ -91,7 +130,7 @@ def test_the_growth_target_is_the_lesion_s_change_place_by_place(make_stored) ->
 
 
 def test_an_unchanged_lesion_has_an_empty_target_and_an_unknown_truth_none(make_stored) -> None:
-    config = PairConfig(crop_voxels=16)
+    config = PairConfig(crop_voxels=16, implants=ImplantConfig(chance=0))
     still = PairSampler([make_stored(2, grows=False)], config).draw(10, seeded(0))
     assert not still.grown.any()
     unknown = PairSampler([make_stored(3, truth=False)], config).draw(10, seeded(0))

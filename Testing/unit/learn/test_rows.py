@@ -150,6 +150,14 @@ def test_several_processes_keep_the_same_features(make_stored, pair_model, tmp_p
         assert torch.equal(alone.grown, helped.grown)
 
 
+def test_features_in_bfloat16_are_those_of_full_precision_within_its_rounding(make_stored, pair_model) -> None:
+    patient = make_stored(1)
+    exact, quick = (timeline_features(pair_model, patient, bfloat16=choice) for choice in (False, True))
+    assert quick.dtype == torch.float32
+    assert not torch.equal(exact, quick)
+    assert (exact - quick).abs().mean() < 0.01 * exact.abs().mean()
+
+
 def test_with_every_place_kept_the_hazards_are_those_of_the_whole_brain(make_stored, pair_model, tmp_path) -> None:
     patient = make_stored(1)
     cache_features(pair_model, [patient], tmp_path, PlaceSampling(foremost=300, sampled=10**6), seed=1)

@@ -1,0 +1,130 @@
+"""Lesions laid into a pair of crops: growth, standstill and retreat in more looks and sizes than any cohort has.
+
+A cohort shows few recurrences, none of them large, since its visits end with the event, and all of them in the looks
+that its simulator knows. An implant is a rough blob whose signal, sequence by sequence, is drawn from far wider ranges
+than tumours have, so that what is learnt is that something grew and not how a simulator draws it. As many implants
+stand still, fade or vanish as grow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+FATES = ("appears", "grows", "vanishes", "stays", "fades")
+BRIGHT = (1.0, 1.0, -1.0, 0.0)
+"""Usual sign of a lesion's signal against its surroundings in FLAIR, T2w, T1w and ce-gd_T1w; 0: either."""
+
+RIM_VOXELS = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImplantConfig:
+    """How implants are drawn; lengths in voxels of the crop, signals in units of the scaled intensities.
+
+    Args:
+        chance: Chance that a pair of crops is given one.
+        fates: Chances of :data:`FATES`.
+        radius_voxels: Range of the larger radius; its logarithm is drawn evenly.
+        smaller_share: Range of the smaller radius over the larger one, where the lesion grows.
+        roughness: Standard deviation of the border's smooth irregularity, relative to the radius.
+        edge_voxels: Range of the border's width.
+        signal: Range of the signal's size; its logarithm is drawn evenly.
+        unusual_sign_chance: Chance that a sequence's signal has the sign that tumours seldom have.
+        rim_chance: Chance that a sequence shows only the lesion's rim.
+    """
+
+    chance: float = 0.3
+    fates: tuple[float, ...] = (0.35, 0.25, 0.15, 0.15, 0.1)
+    radius_voxels: tuple[float, ...] = (1.2, 7.0)
+    smaller_share: tuple[float, ...] = (0.3, 0.8)
+    roughness: float = 0.2
+    edge_voxels: tuple[float, ...] = (0.15, 0.8)
+    signal: tuple[float, ...] = (0.5, 5.0)
+    unusual_sign_chance: float = 0.2
+    rim_chance: float = 0.15
+
+
+def implant(
+    earlier: Tensor, later: Tensor, inside: Tensor, config: ImplantConfig, random: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A lesion laid into both crops, in its size at each visit.
+
+    Args:
+        earlier: (4, D, D, D) intensities of the earlier visit.
+        later: (4, D, D, D), of the later one.
+        inside: (D, D, D), brain voxels, 0 or 1; some brain.
+        config: How it is drawn.
+        random: Source of the draws.
+
+    Returns:
+        Both crops with it, and (D, D, D) boolean, the brain's voxels into which it grew.
+    """
+    fate = FATES[int(torch.multinomial(torch.tensor(config.fates), 1, generator=random))]
+    distance = _distance(inside, config, random)
+    sizes = _radii(fate, config, random)
+    edge = _uniform(config.edge_voxels, random)
+    signals = torch.tensor([_signal(sequence, config, random) for sequence in range(len(earlier))])
+    rims = torch.rand(len(earlier), generator=random) < config.rim_chance
+    flattening = float(torch.rand((), generator=random))
+    remains = _uniform((0.2, 0.7), random) if fate == "fades" else 1.0
+
+    def with_lesion(volumes: Tensor, radius: float, strength: float) -> Tensor:
+        if radius == 0:
+            return volumes
+        body = torch.sigmoid((radius - distance) / edge) * inside
+        rim = body * torch.sigmoid((distance - radius + RIM_VOXELS) / edge)
+        shapes = torch.where(rims[:, None, None, None], rim, body)
+        return _laid_in(volumes, shapes, strength * signals, strength * flattening)
+
+    grown = (distance < sizes[1]) & (distance >= sizes[0]) & (inside > 0)
+    return with_lesion(earlier, sizes[0], 1.0), with_lesion(later, sizes[1], remains), grown
+
+
+def _radii(fate: str, config: ImplantConfig, random: Generator) -> tuple[float, float]:
+    """The implant's radius at the earlier and at the later visit, 0 where it is not there."""
+    radius = _log_uniform(config.radius_voxels, random)
+    if fate == "appears":
+        return 0.0, radius
+    if fate == "grows":
+        return radius * _uniform(config.smaller_share, random), radius
+    return radius, 0.0 if fate == "vanishes" else radius
+
+
+def _laid_in(volumes: Tensor, shapes: Tensor, signals: Tensor, flattening: float) -> Tensor:
+    """Each sequence drawn towards its mean under the shape, then raised by its signal; (4, D, D, D)."""
+    under = (volumes * shapes).sum(dim=(1, 2, 3)) / shapes.sum(dim=(1, 2, 3)).clamp(min=1e-6)
+    flat = flattening * (under[:, None, None, None] - volumes)
+    return volumes + shapes * (flat + signals[:, None, None, None])
+
+
+def _distance(inside: Tensor, config: ImplantConfig, random: Generator) -> Tensor:
+    """(D, D, D) distance from a random brain voxel in voxels, stretched and roughened."""
+    voxels = torch.nonzero(inside > 0)
+    centre = voxels[int(torch.randint(len(voxels), (), generator=random))].float()
+    axes = [torch.arange(length, dtype=torch.float32) for length in inside.shape]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) - centre
+    stretch = torch.eye(3) + 0.25 * torch.randn((3, 3), generator=random)
+    stretch = stretch / torch.linalg.det(stretch).abs().clamp(min=0.1).pow(1 / 3)
+    coarse = torch.randn((1, 1, 6, 6, 6), generator=random)
+    rough = functional.interpolate(coarse, size=inside.shape, mode="trilinear", align_corners=True)[0, 0]
+    found: Tensor = (offsets @ stretch).norm(dim=-1) * (1 + config.roughness * rough).clamp(min=0.3)
+    return found
+
+
+def _signal(sequence: int, config: ImplantConfig, random: Generator) -> float:
+    size = _log_uniform(config.signal, random)
+    sign = BRIGHT[sequence] or (1.0 if torch.rand((), generator=random) < 0.5 else -1.0)
+    return -sign * size if torch.rand((), generator=random) < config.unusual_sign_chance else sign * size
+
+
+def _uniform(between: tuple[float, ...], random: Generator) -> float:
+    return between[0] + (between[1] - between[0]) * float(torch.rand((), generator=random))
+
+
+def _log_uniform(between: tuple[float, ...], random: Generator) -> float:
+    return math.exp(_uniform((math.log(between[0]), math.log(between[1])), random))
