@@ -24,6 +24,7 @@ from typing import NoReturn, Protocol, cast
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
 
 PROGRAM = "temporal-glioma-risk"
 DEBUG = "; run again with --debug for the traceback"
@@ -99,6 +100,15 @@ def add_device(parser: argparse.ArgumentParser, only: str = "") -> None:
         default="auto",
         help=f"where the network runs{limit} (default %(default)s: the GPU if there is one)",
     )
+
+
+def plain_progress() -> ProgressListener:
+    """A listener that prints plain lines on standard error, where that is a terminal and somebody waits."""
+
+    def plainly(event: ProgressEvent) -> None:
+        print(f"{100 * event.fraction:3.0f} %  {event.message}", file=sys.stderr, flush=True)
+
+    return plainly if sys.stderr.isatty() else ignore_progress
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,6 +8,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from TemporalGliomaRisk.commands import plain_progress
+from TemporalGliomaRisk.progress import ProgressEvent
+
 WIDTH = 100
 
 
@@ -33,6 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         TimelineRefused: After printing, so that the refusals stand in one line on standard error too.
     """
+    listener = plain_progress()
+    listener(ProgressEvent(stage="start", fraction=0.0, message="Starting"))
+    # Heavy imports come after the first line of progress, as in predict.
     from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
     from TemporalGliomaRisk.timeline.reading import read_timeline
     from TemporalGliomaRisk.timeline.rules import TimelineRefused
@@ -47,7 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         timeline = read_timeline(arguments.timeline, patient=arguments.patient)
         patient_id = timeline.patient_id
-        report = check_timeline(timeline, trained_gaps_days=trained_gaps_of(arguments.model), measure_alignment=measure)
+        report = check_timeline(
+            timeline,
+            trained_gaps_days=trained_gaps_of(arguments.model),
+            measure_alignment=measure,
+            progress=listener,
+        )
     except TimelineRefused as error:
         report = TimelineCheck(rows=(), findings=error.findings)
     print(as_json(patient_id, report) if arguments.json else as_text(patient_id, report))

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TemporalGliomaRisk import numbers
+from TemporalGliomaRisk.commands import plain_progress
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import resource_path
 
 if TYPE_CHECKING:
@@ -120,21 +121,15 @@ def _repeat(arguments: argparse.Namespace, listener: ProgressListener) -> Predic
 
 
 def _printer(form: str) -> ProgressListener:
-    """A listener that prints: JSON, one object a line, on standard output; or plain lines on standard error.
-
-    Plain lines are for people: where standard error is no terminal it holds nothing but the one line of a failure.
-    """
+    """A listener that prints: JSON, one object a line, on standard output; or plain lines on standard error."""
 
     def as_json(event: ProgressEvent) -> None:
         content = {"type": "progress", "stage": event.stage, "fraction": round(event.fraction, 4)}
         print(json.dumps({**content, "message": event.message}), flush=True)
 
-    def plainly(event: ProgressEvent) -> None:
-        print(f"{100 * event.fraction:3.0f} %  {event.message}", file=sys.stderr, flush=True)
-
     if form == "json":
         return as_json
-    return plainly if sys.stderr.isatty() else ignore_progress
+    return plain_progress()
 
 
 def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ SAMPLE = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "sub
 PROGRAM = [sys.executable, "-m", "TemporalGliomaRisk"]
 HELPS = ("predict", "check", "simulate", "pretrain", "finetune", "calibrate", "evaluate", "view", "worker")
 ROUNDS = 5
+TERMINAL = "check, sample patient, on a terminal"
 
 
 def processor_seconds(code: str) -> float:
@@ -68,6 +69,21 @@ def started(arguments: list[str], *, whole: bool) -> dict[str, float]:
     return found
 
 
+def on_a_terminal(arguments: list[str]) -> dict[str, float]:
+    """One command whose standard error is a terminal, as for a person: to its first line there."""
+    ours, theirs = os.openpty()
+    began = time.perf_counter()
+    process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    line = os.read(ours, 1024)
+    found = {"first_line_s": time.perf_counter() - began, "first_line_processor_s": used_so_far(process.pid)}
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    os.close(ours)
+    assert line.strip()
+    return found
+
+
 def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "least": min(values), "greatest": max(values), "rounds": len(values)}
 
@@ -84,10 +100,11 @@ def test_commands(once: Any, figures: Any, tmp_path: Path) -> None:
     }
 
     def measure() -> None:
-        runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in (*commands, TERMINAL)}
         for _ in range(ROUNDS):
             for name, (arguments, whole) in commands.items():
                 runs[name].append(started(arguments, whole=whole))
+            runs[TERMINAL].append(on_a_terminal([*PROGRAM, "check", str(SAMPLE)]))
         found = {
             name: {part: spread([run[part] for run in several]) for part in several[0]}
             for name, several in runs.items()

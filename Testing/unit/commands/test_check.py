@@ -36,3 +36,16 @@ def test_a_refusal_ends_with_status_2_and_is_told_in_either_form(shared_data, ca
     assert "holds 2 patients" in out
     if as_json:
         assert json.loads(out)["refused"] is True
+
+
+def test_on_a_terminal_every_visit_is_announced_and_elsewhere_nothing_but_the_table(shared_data, capsys, monkeypatch):
+    arguments = ["check", str(shared_data / "ms_pair"), "--no-alignment"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(arguments) == 0
+    assert [line.split("%  ")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "Starting",
+        "Checking visit 1",
+        "Checking visit 2",
+    ]
