@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--members", type=int, default=3, help="heads of the ensemble, evidence only (default %(default)s)"
     )
     parser.add_argument("--epochs", type=int, default=30, help="largest number of passes (default %(default)s)")
+    parser.add_argument(
+        "--place-weight",
+        type=float,
+        default=0.2,
+        help="weight of saying where the hazard should lie before an event, where the truth is known, beside the "
+        "likelihood; evidence only (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the first head (default %(default)s)")
     parser.add_argument(
         "--pooling",
@@ -110,7 +117,9 @@ def _evidence(
     heads = {f"member-{number + 1}": (arguments.seed + number, False) for number in range(arguments.members)}
     heads["single"] = (arguments.seed, True)
     for name, (seed, single) in list(heads.items())[ranks.rank :: ranks.world]:
-        config = FinetuneConfig(epochs=arguments.epochs, seed=seed, single_visit=single)
+        config = FinetuneConfig(
+            epochs=arguments.epochs, seed=seed, single_visit=single, place_weight=arguments.place_weight
+        )
         write_json_whole(run_folder.heads_folder / f"{name}.json", configs.to_json(config))
         path = run_folder.heads_folder / f"{name}.safetensors"
         with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=quiet) as bar:

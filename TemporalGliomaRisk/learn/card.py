@@ -184,7 +184,8 @@ def _training(metadata: Mapping[str, Any]) -> str:
     begun = (metadata.get("run") or {}).get("begun_from")
     if begun:
         text += f", begun from weights of {begun['updates']} earlier updates (SHA-256 {begun['sha256'][:12]}...)"
-    text += ". Then fine-tuned on timelines by the discrete-time likelihood with censoring, the encoder kept."
+    text += "." + _drawn_pairs(_run(metadata, "pretraining", "pairs") or {})
+    text += " Then fine-tuned on timelines by the discrete-time likelihood with censoring, the encoder kept."
     if metadata.get("members"):
         text += f" The ensemble has {metadata['members']} members."
     text += (
@@ -192,6 +193,19 @@ def _training(metadata: Mapping[str, Any]) -> str:
         "a spread, not a confidence interval."
     )
     return _fill(" ".join([text, *metadata.get("notes", [])]))
+
+
+def _drawn_pairs(pairs: Mapping[str, Any]) -> str:
+    """What was added to the pairs of pretraining, beside another scanner and placement a visit."""
+    text = ""
+    if chance := (pairs.get("contrast") or {}).get("chance"):
+        text += f" Of a pair's sequences {chance:.0%} were given another contrast, the same at both visits."
+    if chance := (pairs.get("implants") or {}).get("chance"):
+        text += (
+            f" Into {chance:.0%} of the pairs a lesion was laid that appears, grows, stands still, fades or vanishes, "
+            "of many more looks and sizes than the cohort's (TemporalGliomaRisk/learn/implants.py)."
+        )
+    return text
 
 
 def _chosen(metadata: Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ def rows(known: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if figure := known.get("start-up"):
         commands = figure["commands"]
         bare = commands["bare interpreter"]["first_line_processor_s"]["median"]
-        for name in ("predict, sample patient", "check, sample patient"):
+        for name in ("predict, sample patient", "check, sample patient, on a terminal"):
             one = commands[name]
             first = f"{one['first_line_processor_s']['median']:.2f} s of processor time"
             wall = f"{one['first_line_s']['median']:.2f} s on the clock; the bare interpreter {bare:.2f} s"
