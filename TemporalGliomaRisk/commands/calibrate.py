@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.explain.sanity import HeatmapSanity
+    from TemporalGliomaRisk.learn.doubting import SummarisedPatient
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.run_folder import RunFolder
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
@@ -91,6 +92,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     from TemporalGliomaRisk.device import choose_device
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
+    from TemporalGliomaRisk.learn.doubting import all_summarised
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
@@ -98,26 +100,19 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         licence_text,
         order_head,
     )
-    from TemporalGliomaRisk.learn.scoring import score_patients
-    from TemporalGliomaRisk.risk.calibration import Calibration
 
     network = assemble_network(run_folder).to(choose_device(arguments.device)[0])
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     with _bar("calibrate", len(validation)) as advance:
-        rows = score_patients(
-            network,
-            validation,
-            calibration=Calibration(),
-            single_visit_calibration=Calibration(),
-            advance=advance,
-        )
+        watched = all_summarised(network, validation, members=True, advance=advance)
+    rows = [row for patient in watched for row in patient.rows]
     ensemble, single = fit_both(rows)
     network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
     metadata |= {**_thresholds(rows, ensemble, single), "notes": list(arguments.note)}
     usual = _spread(train, arguments.doubt_patients)
-    doubt, sanity = _measure(network, ensemble, usual, validation, arguments.sanity_patients)
+    doubt, sanity = _measure(network, ensemble, usual, watched, _spread(validation, arguments.sanity_patients))
     write_bundle(
         arguments.output,
         network=network,
@@ -152,11 +147,15 @@ def _measure_finished(
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
+    from TemporalGliomaRisk.learn.doubting import all_summarised
     from TemporalGliomaRisk.learn.export import licence_text, next_version
 
     train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
-    doubt, sanity = _measure(model.network, model.calibration, train, validation, arguments.sanity_patients)
+    with _bar("watched visits", len(validation)) as advance:
+        watched = all_summarised(model.network, validation, members=True, advance=advance)
+    shown = _spread(validation, arguments.sanity_patients)
+    doubt, sanity = _measure(model.network, model.calibration, train, watched, shown)
     write_bundle(
         arguments.output,
         network=model.network,
@@ -178,23 +177,26 @@ def _measure(
     network: EvidenceModel,
     calibration: Calibration,
     train: Sequence[StoredPatient],
-    validation: Sequence[StoredPatient],
-    sanity_patients: int,
+    watched: Sequence[SummarisedPatient],
+    shown: Sequence[StoredPatient],
 ) -> tuple[Doubt | None, HeatmapSanity]:
-    """Usual visits and thresholds, None for too few visits, and the weight-randomisation test of the maps."""
+    """Usual visits and thresholds, None for too few visits, and the weight-randomisation test of the maps.
+
+    What is usual is told by training patients, thresholds by those watched, both in a few numbers a visit.
+    """
     from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity
-    from TemporalGliomaRisk.learn.doubting import last_maps, summaries_of
+    from TemporalGliomaRisk.learn.doubting import all_summarised, last_maps
     from TemporalGliomaRisk.risk.doubt import fit_doubt
 
-    with _bar("usual visits", len(train) + len(validation)) as advance:
-        usual = summaries_of(network, train, None, advance=advance)
-        watched = summaries_of(network, validation, calibration, advance=advance)
-    chosen, seeds = _spread(validation, sanity_patients), 2
-    with _bar("random weights", len(chosen) * (1 + seeds * len(STAGES))) as advance:
-        sanity = heatmap_sanity(network, lambda other: last_maps(other, chosen, advance=advance), seeds=seeds)
+    with _bar("usual visits", len(train)) as advance:
+        usual = all_summarised(network, train, members=False, advance=advance)
+    seeds = 2
+    with _bar("random weights", len(shown) * (1 + seeds * len(STAGES))) as advance:
+        sanity = heatmap_sanity(network, lambda other: last_maps(other, shown, advance=advance), seeds=seeds)
     try:
-        doubt = fit_doubt([visit for patient in usual for visit in patient], watched)
+        visits = [visit for patient in usual for visit in patient.summaries]
+        doubt = fit_doubt(visits, [patient.with_spread(calibration) for patient in watched])
     except ModelError as error:
         print(f"The model won't say which visits are unlike training. {error}", file=sys.stderr)
         doubt = None

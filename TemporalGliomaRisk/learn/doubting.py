@@ -3,66 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import EvidenceModel, brain_cells
 from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
-from TemporalGliomaRisk.learn.scoring import encoded_visits
+from TemporalGliomaRisk.learn.scoring import ScoredVisit, encoded_visits, scored_visit, visit_days
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.doubt import VisitSummary, members_spread, visit_change
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk
 from TemporalGliomaRisk.risk.hazards import HORIZON_INTERVALS
 
 
+@dataclass(frozen=True, kw_only=True)
+class SummarisedPatient:
+    """A patient's visits before the event, by one pass that ``predict`` runs, uncalibrated.
+
+    Args:
+        summaries: A visit each, the members' spread still left out (0).
+        rows: Landmark rows without their maps; none where the members were left out.
+        member_backgrounds: (members, visits, 4), each member's background hazards.
+    """
+
+    summaries: list[VisitSummary]
+    rows: list[ScoredVisit]
+    member_backgrounds: Tensor
+
+    def with_spread(self, calibration: Calibration) -> list[VisitSummary]:
+        """The summaries with the members' spread as a calibration scales their background and local hazards."""
+        found = []
+        for visit, (summary, row) in enumerate(zip(self.summaries, self.rows, strict=True)):
+            background = self.member_backgrounds[:, visit]
+            local = row.hazards.member_hazards - background
+            hazards = calibration.background_scale * background + calibration.local_scale * local
+            found.append(replace(summary, spread=members_spread(hazards)))
+        return found
+
+
 @torch.inference_mode()
-def patient_summaries(
-    network: EvidenceModel, patient: StoredPatient, calibration: Calibration | None
-) -> list[VisitSummary]:
-    """A prepared patient's visits in a few numbers each, by the pass that ``predict`` runs.
+def summarised(network: EvidenceModel, patient: StoredPatient, *, members: bool) -> SummarisedPatient:
+    """A prepared patient's visits in a few numbers each, and their landmark rows.
 
     Args:
         network: The trained network.
         patient: Prepared.
-        calibration: Of the ensemble; None leaves the members out (a spread of 0), which saves half of the time.
+        members: Whether the members are run; without them there are no rows, in half of the time.
     """
-    running = None if calibration is None else TimelineRisk(network, calibration, calibration)
+    running = TimelineRisk(network, Calibration(), Calibration()) if members else None
+    cells, brain = brain_cells(torch.from_numpy(patient.brain)), torch.from_numpy(patient.brain)
     first: tuple[Tensor, Tensor] | None = None
-    summaries = []
-    for visit, (features, present, days) in enumerate(encoded_visits(network, patient)):
+    summaries, rows = [], []
+    for visit, (encoded, having, days) in enumerate(encoded_visits(network, patient)):
+        features, present = encoded.cpu(), having.cpu()
         change, common = visit_change(first, features, present)
         first = first or (features, present)
-        summaries.append(
-            VisitSummary(
-                appearance=summarise_visit(
-                    features,
-                    present,
-                    brain_cells(torch.from_numpy(patient.brain)),
-                    torch.from_numpy(patient.visit_volumes(visit)),
-                    torch.from_numpy(patient.brain),
-                ),
-                present=present,
-                change=change,
-                common=common,
-                spread=0.0 if running is None else members_spread(running.see(features, present, days).member_hazards),
-            )
-        )
-    return summaries
+        appearance = summarise_visit(features, present, cells, torch.from_numpy(patient.visit_volumes(visit)), brain)
+        summaries.append(VisitSummary(appearance=appearance, present=present, change=change, common=common, spread=0.0))
+        if running is not None:
+            rows.append(scored_visit(patient, visit, running.see(encoded, having, days)).without_map())
+    backgrounds = network.background_hazards(visit_days(patient).to(device_of(network)))
+    return SummarisedPatient(summaries=summaries, rows=rows, member_backgrounds=backgrounds.double().cpu())
 
 
-def summaries_of(
+def all_summarised(
     network: EvidenceModel,
     patients: Sequence[StoredPatient],
-    calibration: Calibration | None,
     *,
+    members: bool,
     advance: Callable[[int], object] = lambda done: None,
-) -> list[list[VisitSummary]]:
-    """The visits of many patients; see :func:`patient_summaries`."""
+) -> list[SummarisedPatient]:
+    """Many patients; see :func:`summarised`."""
     found = []
     for patient in patients:
-        found.append(patient_summaries(network, patient, calibration))
+        found.append(summarised(network, patient, members=members))
         advance(1)
     return found
 

@@ -50,11 +50,17 @@ def encoded_visits(network: EvidenceModel, patient: StoredPatient) -> Iterator[t
     """Features, presence and days of each visit of a prepared patient, oldest first, where the network lies."""
     device = device_of(network)
     cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
-    days = day_features(torch.from_numpy(patient.days_since_first), torch.from_numpy(patient.days_since_treatment))
+    days = visit_days(patient)
     for visit in range(patient.visits):
         present = torch.from_numpy(patient.present[visit]).to(device)
         features = network.encode_visit(torch.from_numpy(patient.visit_volumes(visit)).to(device), present, cells)
-        yield features, present, days[visit].float().to(device)
+        yield features, present, days[visit].to(device)
+
+
+def visit_days(patient: StoredPatient) -> Tensor:
+    """(visits, day features) of a prepared patient."""
+    since_first, since_treatment = patient.days_since_first, patient.days_since_treatment
+    return day_features(torch.from_numpy(since_first), torch.from_numpy(since_treatment)).float()
 
 
 @torch.inference_mode()
@@ -67,22 +73,22 @@ def score_patient(
 ) -> list[ScoredVisit]:
     """All landmark rows of a prepared patient, by the same causal pass that ``predict`` runs."""
     running = TimelineRisk(network, calibration, single_visit_calibration)
-    rows = []
-    for visit, (features, present, days) in enumerate(encoded_visits(network, patient)):
-        hazards = running.see(features, present, days)
-        rows.append(
-            ScoredVisit(
-                patient_id=patient.patient_id,
-                visit_number=visit + 1,
-                days_to_end=float(patient.days_to_end[visit]),
-                event=patient.event_observed,
-                hazards=hazards,
-                sequences=tuple(
-                    name for name, is_there in zip(SEQUENCES, patient.present[visit], strict=True) if is_there
-                ),
-            )
-        )
-    return rows
+    return [
+        scored_visit(patient, visit, running.see(features, present, days))
+        for visit, (features, present, days) in enumerate(encoded_visits(network, patient))
+    ]
+
+
+def scored_visit(patient: StoredPatient, visit: int, hazards: VisitHazards) -> ScoredVisit:
+    """The landmark row of a patient's visit, counted from 0."""
+    return ScoredVisit(
+        patient_id=patient.patient_id,
+        visit_number=visit + 1,
+        days_to_end=float(patient.days_to_end[visit]),
+        event=patient.event_observed,
+        hazards=hazards,
+        sequences=tuple(name for name, is_there in zip(SEQUENCES, patient.present[visit], strict=True) if is_there),
+    )
 
 
 def score_patients(

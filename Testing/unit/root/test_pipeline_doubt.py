@@ -15,8 +15,9 @@ from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.encode.summary import change_length, summary_length
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity, StageSanity
 from TemporalGliomaRisk.learn.cohort import read_cohort
-from TemporalGliomaRisk.learn.doubting import last_maps, patient_summaries
+from TemporalGliomaRisk.learn.doubting import last_maps, summarised
 from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_patient
+from TemporalGliomaRisk.learn.scoring import score_patient
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.results import write_results
 from TemporalGliomaRisk.risk.calibration import Calibration
@@ -169,7 +170,8 @@ def test_prepared_patients_are_summed_up_as_predict_sums_them_up(
     config = replace(model.preprocessing, register="never")
     prepare_patient(patient, folder=tmp_path, config=config)
     stored = load_patient(tmp_path, patient.patient_id)
-    summaries = patient_summaries(model.network, stored, model.calibration)
+    found = summarised(model.network, stored, members=True)
+    summaries = found.with_spread(model.calibration)
     prediction = predict_risk(timeline, model, options=TRUSTED, brain_mask=brain)
     for summary, result in zip(summaries, prediction.visits, strict=False):
         # Prepared volumes are kept in 16 bits.
@@ -178,8 +180,18 @@ def test_prepared_patients_are_summed_up_as_predict_sums_them_up(
         assert summary.spread == pytest.approx(float(logs.max() - logs.min()), abs=1e-3)
     assert not summaries[0].common.any()
     assert torch.equal(summaries[1].common, summaries[0].present & summaries[1].present)
-    without = patient_summaries(model.network, stored, None)
-    assert [summary.spread for summary in without] == [0.0] * len(without)
+    calibrations = {"calibration": Calibration(), "single_visit_calibration": Calibration()}
+    for row, alone in zip(found.rows, score_patient(model.network, stored, **calibrations), strict=True):
+        assert (row.patient_id, row.visit_number, row.days_to_end) == (
+            alone.patient_id,
+            alone.visit_number,
+            alone.days_to_end,
+        )
+        assert torch.equal(row.hazards.member_hazards, alone.hazards.member_hazards)
+        assert torch.equal(row.hazards.single_visit_hazards, alone.hazards.single_visit_hazards)
+    without = summarised(model.network, stored, members=False)
+    assert without.rows == []
+    assert torch.equal(without.summaries[1].change, summaries[1].change)
     (drawn,) = last_maps(model.network, [stored])
     last = prediction.visits[stored.visits - 1].hazards
     scaled = drawn.mean(dim=0) * model.calibration.local_scale
