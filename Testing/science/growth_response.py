@@ -3,9 +3,10 @@
     python Testing/science/growth_response.py --cohort COHORT --prepared RUN/prepared --model BUNDLE --output FOLDER
 
 Patients are the first without an event, with two visits or more, in whom nothing grew. One lesion a patient
-(TemporalGliomaRisk/learn/implants.py), in one place and shape, is given every diameter and look in turn. Two controls:
-the largest at every visit, which stands still, and at every visit but the last, which is gone: neither should raise the
-risk. growth_response.json and growth_response.png are written.
+(TemporalGliomaRisk/learn/implants.py), in one place and shape, is given every diameter and look in turn; what is told is
+how far the risk at the last visit rises over that without it. Two controls: the largest at every visit, which stands
+still, and at every visit but the last, which is gone: neither should raise the risk. growth_response.json and
+growth_response.png are written.
 
 Pretraining sees implants of these kinds, in other patients: this asks whether a lesson was learnt, not whether it fits
 real tumours.
@@ -124,46 +125,39 @@ def stable(patient: StoredPatient) -> bool:
 
 
 def summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Percentiles of the risk over the patients, by look and diameter, and the controls."""
+    """Percentiles over the patients: the risk as it is, and its rise by look and diameter and by the controls."""
 
-    def spread(risks: list[float]) -> dict[str, float]:
-        low, median, high = np.percentile(risks, (10, 50, 90)).tolist()
+    def spread(values: list[float]) -> dict[str, float]:
+        low, median, high = np.percentile(values, (10, 50, 90)).tolist()
         return {"from_10th_percentile": low, "median": median, "to_90th_percentile": high}
 
     looks: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name in LOOKS:
         for place, diameter in enumerate(DIAMETERS_MM):
-            rows = [case["looks"][name][place] for case in cases]
-            looks[name].append(
-                {
-                    "diameter_mm": diameter,
-                    "risk": spread([row["risk"] for row in rows]),
-                    "pointing": float(np.mean([row["pointing"] for row in rows])),
-                }
-            )
+            rises = [case["looks"][name][place]["risk"] - case["plain"] for case in cases]
+            pointing = [case["looks"][name][place]["pointing"] for case in cases]
+            looks[name].append({"diameter_mm": diameter, "rise": spread(rises), "pointing": float(np.mean(pointing))})
     return {
         "patients": len(cases),
         "plain": spread([case["plain"] for case in cases]),
         "looks": looks,
-        "controls": {name: spread([case["controls"][name] for case in cases]) for name in CONTROLS},
+        "controls": {name: spread([case["controls"][name] - case["plain"] for case in cases]) for name in CONTROLS},
     }
 
 
 def picture(found: dict[str, Any], heading: str, caveat: str) -> Figure:
-    """Risk against the diameter laid in, a line a look, with the patients' spread."""
+    """Rise of the risk against the diameter laid in, a line a look, with the patients' spread."""
     figure = Figure(figsize=(7.6, 4.8), dpi=DPI)
     axes = figure.add_axes((0.1, 0.2, 0.86, 0.62))
     for (name, rows), (colour, mark, line) in zip(found["looks"].items(), STYLES, strict=True):
         across = [row["diameter_mm"] for row in rows]
         low, middle, high = (
-            [100 * row["risk"][key] for row in rows] for key in ("from_10th_percentile", "median", "to_90th_percentile")
+            [100 * row["rise"][key] for row in rows] for key in ("from_10th_percentile", "median", "to_90th_percentile")
         )
         axes.fill_between(across, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.plot(across, middle, color=colour, marker=mark, linestyle=line, label=name)
-    plain = 100 * found["plain"]["median"]
-    axes.axhline(plain, color=INK, linewidth=0.8)
-    axes.annotate("without growth", (28, plain), textcoords="offset points", xytext=(0, 4), ha="right", color=INK)
-    axes.set(xlabel="diameter of the growth (mm)", ylabel="risk within 365 days (%)", ylim=(0, 100))
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set(xlabel="diameter of the growth (mm)", ylabel="rise of the risk (percentage points)", ylim=(-10, 100))
     axes.set_xticks(DIAMETERS_MM, [f"{one:g}" for one in DIAMETERS_MM])
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
@@ -197,9 +191,11 @@ def main(arguments: argparse.Namespace) -> int:
     figure.savefig(arguments.output / "growth_response.png")
     print(f"without growth {found['plain']['median']:.0%}")
     for name, rows in found["looks"].items():
-        print(name, *(f"{row['diameter_mm']:g} mm {row['risk']['median']:.0%} ({row['pointing']:.0%})" for row in rows))
+        print(
+            name, *(f"{row['diameter_mm']:g} mm {row['rise']['median']:+.1%} ({row['pointing']:.0%})" for row in rows)
+        )
     for name, spread in found["controls"].items():
-        print(f"{name}: {spread['median']:.0%}")
+        print(f"{name}: {spread['median']:+.1%}")
     return 0
 
 
