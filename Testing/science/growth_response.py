@@ -3,8 +3,8 @@
     python Testing/science/growth_response.py --cohort COHORT --prepared RUN/prepared --model BUNDLE --output FOLDER
 
 Patients are the first without an event, with two visits or more, in whom nothing grew. One lesion a patient
-(TemporalGliomaRisk/learn/implants.py), in one place and shape, is given every diameter and look in turn; what is told is
-how far the risk at the last visit rises over that without it. Two controls: the largest at every visit, which stands
+(TemporalGliomaRisk/learn/implants.py), in one place and shape, is given every diameter and look in turn; what is told
+is how far the risk at the last visit rises over that without it. Two controls: the largest at every visit, which stands
 still, and at every visit but the last, which is gone: neither should raise the risk. growth_response.json and
 growth_response.png are written.
 
