@@ -20,11 +20,13 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk.errors import Cancelled, InputError
-from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
+
+if TYPE_CHECKING:
+    from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 
 PROGRAM = "temporal-glioma-risk"
 DEBUG = "; run again with --debug for the traceback"
@@ -104,6 +106,7 @@ def add_device(parser: argparse.ArgumentParser, only: str = "") -> None:
 
 def plain_progress() -> ProgressListener:
     """A listener that prints plain lines on standard error, where that is a terminal and somebody waits."""
+    from TemporalGliomaRisk.progress import ignore_progress
 
     def plainly(event: ProgressEvent) -> None:
         print(f"{100 * event.fraction:3.0f} %  {event.message}", file=sys.stderr, flush=True)
