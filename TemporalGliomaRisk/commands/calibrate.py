@@ -92,7 +92,6 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     from TemporalGliomaRisk.device import choose_device
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
-    from TemporalGliomaRisk.learn.doubting import all_summarised
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
@@ -103,8 +102,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
 
     network = assemble_network(run_folder).to(choose_device(arguments.device)[0])
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
-    with _bar("calibrate", len(validation)) as advance:
-        watched = all_summarised(network, validation, members=True, advance=advance)
+    watched = _summarised("calibrate", network, validation, members=True)
     rows = [row for patient in watched for row in patient.rows]
     ensemble, single = fit_both(rows)
     network.to("cpu")
@@ -147,13 +145,11 @@ def _measure_finished(
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
-    from TemporalGliomaRisk.learn.doubting import all_summarised
     from TemporalGliomaRisk.learn.export import licence_text, next_version
 
     train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
-    with _bar("watched visits", len(validation)) as advance:
-        watched = all_summarised(model.network, validation, members=True, advance=advance)
+    watched = _summarised("watched visits", model.network, validation, members=True)
     shown = _spread(validation, arguments.sanity_patients)
     doubt, sanity = _measure(model.network, model.calibration, train, watched, shown)
     write_bundle(
@@ -186,11 +182,10 @@ def _measure(
     """
     from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity
-    from TemporalGliomaRisk.learn.doubting import all_summarised, last_maps
+    from TemporalGliomaRisk.learn.doubting import last_maps
     from TemporalGliomaRisk.risk.doubt import fit_doubt
 
-    with _bar("usual visits", len(train)) as advance:
-        usual = all_summarised(network, train, members=False, advance=advance)
+    usual = _summarised("usual visits", network, train, members=False)
     seeds = 2
     with _bar("random weights", len(shown) * (1 + seeds * len(STAGES))) as advance:
         sanity = heatmap_sanity(network, lambda other: last_maps(other, shown, advance=advance), seeds=seeds)
@@ -201,6 +196,20 @@ def _measure(
         print(f"The model won't say which visits are unlike training. {error}", file=sys.stderr)
         doubt = None
     return doubt, sanity
+
+
+def _summarised(
+    what: str, network: EvidenceModel, patients: Sequence[StoredPatient], *, members: bool
+) -> list[SummarisedPatient]:
+    """Many patients by one pass each, with a progress bar."""
+    from TemporalGliomaRisk.learn.doubting import summarised
+
+    found = []
+    with _bar(what, len(patients)) as advance:
+        for patient in patients:
+            found.append(summarised(network, patient, members=members))
+            advance(1)
+    return found
 
 
 def _spread(patients: Sequence[Patient], most: int) -> list[Patient]:

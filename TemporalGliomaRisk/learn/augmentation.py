@@ -73,15 +73,20 @@ def scanner_variation(volumes: Tensor, inside: Tensor, config: AugmentationConfi
     for axis in range(1, 4):
         if torch.rand((), generator=random) < config.blur_chance:
             share = 0.3 * torch.rand((), generator=random)
-            moved = (1 - share) * moved + share * 0.5 * (moved.roll(1, axis) + moved.roll(-1, axis))
+            moved = _smoothed(moved, axis, share)
     if torch.rand((), generator=random) < config.thick_chance:
         axis = 1 + int(torch.randint(3, (), generator=random))
-        moved = (moved + moved.roll(1, axis) + moved.roll(-1, axis)) / 3
+        moved = _smoothed(moved, axis, 2 / 3)
     noise = config.noise * torch.rand((count, 1, 1, 1), generator=random)
     if torch.rand((), generator=random) < config.low_signal_chance:
         noise = 3 * noise
     moved = moved + noise * torch.randn(moved.shape, generator=random)
     return moved * inside
+
+
+def _smoothed(volumes: Tensor, axis: int, share: Tensor | float) -> Tensor:
+    """Every voxel gives way, by a share, to the mean of its two neighbours along an axis."""
+    return (1 - share) * volumes + share * 0.5 * (volumes.roll(1, axis) + volumes.roll(-1, axis))
 
 
 def _placement(shape: torch.Size, config: AugmentationConfig, random: Generator) -> Tensor:

@@ -69,21 +69,6 @@ def summarised(network: EvidenceModel, patient: StoredPatient, *, members: bool)
     return SummarisedPatient(summaries=summaries, rows=rows, member_backgrounds=backgrounds.double().cpu())
 
 
-def all_summarised(
-    network: EvidenceModel,
-    patients: Sequence[StoredPatient],
-    *,
-    members: bool,
-    advance: Callable[[int], object] = lambda done: None,
-) -> list[SummarisedPatient]:
-    """Many patients; see :func:`summarised`."""
-    found = []
-    for patient in patients:
-        found.append(summarised(network, patient, members=members))
-        advance(1)
-    return found
-
-
 @torch.inference_mode()
 def last_maps(
     network: EvidenceModel, patients: Sequence[StoredPatient], *, advance: Callable[[int], object] = lambda done: None

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,12 @@ import torch
 from matplotlib.figure import Figure
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
-from TemporalGliomaRisk.encode.days import day_features
-from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
+from TemporalGliomaRisk.encode.evidence import brain_cells
 from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.implants import FATES, ImplantConfig, implant
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient
+from TemporalGliomaRisk.learn.scoring import visit_days
 from TemporalGliomaRisk.report.model_plots import BLACK, BLUE, DPI, GRID, INK, ORANGE, WARN
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
 
@@ -58,15 +57,13 @@ class Patient:
         self._model, self._stored, self._seed, self._voxel_mm = model, stored, seed, voxel_mm
         self._inside = torch.from_numpy(stored.brain).float()
         self._cells = brain_cells(torch.from_numpy(stored.brain))
-        self._days = day_features(
-            torch.from_numpy(stored.days_since_first), torch.from_numpy(stored.days_since_treatment)
-        )
+        self._days = visit_days(stored)
 
     def with_lesion(self, visit: int, diameter_mm: float, look: ImplantConfig) -> tuple[torch.Tensor, torch.Tensor]:
         """A visit's volumes with the lesion, (4, I, J, K), and where it is, (I, J, K)."""
         radius = diameter_mm / 2 / self._voxel_mm
         sized = replace(look, radius_voxels=(radius, radius))
-        volumes = torch.from_numpy(self._stored.visit_volumes(visit))
+        volumes = self.plain(visit)
         random = torch.Generator().manual_seed(self._seed)
         _, later, where = implant(volumes, volumes, self._inside, sized, random)
         return later * torch.from_numpy(self._stored.present[visit])[:, None, None, None], where
@@ -84,12 +81,11 @@ class Patient:
         """One visit's pass."""
         present = torch.from_numpy(self._stored.present[visit])
         features = self._model.network.encode_visit(volumes, present, self._cells)
-        return running.see(features, present, self._days[visit].float())
+        return running.see(features, present, self._days[visit])
 
     def points_at(self, hazards: VisitHazards, where: torch.Tensor) -> bool:
         """Whether the map's peak lies in the lesion."""
-        grown = torch.nn.functional.max_pool3d(where[None].float(), CELL_VOXELS)[0][self._cells] > 0
-        return bool(grown[hazards.horizon_terms.argmax()])
+        return bool(brain_cells(where)[self._cells][hazards.horizon_terms.argmax()])
 
     @torch.inference_mode()
     def answers(self) -> dict[str, Any]:
@@ -99,24 +95,21 @@ class Patient:
         for visit in range(last):
             self.see(running, visit, self.plain(visit))
         plain = self.see(copy.copy(running), last, self.plain(last))
-        found: dict[str, Any] = {"plain": plain.risk, "looks": {}, "controls": {}}
+        looks = {}
         for name, look in LOOKS.items():
             rows = []
             for diameter in DIAMETERS_MM:
                 volumes, where = self.with_lesion(last, diameter, look)
                 hazards = self.see(copy.copy(running), last, volumes)
                 rows.append({"risk": hazards.risk, "pointing": self.points_at(hazards, where)})
-            found["looks"][name] = rows
+            looks[name] = rows
         look = next(iter(LOOKS.values()))
         running = self.begin()
         for visit in range(last):
             self.see(running, visit, self.with_lesion(visit, DIAMETERS_MM[-1], look)[0])
         still = self.with_lesion(last, DIAMETERS_MM[-1], look)[0]
-        found["controls"] = {
-            CONTROLS[0]: self.see(copy.copy(running), last, still).risk,
-            CONTROLS[1]: self.see(copy.copy(running), last, self.plain(last)).risk,
-        }
-        return found
+        controls = [self.see(copy.copy(running), last, volumes).risk for volumes in (still, self.plain(last))]
+        return {"plain": plain.risk, "looks": looks, "controls": dict(zip(CONTROLS, controls, strict=True))}
 
 
 def stable(patient: StoredPatient) -> bool:
@@ -131,16 +124,15 @@ def summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
         low, median, high = np.percentile(values, (10, 50, 90)).tolist()
         return {"from_10th_percentile": low, "median": median, "to_90th_percentile": high}
 
-    looks: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for name in LOOKS:
-        for place, diameter in enumerate(DIAMETERS_MM):
-            rises = [case["looks"][name][place]["risk"] - case["plain"] for case in cases]
-            pointing = [case["looks"][name][place]["pointing"] for case in cases]
-            looks[name].append({"diameter_mm": diameter, "rise": spread(rises), "pointing": float(np.mean(pointing))})
+    def row(name: str, place: int) -> dict[str, Any]:
+        rises = [case["looks"][name][place]["risk"] - case["plain"] for case in cases]
+        pointing = [case["looks"][name][place]["pointing"] for case in cases]
+        return {"diameter_mm": DIAMETERS_MM[place], "rise": spread(rises), "pointing": float(np.mean(pointing))}
+
     return {
         "patients": len(cases),
         "plain": spread([case["plain"] for case in cases]),
-        "looks": looks,
+        "looks": {name: [row(name, place) for place in range(len(DIAMETERS_MM))] for name in LOOKS},
         "controls": {name: spread([case["controls"][name] - case["plain"] for case in cases]) for name in CONTROLS},
     }
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
-from TemporalGliomaRisk.encode.days import DAY_FEATURES, day_features
+from TemporalGliomaRisk.encode.days import DAY_FEATURES
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
@@ -55,6 +55,7 @@ from TemporalGliomaRisk.learn.scoring import (
     landmark_columns,
     score_patient,
     score_patients,
+    visit_days,
 )
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
@@ -238,7 +239,8 @@ def _dates_only(train: list[StoredPatient], validation: list[StoredPatient], out
 
     def losses(patient: StoredPatient) -> Tensor:
         event = torch.full((patient.visits,), patient.event_observed)
-        return negative_log_likelihood(network(_days(patient)), torch.from_numpy(patient.days_to_end).float(), event)
+        hazards = network(visit_days(patient))
+        return negative_log_likelihood(hazards, torch.from_numpy(patient.days_to_end).float(), event)
 
     def backward(patients: Sequence[StoredPatient], randoms: Sequence[torch.Generator]) -> Tensor:
         found = torch.cat([losses(patient) for patient in patients])
@@ -251,14 +253,9 @@ def _dates_only(train: list[StoredPatient], validation: list[StoredPatient], out
 
     @torch.no_grad()
     def risks(patient: StoredPatient) -> list[float]:
-        return [float(risk) for risk in -torch.expm1(-horizon_hazard(network(_days(patient))))]
+        return [float(risk) for risk in -torch.expm1(-horizon_hazard(network(visit_days(patient))))]
 
     return risks
-
-
-def _days(patient: StoredPatient) -> Tensor:
-    since_first, since_treatment = patient.days_since_first, patient.days_since_treatment
-    return day_features(torch.from_numpy(since_first), torch.from_numpy(since_treatment)).float()
 
 
 def _reference(train: list[StoredPatient], validation: list[StoredPatient], out: Path, scale: Scale) -> Risks:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,6 +14,21 @@ import pytest
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 
 SHAPE = (24, 28, 20)
+SCIENCE = Path(__file__).resolve().parents[2] / "science"
+
+
+@pytest.fixture(scope="session")
+def science() -> Callable[[str], ModuleType]:
+    """Imports a script of Testing/science by its name; they lie beside each other and in no package."""
+
+    def script(name: str) -> ModuleType:
+        sys.path.insert(0, str(SCIENCE))
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(str(SCIENCE))
+
+    return script
 
 
 @pytest.fixture(scope="session")

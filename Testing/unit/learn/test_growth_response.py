@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,10 @@ from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import score_patient
 
-SCIENCE = Path(__file__).resolve().parents[2] / "science"
-
 
 @pytest.fixture(scope="module")
-def script() -> Any:
-    sys.path.insert(0, str(SCIENCE))
-    try:
-        return importlib.import_module("growth_response")
-    finally:
-        sys.path.remove(str(SCIENCE))
+def script(science: Callable[[str], Any]) -> Any:
+    return science("growth_response")
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +16,11 @@ from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import score_patient
 
-SCIENCE = Path(__file__).resolve().parents[2] / "science"
-
 
 @pytest.fixture(scope="module")
-def scripts() -> tuple[Any, Any]:
-    """``peer_maps`` and ``heatmap_peers``, which lie beside each other and in no package."""
-    sys.path.insert(0, str(SCIENCE))
-    try:
-        return importlib.import_module("peer_maps"), importlib.import_module("heatmap_peers")
-    finally:
-        sys.path.remove(str(SCIENCE))
+def scripts(science: Callable[[str], Any]) -> tuple[Any, Any]:
+    """``peer_maps`` and ``heatmap_peers``."""
+    return science("peer_maps"), science("heatmap_peers")
 
 
 @pytest.fixture(scope="module")
