@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         help="weight of saying where the hazard should lie before an event, where the truth is known, beside the "
         "likelihood; evidence only (default %(default)s)",
+    )
+    parser.add_argument(
+        "--implants",
+        type=float,
+        default=0.5,
+        help="share of the patients without an event who are learnt from a second time, with a lesion of any size and "
+        "course laid into their visits and the event that it means; evidence only (default %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the first head (default %(default)s)")
     parser.add_argument(
@@ -94,12 +102,19 @@ def _evidence(
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
+    from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
     from TemporalGliomaRisk.learn.ordering import OrderConfig, train_order
 
     pretrained = run_folder.pretrained().to(ranks.device)
     quiet = None if ranks.first else True
-    stored = (*train, *validation)
-    shared = FinetuneConfig(epochs=arguments.epochs)
+    shared = FinetuneConfig(
+        epochs=arguments.epochs,
+        place_weight=arguments.place_weight,
+        implants=TimelineImplantConfig(share=arguments.implants),
+    )
+    grid_mm = run_folder.config.preprocessing.grid_mm
+    implanted = with_implants(train, shared.implants, grid_mm=grid_mm, seed=arguments.seed)
+    stored = (*train, *validation, *implanted)
     with tqdm(total=len(stored), desc="features", unit="patient", disable=quiet) as bar:
         folder = run_folder.features_folder
         cache_features(
@@ -117,14 +132,12 @@ def _evidence(
     heads = {f"member-{number + 1}": (arguments.seed + number, False) for number in range(arguments.members)}
     heads["single"] = (arguments.seed, True)
     for name, (seed, single) in list(heads.items())[ranks.rank :: ranks.world]:
-        config = FinetuneConfig(
-            epochs=arguments.epochs, seed=seed, single_visit=single, place_weight=arguments.place_weight
-        )
+        config = replace(shared, seed=seed, single_visit=single)
         write_json_whole(run_folder.heads_folder / f"{name}.json", configs.to_json(config))
         path = run_folder.heads_folder / f"{name}.safetensors"
         with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, name)
-            finetune_head(pretrained, train, validation, load, path, config=config, report=report)
+            finetune_head(pretrained, (*train, *implanted), validation, load, path, config=config, report=report)
     if ranks.first:
         order = OrderConfig(seed=arguments.seed, epochs=min(arguments.epochs, OrderConfig.epochs))
         with tqdm(total=order.epochs, desc="order", unit="pass", disable=quiet) as bar:

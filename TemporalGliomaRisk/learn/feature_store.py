@@ -106,10 +106,11 @@ def grown_places(patient: StoredPatient) -> Tensor | None:
     None where the truth is not known. Growth of fewer than :data:`LEAST_GROWTH_VOXELS` voxels counts as none: a mask's
     border moves by as much with the child's own growth.
     """
-    if patient.lesions is None:
+    lesions = patient.lesion_masks
+    if lesions is None:
         return None
     cells = brain_cells(torch.from_numpy(patient.brain))
-    new = torch.from_numpy(patient.lesions & ~patient.lesions[:1])
+    new = torch.from_numpy(lesions & ~lesions[:1])
     new &= (new.flatten(1).sum(dim=1) >= LEAST_GROWTH_VOXELS)[:, None, None, None]
     grown: Tensor = functional.max_pool3d(new[:, None].float(), CELL_VOXELS)[:, 0, cells] > 0
     return grown

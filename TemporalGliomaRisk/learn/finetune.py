@@ -16,6 +16,7 @@ from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
+from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
@@ -43,6 +44,7 @@ class FinetuneConfig:
         place_weight: Weight, beside the likelihood, of the loss that says where the hazard should lie: before an
             event, in the true growth. Nothing where the truth is not known.
         sampling: Places kept by the feature cache.
+        implants: Patients learnt from a second time, with a lesion laid in.
     """
 
     seed: int = 1
@@ -58,6 +60,7 @@ class FinetuneConfig:
     drop_sequence_chance: float = 0.25
     place_weight: float = 0.2
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
+    implants: TimelineImplantConfig = field(default_factory=TimelineImplantConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +150,14 @@ def _rows(
     places: Tensor,
 ) -> TimelineRows:
     features = cached.features[visits][:, :, places].float() * present[:, :, None, None]
+    days_to_end, events = (torch.from_numpy(ends)[visits] for ends in patient.row_ends)
     return TimelineRows(
         features=features,
         log_weights=cached.log_weights(len(places) - cached.foremost),
         present=present,
         days=_days(patient, visits, treatment_known=True),
-        days_to_end=torch.from_numpy(patient.days_to_end)[visits].float(),
-        event=torch.full((len(visits),), patient.event_observed),
+        days_to_end=days_to_end.float(),
+        event=events,
         grown=None if cached.grown is None else cached.grown[visits][:, places],
     )
 

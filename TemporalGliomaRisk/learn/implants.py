@@ -9,6 +9,7 @@ stand still, fade or vanish as grow.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,33 +66,80 @@ def implant(
         Both crops with it, and (D, D, D) boolean, the brain's voxels into which it grew.
     """
     fate = FATES[int(torch.multinomial(torch.tensor(config.fates), 1, generator=random))]
-    distance = _distance(inside, config, random)
+    lesion = draw_lesion(inside, random_voxel(inside, random), config, random)
     sizes = _radii(fate, config, random)
-    edge = _uniform(config.edge_voxels, random)
-    signals = torch.tensor([_signal(sequence, config, random) for sequence in range(len(earlier))])
-    rims = torch.rand(len(earlier), generator=random) < config.rim_chance
-    flattening = float(torch.rand((), generator=random))
-    remains = _uniform((0.2, 0.7), random) if fate == "fades" else 1.0
+    remains = uniform((0.2, 0.7), random) if fate == "fades" else 1.0
+    grown = lesion.mask(sizes[1]) & ~lesion.mask(sizes[0])
+    return lesion.laid_into(earlier, sizes[0]), lesion.laid_into(later, sizes[1], remains), grown
 
-    def with_lesion(volumes: Tensor, radius: float, strength: float) -> Tensor:
+
+@dataclass(frozen=True, kw_only=True)
+class Lesion:
+    """A lesion's shape and look; how large it is depends on the visit.
+
+    Args:
+        distance: (D, D, D) distance from its centre in voxels, stretched and roughened.
+        inside: (D, D, D), brain voxels, 0 or 1.
+        edge: Width of its border in voxels.
+        signals: (4,), what it adds to each sequence.
+        rims: (4,) boolean, sequences that show its rim only.
+        flattening: How far it takes away what lies under it, 0 to 1.
+    """
+
+    distance: Tensor
+    inside: Tensor
+    edge: float
+    signals: Tensor
+    rims: Tensor
+    flattening: float
+
+    def mask(self, radius: float) -> Tensor:
+        """(D, D, D) boolean, the brain's voxels that it takes up at a radius."""
+        taken: Tensor = (self.distance < radius) & (self.inside > 0)
+        return taken
+
+    def laid_into(self, volumes: Tensor, radius: float, strength: float = 1.0) -> Tensor:
+        """(4, D, D, D) intensities with the lesion of a radius in voxels; none at radius 0."""
         if radius == 0:
             return volumes
-        body = torch.sigmoid((radius - distance) / edge) * inside
-        rim = body * torch.sigmoid((distance - radius + RIM_VOXELS) / edge)
-        shapes = torch.where(rims[:, None, None, None], rim, body)
-        return _laid_in(volumes, shapes, strength * signals, strength * flattening)
+        body = torch.sigmoid((radius - self.distance) / self.edge) * self.inside
+        rim = body * torch.sigmoid((self.distance - radius + RIM_VOXELS) / self.edge)
+        shapes = torch.where(self.rims[:, None, None, None], rim, body)
+        return _laid_in(volumes, shapes, strength * self.signals, strength * self.flattening)
 
-    grown = (distance < sizes[1]) & (distance >= sizes[0]) & (inside > 0)
-    return with_lesion(earlier, sizes[0], 1.0), with_lesion(later, sizes[1], remains), grown
+
+def draw_lesion(inside: Tensor, centre: Tensor, config: ImplantConfig, random: Generator) -> Lesion:
+    """A lesion about a voxel.
+
+    Args:
+        inside: (D, D, D), brain voxels, 0 or 1.
+        centre: (3,), the voxel.
+        config: How it is drawn.
+        random: Source of the draws.
+    """
+    return Lesion(
+        distance=_distance(inside.shape, centre, config, random),
+        inside=inside,
+        edge=uniform(config.edge_voxels, random),
+        signals=torch.tensor([_signal(sequence, config, random) for sequence in range(len(BRIGHT))]),
+        rims=torch.rand(len(BRIGHT), generator=random) < config.rim_chance,
+        flattening=float(torch.rand((), generator=random)),
+    )
+
+
+def random_voxel(inside: Tensor, random: Generator) -> Tensor:
+    """(3,), one of the brain's voxels, all alike."""
+    voxels = torch.nonzero(inside > 0)
+    return voxels[int(torch.randint(len(voxels), (), generator=random))]
 
 
 def _radii(fate: str, config: ImplantConfig, random: Generator) -> tuple[float, float]:
     """The implant's radius at the earlier and at the later visit, 0 where it is not there."""
-    radius = _log_uniform(config.radius_voxels, random)
+    radius = log_uniform(config.radius_voxels, random)
     if fate == "appears":
         return 0.0, radius
     if fate == "grows":
-        return radius * _uniform(config.smaller_share, random), radius
+        return radius * uniform(config.smaller_share, random), radius
     return radius, 0.0 if fate == "vanishes" else radius
 
 
@@ -102,29 +150,29 @@ def _laid_in(volumes: Tensor, shapes: Tensor, signals: Tensor, flattening: float
     return volumes + shapes * (flat + signals[:, None, None, None])
 
 
-def _distance(inside: Tensor, config: ImplantConfig, random: Generator) -> Tensor:
-    """(D, D, D) distance from a random brain voxel in voxels, stretched and roughened."""
-    voxels = torch.nonzero(inside > 0)
-    centre = voxels[int(torch.randint(len(voxels), (), generator=random))].float()
-    axes = [torch.arange(length, dtype=torch.float32) for length in inside.shape]
+def _distance(shape: Sequence[int], centre: Tensor, config: ImplantConfig, random: Generator) -> Tensor:
+    """Distance from a voxel in voxels, stretched and roughened, over a grid of that shape."""
+    axes = [torch.arange(length, dtype=torch.float32) for length in shape]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) - centre
     stretch = torch.eye(3) + 0.25 * torch.randn((3, 3), generator=random)
     stretch = stretch / torch.linalg.det(stretch).abs().clamp(min=0.1).pow(1 / 3)
     coarse = torch.randn((1, 1, 6, 6, 6), generator=random)
-    rough = functional.interpolate(coarse, size=inside.shape, mode="trilinear", align_corners=True)[0, 0]
+    rough = functional.interpolate(coarse, size=tuple(shape), mode="trilinear", align_corners=True)[0, 0]
     found: Tensor = (offsets @ stretch).norm(dim=-1) * (1 + config.roughness * rough).clamp(min=0.3)
     return found
 
 
 def _signal(sequence: int, config: ImplantConfig, random: Generator) -> float:
-    size = _log_uniform(config.signal, random)
+    size = log_uniform(config.signal, random)
     sign = BRIGHT[sequence] or (1.0 if torch.rand((), generator=random) < 0.5 else -1.0)
     return -sign * size if torch.rand((), generator=random) < config.unusual_sign_chance else sign * size
 
 
-def _uniform(between: tuple[float, ...], random: Generator) -> float:
+def uniform(between: tuple[float, ...], random: Generator) -> float:
+    """A number drawn evenly between two."""
     return between[0] + (between[1] - between[0]) * float(torch.rand((), generator=random))
 
 
-def _log_uniform(between: tuple[float, ...], random: Generator) -> float:
-    return math.exp(_uniform((math.log(between[0]), math.log(between[1])), random))
+def log_uniform(between: tuple[float, ...], random: Generator) -> float:
+    """A number between two whose logarithm is drawn evenly."""
+    return math.exp(uniform((math.log(between[0]), math.log(between[1])), random))

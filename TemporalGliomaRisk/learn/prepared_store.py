@@ -96,6 +96,16 @@ class StoredPatient:
         """(visits,), days from each visit to the event or the last contact."""
         return self.follow_up_days - self.days_since_first
 
+    @property
+    def lesion_masks(self) -> npt.NDArray[np.bool_] | None:
+        """(visits, I, J, K), everything that is known to be a visible lesion; None without truth."""
+        return self.lesions
+
+    @property
+    def row_ends(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """(visits,) days from each visit to the end of its landmark row, and (visits,) whether an event ends it."""
+        return self.days_to_end, np.full(self.visits, self.event_observed)
+
 
 def prepare_cohort(
     patients: Sequence[CohortPatient],

@@ -8,7 +8,7 @@ is how far the risk at the last visit rises over that without it. Two controls: 
 still, and at every visit but the last, which is gone: neither should raise the risk. growth_response.json and
 growth_response.png are written.
 
-Pretraining sees implants of these kinds, in other patients: this asks whether a lesson was learnt, not whether it fits
+Training sees implants of these kinds, in other patients: this asks whether a lesson was learnt, not whether it fits
 real tumours.
 """
 

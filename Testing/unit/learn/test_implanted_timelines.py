@@ -1,0 +1,151 @@
+"""Patients learnt from a second time: what is laid in is what their truth and their rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.learn.feature_store import PatientFeatures, grown_places
+from TemporalGliomaRisk.learn.finetune import FinetuneConfig, plain_rows, training_rows
+from TemporalGliomaRisk.learn.implanted_timelines import (
+    COURSES,
+    EVENT_DIAMETER_MM,
+    EVENT_PRODUCT_GROWTH,
+    ImplantedPatient,
+    TimelineImplantConfig,
+    draw_course,
+    with_implants,
+)
+from TemporalGliomaRisk.learn.implants import ImplantConfig
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.simulate import growth
+
+MakeStored = Callable[..., StoredPatient]
+DAYS = np.array([0.0, 90.0, 200.0, 410.0, 700.0])
+CRISP = ImplantConfig(edge_voxels=(1e-6, 1e-6), rim_chance=0.0)
+
+
+def only(course: str, *, share: float = 1.0) -> TimelineImplantConfig:
+    return TimelineImplantConfig(share=share, courses=tuple(float(name == course) for name in COURSES), look=CRISP)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def laid_in(host: StoredPatient, course: str, seed: int = 1) -> ImplantedPatient:
+    (found,) = with_implants([host], only(course), grid_mm=2.0, seed=seed)
+    assert isinstance(found, ImplantedPatient)
+    return found
+
+
+def test_the_threshold_is_the_simulators() -> None:
+    assert growth.EVENT_DIAMETER_MM == EVENT_DIAMETER_MM
+    assert growth.EVENT_PRODUCT_GROWTH == EVENT_PRODUCT_GROWTH
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("course", ["appears", "grows"])
+def test_growth_is_an_event_on_the_day_that_it_passes_the_threshold(course: str, seed: int) -> None:
+    found = draw_course(DAYS, only(course), seeded(seed))
+    assert found.onset_day is not None
+    assert found.event_day is not None
+    assert DAYS[0] <= found.onset_day < found.event_day
+    assert (np.diff(found.diameters_mm) >= 0).all()
+    assert 4.0 <= found.diameters_mm[-1] <= 30.0
+    assert (found.diameters_mm[0] > 0) == (course == "grows")
+    threshold = max(EVENT_DIAMETER_MM, found.diameters_mm[0] * EVENT_PRODUCT_GROWTH**0.5)
+    # From the onset on diameters lie on one line; the event's day is where it meets the threshold.
+    at_event = np.interp(found.event_day, [found.onset_day, DAYS[-1]], [found.diameters_mm[0], found.diameters_mm[-1]])
+    if found.event_day <= DAYS[-1]:
+        assert at_event == pytest.approx(threshold)
+    else:
+        assert found.diameters_mm[-1] < threshold
+
+
+@pytest.mark.parametrize("course", ["stays", "fades", "passes"])
+def test_what_does_not_grow_changes_no_outcome(course: str, make_stored: MakeStored) -> None:
+    host = make_stored(1, visits=4, grows=False)
+    found = laid_in(host, course)
+    for mine, theirs in zip(found.row_ends, host.row_ends, strict=True):
+        assert np.array_equal(mine, theirs)
+    seen = found.radii_voxels > 0
+    assert {"stays": seen.all(), "fades": seen[0], "passes": seen.sum() == 1 and not seen[0]}[course]
+    assert found.radii_voxels[0] == found.radii_voxels.max() or course == "passes"
+
+
+def test_rows_before_the_growth_are_watched_until_it_and_rows_after_the_event_are_events_at_once(
+    make_stored: MakeStored,
+) -> None:
+    host = make_stored(2, visits=6, grows=False)
+    kinds = set()
+    for seed in range(20):
+        found = laid_in(host, "appears", seed)
+        days, events = found.row_ends
+        assert found.onset_day is not None
+        for day, radius, end, event in zip(found.days_since_first, found.radii_voxels, days, events, strict=True):
+            assert event == (radius > 0)
+            if not event:
+                assert end == pytest.approx(max(found.onset_day - day, 1.0))
+            else:
+                assert end == pytest.approx(max(found.follow_up_days - day, 1.0))
+            kinds.add((bool(event), end == 1.0))
+    assert (True, True) in kinds
+    assert (True, False) in kinds
+
+
+def test_the_lesion_is_in_the_pictures_where_the_truth_says_and_nowhere_else(make_stored: MakeStored) -> None:
+    host = make_stored(3, visits=4, grows=False)
+    for seed in range(5):
+        found = laid_in(host, "grows", seed)
+        assert host.lesions is not None
+        assert found.lesion_masks is not None
+        for visit in range(host.visits):
+            plain, shown = host.visit_volumes(visit), found.visit_volumes(visit)
+            mine = found.lesion_masks[visit] & ~host.lesions[visit]
+            moved = np.abs(shown - plain).max(axis=0) > 1e-3
+            assert not (moved & ~found.lesion_masks[visit]).any()
+            assert mine.sum() == pytest.approx((moved & mine).sum(), rel=0.05)
+            assert not shown[~host.present[visit]].any()
+            assert not (found.lesion_masks[visit] & ~host.brain & ~host.lesions[visit]).any()
+        grown = grown_places(found)
+        assert grown is not None
+        assert grown[-1].any()
+
+
+def test_hosts_are_patients_with_several_visits_and_no_event_each_with_a_draw_of_its_own(
+    make_stored: MakeStored,
+) -> None:
+    stable = [make_stored(number, grows=False) for number in range(40)]
+    others = [make_stored(50, grows=True), make_stored(51, visits=1, grows=False)]
+    assert with_implants(others, TimelineImplantConfig(share=1.0), grid_mm=2.0, seed=1) == []
+    assert with_implants(stable, TimelineImplantConfig(share=0.0), grid_mm=2.0, seed=1) == []
+    half = with_implants([*others, *stable], TimelineImplantConfig(), grid_mm=2.0, seed=1)
+    assert 10 <= len(half) <= 30
+    assert len({tuple(patient.radii_voxels) for patient in half if isinstance(patient, ImplantedPatient)}) == len(half)
+    alone = with_implants([stable[int(half[0].patient_id[4:9])]], TimelineImplantConfig(), grid_mm=2.0, seed=1)
+    assert np.array_equal(alone[0].visit_volumes(2), half[0].visit_volumes(2))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_from_0_to_1(share: float) -> None:
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        TimelineImplantConfig(share=share)
+
+
+def test_fine_tuning_reads_the_rows_as_the_implant_ends_them(make_stored: MakeStored) -> None:
+    host = make_stored(4, visits=5, grows=False)
+    found = laid_in(host, "appears")
+    features = PatientFeatures(features=torch.zeros(5, 4, 6, 3, dtype=torch.float16), foremost=2, rest=10)
+    rows = plain_rows(found, features)
+    days, events = found.row_ends
+    assert rows.days_to_end.tolist() == pytest.approx(days.tolist())
+    assert rows.event.tolist() == events.tolist()
+    config = replace(FinetuneConfig(), drop_visit_chance=0.0, sampled_places=4)
+    drawn = training_rows(found, features, config, seeded(1))
+    assert drawn.event.tolist() == events.tolist()
