@@ -188,8 +188,8 @@ def _training(metadata: Mapping[str, Any]) -> str:
     text += " Then fine-tuned on timelines by the discrete-time likelihood with censoring, the encoder kept."
     if share := ((metadata.get("finetuning") or {}).get("implants") or {}).get("share"):
         text += (
-            f" Of the training patients with several visits and no event {share:.0%} were learnt from a second time, with "
-            "a lesion of any size and course laid in and the event that it means "
+            f" Of the training patients with several visits and no event {share:.0%} were learnt from a second time, "
+            "with a lesion of any size and course laid in and the event that it means "
             "(TemporalGliomaRisk/learn/implanted_timelines.py)."
         )
     if metadata.get("members"):
