@@ -23,6 +23,7 @@ from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 
 SETTINGS = "run.json"
+LARGEST_RECEPTIVE_FIELD_MM = 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,14 @@ class RunConfig:
     pretraining: PretrainConfig = field(default_factory=PretrainConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     begun_from: Beginning | None = None
+
+    def __post_init__(self) -> None:
+        seen_mm = self.model.receptive_field_voxels * self.preprocessing.grid_mm
+        if seen_mm > LARGEST_RECEPTIVE_FIELD_MM:
+            raise UsageError(
+                f"With {self.model.convolutions} convolutions a place would see {seen_mm:g} mm; a map that says where "
+                f"the risk comes from allows {LARGEST_RECEPTIVE_FIELD_MM:g} mm at most, so give fewer --convolutions."
+            )
 
     @property
     def updates_so_far(self) -> int:

@@ -119,6 +119,13 @@ def begun_run(run: Path, other: Path) -> Path:
     return run
 
 
+def test_an_encoder_that_sees_too_far_for_a_map_is_refused_and_leaves_no_run(cohort: Path, work: Path, capsys) -> None:
+    wide = ["pretrain", "--cohort", str(cohort), "--run", str(work / "far"), "--convolutions", "5"]
+    assert main(wide) == 2
+    assert "a place would see 48 mm" in capsys.readouterr().err
+    assert not (work / "far").exists()
+
+
 def test_a_run_can_begin_with_the_weights_of_another_and_says_so(cohort: Path, work: Path, pretrained: Path) -> None:
     run = begun_run(work / "run-begun", pretrained)
     begun = [*pretraining(cohort, run), "--start-from", str(pretrained)]
