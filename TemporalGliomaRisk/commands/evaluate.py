@@ -11,7 +11,7 @@ one section a ``--title``, so that several cohorts can stand in one card.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,7 @@ from TemporalGliomaRisk.commands import add_device
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
-    from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore
-    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
-    from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
-    from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
-    from TemporalGliomaRisk.learn.scoring import ScoredVisit
 
 MAIN_TITLE = "Test patients"
 
@@ -71,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.device import choose_device
-    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
-    from TemporalGliomaRisk.learn.scoring import score_patient
+    from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     check_title(arguments.title)
     model = load_bundle(arguments.model)
@@ -87,39 +82,18 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.output / "prepared"
     with tqdm(total=len(patients), desc="prepare", unit="patient", disable=None) as bar:
         prepare_cohort(patients, folder, model.preprocessing, jobs=arguments.jobs, advance=bar.update)
-    scored: list[ScoredVisit] = []
-    known: list[KnownPatient] = []
-    maps: list[HeatmapScore] = []
-    reader: list[float] = []
-    peer_risks: list[float] = []
-    orders: list[ScoredOrder] = []
-    for number, patient in enumerate(tqdm(patients, desc="score", unit="patient", disable=None)):
-        stored = load_patient(folder, patient.patient_id)
-        rows = score_patient(
-            model.network,
-            stored,
-            calibration=model.calibration,
-            single_visit_calibration=model.single_visit_calibration,
-        )
-        scored += [row.without_map() for row in rows]
-        known.append(KnownPatient(participant=said.get(patient.patient_id, {}), truth=stored.truth))
-        maps += _map_score(stored, rows, model.preprocessing.grid_mm)
-        reader += _reader_scores(stored, [arguments.seed, number])
-        orders += _orders(model, stored, [arguments.seed, number], arguments.order_patients - len(orders))
-        if peer:
-            peer_risks += peer.risks(stored)
-    others = {"ideal_observer": reader if len(reader) == len(scored) else [], "reference": peer_risks}
+    cohort = ScoredCohort(model=model, peer=peer, seed=arguments.seed, order_patients=arguments.order_patients)
+    for patient in tqdm(patients, desc="score", unit="patient", disable=None):
+        cohort.add(load_patient(folder, patient.patient_id), said.get(patient.patient_id, {}))
     found = {
         "title": arguments.title,
         "model": model.name,
         "model_sha256": model.sha256,
         "patients": len(patients),
-        "cohort": _cohort(one.truth for one in known),
-        **_measure(scored, others, maps, arguments, _thresholds(model.metadata)),
-        "subgroups": _subgroups(scored, known, arguments),
+        **cohort.measured(
+            _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
+        ),
     }
-    if orders:
-        found["order"] = _order(orders, arguments)
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     write_json_whole(arguments.output / "evaluation.json", found)
@@ -163,86 +137,12 @@ def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedRefere
     return load_reference(run_folder.reference_folder)
 
 
-def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) -> list[HeatmapScore]:
-    """The last map before an observed event against the growth since the first visit, where there is any."""
-    from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
-    from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap
-    from TemporalGliomaRisk.learn.scoring import map_on_grid
-
-    grown = patient.growth_before_event
-    if grown is None:
-        return []
-    return [
-        score_heatmap(
-            map_on_grid(patient, rows[-1].hazards),
-            grown,
-            patient.brain,
-            spacing_mm=(grid_mm, grid_mm, grid_mm),
-            tolerance_mm=CELL_VOXELS * grid_mm / 2,
-            centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
-        )
-    ]
-
-
-def _orders(model: RiskModel, patient: StoredPatient, seed: list[int], wanted: int) -> list[ScoredOrder]:
-    """What the ordering head says of a patient's first and last visit, if the model has one and more are wanted."""
-    import torch
-
-    from TemporalGliomaRisk.learn.order_scoring import order_of_patient
-
-    if model.order is None or wanted < 1:
-        return []
-    random = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
-    order = model.order.to(next(model.network.parameters()).device)
-    found = order_of_patient(model.network, order, patient, grid_mm=model.preprocessing.grid_mm, random=random)
-    return [] if found is None else [found]
-
-
-def _order(orders: list[ScoredOrder], arguments: argparse.Namespace) -> dict[str, Any]:
-    import numpy as np
-
-    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-    from TemporalGliomaRisk.evaluate.ordering import summarise_order
-
-    return summarise_order(
-        np.array([one.confidence for one in orders]),
-        np.array([one.repeat_confidence for one in orders]),
-        event=np.array([one.event for one in orders]),
-        growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
-        config=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed),
-    )
-
-
-def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
-    """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
-
-    An event is judged lesion by lesion, so the reader is given each lesion's own diameter.
-    """
-    import numpy as np
-
-    from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
-
-    if patient.truth is None:
-        return []
-    diameters = [visit["lesion_diameters_mm"] for visit in patient.truth["visits"][: patient.visits]]
-    generator = np.random.default_rng(seed)
-    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
-    return [float(score) for score in scores]
-
-
 def _participants(cohort: Path) -> dict[str, dict[str, str]]:
     """The lines of participants.tsv by their patients."""
     import csv
 
     with (cohort / "participants.tsv").open(encoding="utf-8-sig", newline="") as handle:
         return {row["participant_id"]: row for row in csv.DictReader(handle, delimiter="\t")}
-
-
-def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Whether the patients were simulated, and by what."""
-    found = [truth for truth in truths if truth is not None]
-    drawn = {(truth["config"].get("population", "main"), truth["simulator_version"]) for truth in found}
-    return {"simulated": bool(found), "simulators": [list(one) for one in sorted(drawn)]}
 
 
 def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None]:
@@ -257,87 +157,6 @@ def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None
     if not all(isinstance(number, (int, float)) and 0 <= number <= 1 for number in numbers):
         raise ModelError("f1_threshold of the model must hold two numbers of 0 to 1; fetch the model again.")
     return float(numbers[0]), float(numbers[1])
-
-
-def _subgroups(scored: list[ScoredVisit], known: list[KnownPatient], arguments: argparse.Namespace) -> dict[str, Any]:
-    import numpy as np
-
-    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-    from TemporalGliomaRisk.evaluate.known_groups import known_groupings
-    from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-    from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
-    from TemporalGliomaRisk.evaluate.table import EvaluationConfig
-    from TemporalGliomaRisk.learn.scoring import landmark_columns
-
-    rows = LandmarkRows(**landmark_columns(scored))
-    groupings = known_groupings(known, rows.patient.tolist(), [row.sequences for row in scored])
-    config = EvaluationConfig(bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed))
-    return evaluate_subgroups(np.array([row.hazards.risk for row in scored]), rows, groupings, config)
-
-
-def _measure(
-    scored: list[ScoredVisit],
-    others: dict[str, list[float]],
-    maps: list[HeatmapScore],
-    arguments: argparse.Namespace,
-    thresholds: tuple[float | None, float | None],
-) -> dict[str, Any]:
-    import dataclasses
-
-    import numpy as np
-
-    from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-    from TemporalGliomaRisk.evaluate.heatmaps import summarise_heatmaps
-    from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-    from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
-    from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
-    from TemporalGliomaRisk.learn.scoring import landmark_columns
-
-    rows = LandmarkRows(**landmark_columns(scored))
-    config = EvaluationConfig(
-        bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed),
-        concordance=torchsurv_concordance,
-    )
-    ranks = dataclasses.replace(config, probabilities=False)
-    ours, alone = (dataclasses.replace(config, threshold=threshold) for threshold in thresholds)
-    risk = np.array([row.hazards.risk for row in scored])
-    single = np.array([row.hazards.single_visit_risk for row in scored])
-    found: dict[str, Any] = {
-        "several_visits": evaluate_risks(risk, rows, ours),
-        "single_visit": evaluate_risks(single, rows, alone),
-        "several_less_single": compare_risks(risk, single, rows, ours, thresholds[1]),
-    }
-    if others["ideal_observer"]:
-        found["ideal_observer"] = evaluate_risks(np.array(others["ideal_observer"]), rows, ranks)
-    if others["reference"]:
-        peer = np.array(others["reference"])
-        found["reference"] = evaluate_risks(peer, rows, config)
-        found["several_less_reference"] = compare_risks(risk, peer, rows, config)
-    if maps:
-        found["heatmaps_at_last_visit_before_event"] = summarise_heatmaps(maps)
-    found["local_hazard_at_last_visit"] = _quietness(scored)
-    return found
-
-
-def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:
-    """What the maps add up to at each patient's last visit, apart for those with an event observed and without."""
-    import numpy as np
-
-    last = {row.patient_id: row for row in scored}
-    sums: dict[str, list[float]] = {"event_follows": [], "no_event_observed": []}
-    for row in last.values():
-        name = "event_follows" if row.event else "no_event_observed"
-        sums[name].append(float(row.hazards.horizon_terms.sum()))
-    return {
-        name: {
-            "patients": len(numbers),
-            "median": float(np.median(numbers)),
-            "from_5th_percentile": float(np.percentile(numbers, 5)),
-            "to_95th_percentile": float(np.percentile(numbers, 95)),
-        }
-        for name, numbers in sums.items()
-        if numbers
-    }
 
 
 def _write_plots(folder: Path, suffix: str, found: Mapping[str, Any], model: RiskModel) -> list[str]:

@@ -55,6 +55,8 @@ ALLOWED: dict[str, set[str]] = {
     "results": FOUNDATION | {"pipeline", "report", "risk", "explain", "timeline"},
     "run": FOUNDATION | {"bundle", "pipeline", "results", "visit_cache", "timeline", "scene", "preprocess"},
     "repeat": FOUNDATION | {"run", "bundle", "pipeline", "report", "timeline", "preprocess"},
+    # What evaluate gathers of a cohort: it needs both the model's side and the statistics, which know nothing of it.
+    "scored_cohort": FOUNDATION | {"bundle", "encode", "evaluate", "learn"},
     "worker": set(),
     "worker.messages": set(),
     "worker.process": set(),
@@ -73,7 +75,17 @@ ALLOWED: dict[str, set[str]] = {
     | {"failures", "worker.messages", "worker.schema", "worker.channel", "worker.greeting", "worker.work"},
     "commands": FOUNDATION
     | {"timeline", "preprocess", "encode", "risk", "explain", "report", "scene", "viewer", "learn", "simulate"}
-    | {"evaluate", "worker.server", "bundle", "device", "visit_cache", "visit_encoding", "pipeline", "results"}
+    | {
+        "evaluate",
+        "scored_cohort",
+        "worker.server",
+        "bundle",
+        "device",
+        "visit_cache",
+        "visit_encoding",
+        "pipeline",
+        "results",
+    }
     | {"run", "repeat", "failures"},
     "__main__": {"commands"},
     "scripted_modules": FOUNDATION | {"scene", "timeline", "worker.client", "report.dicom_export"},

@@ -1,0 +1,192 @@
+"""What a model, its peer and the ideal reader say of a cohort's patients, gathered one by one and then measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from TemporalGliomaRisk.bundle import RiskModel
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap, summarise_heatmaps
+from TemporalGliomaRisk.evaluate.known_groups import KnownPatient, known_groupings
+from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
+from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
+from TemporalGliomaRisk.evaluate.ordering import summarise_order
+from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
+from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
+from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.score_reference import TrainedReference
+from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns, map_on_grid, score_patient
+
+Thresholds = tuple[float | None, float | None]
+
+
+@dataclass(kw_only=True)
+class ScoredCohort:
+    """Scores of the patients so far.
+
+    Args:
+        model: What is measured.
+        peer: The reference model on the same rows, if any.
+        seed: Of the reader's errors and of the ordering head's pictures.
+        order_patients: Patients, at most, at whom the ordering head is tried.
+    """
+
+    model: RiskModel
+    peer: TrainedReference | None
+    seed: int
+    order_patients: int
+    rows: list[ScoredVisit] = field(default_factory=list)
+    known: list[KnownPatient] = field(default_factory=list)
+    maps: list[HeatmapScore] = field(default_factory=list)
+    reader: list[float] = field(default_factory=list)
+    peer_risks: list[float] = field(default_factory=list)
+    orders: list[ScoredOrder] = field(default_factory=list)
+
+    def add(self, patient: StoredPatient, participant: Mapping[str, str]) -> None:
+        """Score a patient, of whom participants.tsv says so much."""
+        seed = [self.seed, len(self.known)]
+        model = self.model
+        rows = score_patient(
+            model.network,
+            patient,
+            calibration=model.calibration,
+            single_visit_calibration=model.single_visit_calibration,
+        )
+        self.rows += [row.without_map() for row in rows]
+        self.known.append(KnownPatient(participant=participant, truth=patient.truth))
+        self.maps += _map_score(patient, rows, model.preprocessing.grid_mm)
+        self.reader += _reader_scores(patient, seed)
+        self.orders += _orders(model, patient, seed, self.order_patients - len(self.orders))
+        if self.peer:
+            self.peer_risks += self.peer.risks(patient)
+
+    def measured(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
+        """Every figure, with its interval.
+
+        Args:
+            thresholds: Of F1, for the risk and for the single-visit risk, where the model has them.
+            bootstrap: How intervals are made.
+        """
+        found = {
+            "cohort": _cohort(one.truth for one in self.known),
+            **self._compared(thresholds, bootstrap),
+            "subgroups": self._subgroups(bootstrap),
+        }
+        if self.orders:
+            found["order"] = _order(self.orders, bootstrap)
+        return found
+
+    def _compared(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
+        """Against the visit alone, the ideal reader and the peer, on the same rows; and the maps."""
+        rows = LandmarkRows(**landmark_columns(self.rows))
+        config = EvaluationConfig(bootstrap=bootstrap, concordance=torchsurv_concordance)
+        ranks = dataclasses.replace(config, probabilities=False)
+        ours, alone = (dataclasses.replace(config, threshold=threshold) for threshold in thresholds)
+        risk = np.array([row.hazards.risk for row in self.rows])
+        single = np.array([row.hazards.single_visit_risk for row in self.rows])
+        found: dict[str, Any] = {
+            "several_visits": evaluate_risks(risk, rows, ours),
+            "single_visit": evaluate_risks(single, rows, alone),
+            "several_less_single": compare_risks(risk, single, rows, ours, thresholds[1]),
+        }
+        if len(self.reader) == len(self.rows):
+            found["ideal_observer"] = evaluate_risks(np.array(self.reader), rows, ranks)
+        if self.peer_risks:
+            peer = np.array(self.peer_risks)
+            found["reference"] = evaluate_risks(peer, rows, config)
+            found["several_less_reference"] = compare_risks(risk, peer, rows, config)
+        if self.maps:
+            found["heatmaps_at_last_visit_before_event"] = summarise_heatmaps(self.maps)
+        found["local_hazard_at_last_visit"] = _quietness(self.rows)
+        return found
+
+    def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
+        rows = LandmarkRows(**landmark_columns(self.rows))
+        groupings = known_groupings(self.known, rows.patient.tolist(), [row.sequences for row in self.rows])
+        config = EvaluationConfig(bootstrap=bootstrap)
+        return evaluate_subgroups(np.array([row.hazards.risk for row in self.rows]), rows, groupings, config)
+
+
+def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) -> list[HeatmapScore]:
+    """The last map before an observed event against the growth since the first visit, where there is any."""
+    grown = patient.growth_before_event
+    if grown is None:
+        return []
+    return [
+        score_heatmap(
+            map_on_grid(patient, rows[-1].hazards),
+            grown,
+            patient.brain,
+            spacing_mm=(grid_mm, grid_mm, grid_mm),
+            tolerance_mm=CELL_VOXELS * grid_mm / 2,
+            centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
+        )
+    ]
+
+
+def _orders(model: RiskModel, patient: StoredPatient, seed: list[int], wanted: int) -> list[ScoredOrder]:
+    """What the ordering head says of a patient's first and last visit, if the model has one and more are wanted."""
+    if model.order is None or wanted < 1:
+        return []
+    random = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
+    order = model.order.to(next(model.network.parameters()).device)
+    found = order_of_patient(model.network, order, patient, grid_mm=model.preprocessing.grid_mm, random=random)
+    return [] if found is None else [found]
+
+
+def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, Any]:
+    return summarise_order(
+        np.array([one.confidence for one in orders]),
+        np.array([one.repeat_confidence for one in orders]),
+        event=np.array([one.event for one in orders]),
+        growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
+        config=bootstrap,
+    )
+
+
+def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
+    """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
+
+    An event is judged lesion by lesion, so the reader is given each lesion's own diameter.
+    """
+    if patient.truth is None:
+        return []
+    diameters = [visit["lesion_diameters_mm"] for visit in patient.truth["visits"][: patient.visits]]
+    generator = np.random.default_rng(seed)
+    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
+    return [float(score) for score in scores]
+
+
+def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Whether the patients were simulated, and by what."""
+    found = [truth for truth in truths if truth is not None]
+    drawn = {(truth["config"].get("population", "main"), truth["simulator_version"]) for truth in found}
+    return {"simulated": bool(found), "simulators": [list(one) for one in sorted(drawn)]}
+
+
+def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:
+    """What the maps add up to at each patient's last visit, apart for those with an event observed and without."""
+    last = {row.patient_id: row for row in scored}
+    sums: dict[str, list[float]] = {"event_follows": [], "no_event_observed": []}
+    for row in last.values():
+        name = "event_follows" if row.event else "no_event_observed"
+        sums[name].append(float(row.hazards.horizon_terms.sum()))
+    return {
+        name: {
+            "patients": len(numbers),
+            "median": float(np.median(numbers)),
+            "from_5th_percentile": float(np.percentile(numbers, 5)),
+            "to_95th_percentile": float(np.percentile(numbers, 95)),
+        }
+        for name, numbers in sums.items()
+        if numbers
+    }
