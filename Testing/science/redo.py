@@ -45,6 +45,7 @@ from TemporalGliomaRisk.learn.export import fit_both
 from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
 from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
+from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
 from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
@@ -77,12 +78,16 @@ class Variant:
         order_weight: Of the ordering task.
         pretrained: Whether the encoder learns at all before its features are cached.
         shuffled: Whether outcomes are exchanged among the training patients.
+        implants: Whether fine-tuning also learns from implanted timelines; they need no growth maps.
+        encoder: Variant whose encoder it shares, since it differs only after pretraining; its own if None.
     """
 
     truth: bool
     order_weight: float = PretrainConfig.order_weight
     pretrained: bool = True
     shuffled: bool = False
+    implants: bool = True
+    encoder: str | None = None
 
 
 VARIANTS = {
@@ -90,7 +95,8 @@ VARIANTS = {
     "ordering": Variant(truth=False),
     "growth maps": Variant(truth=True, order_weight=0.0),
     "both": Variant(truth=True),
-    "both, shuffled outcomes": Variant(truth=True, shuffled=True),
+    "both, no implanted timelines": Variant(truth=True, implants=False, encoder="both"),
+    "both, shuffled outcomes": Variant(truth=True, shuffled=True, implants=False, encoder="both"),
 }
 
 
@@ -195,17 +201,18 @@ def _trained(
     watched = validation if variant.truth else [replace(patient, lesions=None) for patient in validation]
     updates = scale.of(7000, 20) if variant.pretrained else 0
     settings = PretrainConfig(updates=updates, order_weight=variant.order_weight, validate_every=500, bfloat16=True)
-    # Outcomes come after pretraining, so the shuffled row shares the encoder of the row it controls.
-    encoder = out / "variants" / "both" if variant.shuffled else folder
+    encoder = out / "variants" / variant.encoder if variant.encoder else folder
     pair = pretrain(seen, watched, encoder / "pretrain", model_config=EvidenceConfig(), config=settings)
-    config = FinetuneConfig(epochs=scale.of(30, 2))
-    if not variant.shuffled:
-        cache_features(pair, (*seen, *watched), folder / "features", config.sampling, seed=1)
+    config = FinetuneConfig(
+        epochs=scale.of(30, 2), implants=TimelineImplantConfig(share=TimelineImplantConfig.share * variant.implants)
+    )
+    implanted = with_implants(seen, config.implants, grid_mm=_preprocessing().grid_mm, seed=1)
+    cache_features(pair, (*seen, *watched, *implanted), encoder / "features", config.sampling, seed=1)
     load = lru_cache(maxsize=None)(partial(load_features, encoder / "features"))
     if variant.shuffled:
         seen = _outcomes_exchanged(seen)
         config = replace(config, place_weight=0.0)
-    head = finetune_head(pair, seen, watched, load, folder / "head.safetensors", config=config)
+    head = finetune_head(pair, (*seen, *implanted), watched, load, folder / "head.safetensors", config=config)
     network = EvidenceModel(EvidenceConfig(), 1)
     network.encoder.load_state_dict(pair.encoder.state_dict())
     network.members[0].load_state_dict(head.state_dict())
