@@ -15,6 +15,7 @@ UNCERTAIN_CODES = (
     "single_visit",
     "one_visit_so_far",
     "gap_untrained",
+    "rests_on_untrained_gap",
     "members_at_odds",
     "unlike_training",
     "change_unlike_training",

@@ -159,9 +159,13 @@ def check_days(timeline: Timeline, *, trained_gaps_days: tuple[int, int] | None 
         findings.append(finding("single_visit"))
     if trained_gaps_days is not None:
         low, high = trained_gaps_days
+        first: int | None = None
         for number, gap in enumerate(timeline.gaps_days, start=1):
             if gap is not None and not low <= gap <= high:
                 findings.append(finding("gap_untrained", visit=number, count=gap, low=low, high=high))
+                first = first or number
+            elif first is not None:
+                findings.append(finding("rests_on_untrained_gap", visit=number, first=first))
     return findings
 
 

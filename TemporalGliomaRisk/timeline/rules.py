@@ -142,6 +142,11 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "{where} is {count} days after the previous visit; the model was trained on gaps of {low} to {high} days.",
     ),
     (
+        "rests_on_untrained_gap",
+        WARNING,
+        "{where} rests on the gap before visit {first} too, which is unlike those that the model was trained on.",
+    ),
+    (
         "single_visit",
         WARNING,
         "There is one visit only: nothing can be compared over time, and the risk is far less "

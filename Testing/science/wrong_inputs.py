@@ -52,7 +52,8 @@ from TemporalGliomaRisk.timeline.volume import Volume
 
 OUT_OF_DISTRIBUTION = ("unlike_training", "change_unlike_training")
 SAID_ANYWAY = {
-    *("one_visit_so_far", "single_visit", "members_at_odds", "gap_untrained", "rests_on_unlike_visit"),
+    *("one_visit_so_far", "single_visit", "members_at_odds", "gap_untrained"),
+    *("rests_on_unlike_visit", "rests_on_untrained_gap"),
     *("days_unknown", "brain_cut_off"),
 }
 """Warnings that do not say that an input is wrong: good patients get them too."""

@@ -205,11 +205,15 @@ def test_the_same_voxels_stored_otherwise_under_two_dates_are_refused(bids, make
 
 
 def test_gaps_are_compared_with_what_the_model_was_trained_on(bids, make_head):
-    visits = {f"{n:02d}": {"FLAIR": make_head(n)} for n in range(1, 4)}
-    timeline = read_timeline(bids(visits, rows=[("01", 0), ("02", 5), ("03", 105)]))
+    visits = {f"{n:02d}": {"FLAIR": make_head(n)} for n in range(1, 6)}
+    timeline = read_timeline(bids(visits, rows=[("01", 0), ("02", 100), ("03", 105), ("04", 205), ("05", 206)]))
     assert codes(check_timeline(timeline)) == set()
-    found = [f for f in check_timeline(timeline, trained_gaps_days=(20, 900)).findings if f.code == "gap_untrained"]
-    assert [item.visit for item in found] == [2]
+    found = check_timeline(timeline, trained_gaps_days=(20, 900)).findings
+    assert [item.visit for item in found if item.code == "gap_untrained"] == [3, 5]
+    # What is seen later rests on the first odd gap too; a visit is told of its own gap alone.
+    (later,) = [item for item in found if item.code == "rests_on_untrained_gap"]
+    assert later.visit == 4
+    assert "the gap before visit 3" in later.message
 
 
 def test_one_unreadable_file_does_not_hide_what_the_others_show(bids, make_head):
