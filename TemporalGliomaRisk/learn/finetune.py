@@ -41,6 +41,8 @@ class FinetuneConfig:
         growth_gain: How strongly the pretrained growth head moves the local hazards at the start.
         drop_visit_chance: Chance that a visit is left out, so that any number and spacing of visits is met.
         drop_sequence_chance: Chance that a timeline is reduced to one of its sequences.
+        soften_above: Interval hazard above which the training loss sees its logarithm grow, not itself: a visit in
+            which everything changed has a hazard, and a gradient, a hundred times the others', and leaves them none.
         place_weight: Weight, beside the likelihood, of the loss that says where the hazard should lie: before an
             event, in the true growth. Nothing where the truth is not known.
         sampling: Places kept by the feature cache.
@@ -55,9 +57,10 @@ class FinetuneConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     sampled_places: int = 1000
-    growth_gain: float = 1.5
+    growth_gain: float = 1.0
     drop_visit_chance: float = 0.1
     drop_sequence_chance: float = 0.25
+    soften_above: float = 1.5
     place_weight: float = 0.2
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
     implants: TimelineImplantConfig = field(default_factory=TimelineImplantConfig)
@@ -212,6 +215,11 @@ def place_losses(local_logs: Tensor, rows: TimelineRows) -> Tensor:
     return torch.logsumexp(logs, dim=1) - torch.logsumexp(logs.masked_fill(~inside, -math.inf), dim=1)
 
 
+def softened(hazards: Tensor, above: float) -> Tensor:
+    """Hazards, of any shape, that grow as their logarithm above a bound; value and slope are continuous there."""
+    return torch.where(hazards > above, above * (1 + torch.log(hazards.clamp(min=above) / above)), hazards)
+
+
 def finetune_head(
     pretrained: PairModel,
     train: Sequence[StoredPatient],
@@ -242,26 +250,32 @@ def finetune_head(
     device = device_of(pretrained)
     head = begin_head(pretrained, config).to(device)
 
-    def row_losses(rows: TimelineRows) -> tuple[Tensor, Tensor]:
+    def training_losses(rows: TimelineRows) -> tuple[Tensor, Tensor]:
         rows = rows.to(device)
         background, local_logs = rows_local_logs(head, rows, single_visit=config.single_visit)
-        hazards = background + torch.logsumexp(local_logs, dim=1).exp()
-        likelihood = negative_log_likelihood(hazards, rows.days_to_end, rows.event)
-        return likelihood, place_losses(local_logs, rows)
+        hazards = softened(background + torch.logsumexp(local_logs, dim=1).exp(), config.soften_above)
+        return negative_log_likelihood(hazards, rows.days_to_end, rows.event), place_losses(local_logs, rows)
+
+    def likelihood_losses(patient: StoredPatient) -> Tensor:
+        rows = plain_rows(patient, load(patient.patient_id)).to(device)
+        background, local = rows_hazards(head, rows, single_visit=config.single_visit)
+        return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
 
     def backward(patients: Sequence[StoredPatient], randoms: Sequence[Generator]) -> Tensor:
         drawn = [
             training_rows(patient, load(patient.patient_id), config, random)
             for patient, random in zip(patients, randoms, strict=True)
         ]
-        likelihood, places = (torch.cat(parts) for parts in zip(*(row_losses(rows) for rows in drawn), strict=True))
+        likelihood, places = (
+            torch.cat(parts) for parts in zip(*(training_losses(rows) for rows in drawn), strict=True)
+        )
         (likelihood + config.place_weight * places).mean().backward()  # type: ignore[no-untyped-call]
         return likelihood.detach()
 
     learner = Learner(
         network=head,
         backward=backward,
-        row_losses=lambda patient: row_losses(plain_rows(patient, load(patient.patient_id)))[0],
+        row_losses=likelihood_losses,
         begin=lambda: match_prevalence(head, train[:40], load, config),
     )
     train_by_likelihood(learner, train, validation, path, config=config, report=report)
@@ -283,15 +297,17 @@ def begin_head(pretrained: PairModel, config: FinetuneConfig) -> HistoryHead:
 def match_prevalence(
     head: HistoryHead, patients: Sequence[StoredPatient], load: LoadFeatures, config: FinetuneConfig
 ) -> None:
-    """Shift the local bias so that the mean sum of local hazards starts at half of the prior.
+    """Shift the local bias so that the median row's sum of local hazards starts at half of the prior over e.
 
-    A few times over, because terms near their bound follow a shift only in part.
+    The median, not the mean: a few visits in which much changed have a sum a thousand times the others', and a mean
+    matched by them leaves every other visit silent, too far down for fine-tuning to climb back. A few times over,
+    because terms near their bound follow a shift only in part.
     """
     device = device_of(head)
-    wanted = torch.tensor(head.config.prior_interval_hazards, device=device) / 2
+    wanted = torch.tensor(head.config.prior_interval_hazards, device=device) / 2 / math.e
     for _ in range(PREVALENCE_ROUNDS):
         sums = []
         for patient in patients:
             rows = plain_rows(patient, load(patient.patient_id)).to(device)
-            sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1].mean(dim=0))
-        head.local_last.bias.add_(wanted.log() - torch.stack(sums).mean(dim=0).log())
+            sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1])
+        head.local_last.bias.add_(wanted.log() - torch.cat(sums).median(dim=0).values.log())

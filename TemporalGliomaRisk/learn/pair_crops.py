@@ -70,7 +70,7 @@ class PairConfig:
         default_factory=lambda: AugmentationConfig(low_signal_chance=0.15, thick_chance=0.15)
     )
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
-    implants: ImplantConfig = field(default_factory=ImplantConfig)
+    implants: ImplantConfig = field(default_factory=lambda: ImplantConfig(chance=0.5))
 
 
 class PairSampler:

@@ -26,6 +26,7 @@ from TemporalGliomaRisk.learn.finetune import (
     place_losses,
     plain_rows,
     rows_hazards,
+    softened,
     training_rows,
 )
 
@@ -181,8 +182,45 @@ def test_a_head_starts_at_the_prevalence(make_stored, pair_model, tmp_path, sing
         rows_hazards(head, plain_rows(one, load_features(tmp_path, one.patient_id)), single_visit=single_visit)[1]
         for one in patients
     ]
-    mean = torch.stack([one.mean(dim=0) for one in sums]).mean(dim=0)
-    torch.testing.assert_close(mean, torch.tensor(SMALL.prior_interval_hazards) / 2, rtol=1e-4, atol=0)
+    median = torch.cat(sums).median(dim=0).values
+    torch.testing.assert_close(median, torch.tensor(SMALL.prior_interval_hazards) / 2 / math.e, rtol=1e-3, atol=0)
+
+
+def test_a_visit_in_which_everything_changed_does_not_silence_the_others(make_stored, pair_model, tmp_path) -> None:
+    patients = [make_stored(number) for number in (1, 2, 3)]
+    cache_features(pair_model, patients, tmp_path, PlaceSampling(foremost=50, sampled=80), seed=1)
+
+    def matched(strange: float) -> list[float]:
+        """Each patient's mean sum once a head was matched with the first patient ``strange`` times itself."""
+
+        def load(name: str) -> PatientFeatures:
+            found = load_features(tmp_path, name)
+            return replace(found, features=found.features * (strange if name == patients[0].patient_id else 1.0))
+
+        head = begin_head(pair_model, FinetuneConfig())
+        match_prevalence(head, patients, load, FinetuneConfig())
+        with torch.no_grad():
+            every = [
+                rows_hazards(head, plain_rows(one, load(one.patient_id)), single_visit=False)[1] for one in patients
+            ]
+        return [float(one.mean()) for one in every]
+
+    plain = matched(1.0)
+    strange = max((matched(by) for by in (100.0, -100.0)), key=lambda found: found[0])
+    assert strange[0] > 30 * plain[0]
+    assert strange[1] > plain[1] / 3
+    assert strange[2] > plain[2] / 3
+
+
+def test_softened_hazards_are_themselves_below_the_bound_and_smooth_across_it() -> None:
+    hazards = torch.tensor([0.01, 1.4, 1.5, 1.501, 150.0], requires_grad=True)
+    found = softened(hazards, 1.5)
+    found.sum().backward()
+    assert found[:3].tolist() == hazards[:3].tolist()
+    assert found[3].item() == pytest.approx(1.501, rel=1e-5)
+    assert found[4].item() == pytest.approx(1.5 * (1 + math.log(100)))
+    assert hazards.grad is not None
+    assert hazards.grad.tolist() == pytest.approx([1, 1, 1, 1.5 / 1.501, 0.01])
 
 
 def test_one_visit_at_a_time_knows_neither_dates_nor_neighbours(make_stored, pair_model, tmp_path) -> None:
