@@ -3,8 +3,8 @@
 A cohort's visits end before the event, so the lesions that fine-tuning sees grow are small, and what it sees large is a
 treatment effect that did no harm: from that alone it learns that large growth is harmless. Here the lesion of a patient
 who stayed free of an event grows to any size, and the event is the day on which it passes the threshold that the
-simulator has too (after RAPNO: 25 % in cross-section and 10 mm across). Others stand still, fade or pass, and change
-nothing.
+simulator has too (after RAPNO: 25 % in cross-section and 10 mm across). Others stand still, fade or pass, or are signal
+voids, and change nothing.
 
 Rows after that day are events at once. This is for training alone: no figure is made from such a patient.
 """
@@ -25,6 +25,7 @@ from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.learn.implants import (
     ImplantConfig,
     Lesion,
+    as_void,
     draw_lesion,
     log_uniform,
     random_voxel,
@@ -32,7 +33,7 @@ from TemporalGliomaRisk.learn.implants import (
 )
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 
-COURSES = ("appears", "grows", "stays", "fades", "passes")
+COURSES = ("appears", "grows", "stays", "fades", "passes", "void")
 WINDOW_VOXELS = 32
 EVENT_PRODUCT_GROWTH = 1.25
 EVENT_DIAMETER_MM = 10.0
@@ -45,14 +46,14 @@ class TimelineImplantConfig:
     Args:
         share: Share of the patients with two visits or more and no event who are learnt from a second time.
         courses: Chances of :data:`COURSES`: from nothing; from a smaller size; as large at every visit; smaller or gone
-            from some visit on; at one visit only.
+            from some visit on; at one visit only; a signal void at one visit only.
         diameter_mm: Range of the largest diameter at any visit; its logarithm is drawn evenly.
         smaller_share: Range of the first diameter over the last, where the lesion grows.
         look: What it looks like; chance, fates and sizes in it are not used.
     """
 
     share: float = 0.5
-    courses: tuple[float, ...] = (0.4, 0.2, 0.15, 0.15, 0.1)
+    courses: tuple[float, ...] = (0.4, 0.2, 0.12, 0.12, 0.06, 0.1)
     diameter_mm: tuple[float, ...] = (4.0, 30.0)
     smaller_share: tuple[float, ...] = (0.3, 0.8)
     look: ImplantConfig = field(default_factory=ImplantConfig)
@@ -71,12 +72,14 @@ class Course:
         strengths: (visits,), of its signal.
         onset_day: Day from which it grows, None where it never does.
         event_day: Day on which it passes the threshold, None likewise.
+        void: Whether it is a signal void.
     """
 
     diameters_mm: npt.NDArray[np.float64]
     strengths: npt.NDArray[np.float64]
     onset_day: float | None = None
     event_day: float | None = None
+    void: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,7 @@ class ImplantedPatient(StoredPatient):
         radii_voxels: (visits,), 0 where it is not there.
         strengths: (visits,).
         onset_day: Day from which it grows, None where it never does.
+        void: Whether it is a signal void, which is no lesion.
     """
 
     lesion: Lesion
@@ -96,6 +100,7 @@ class ImplantedPatient(StoredPatient):
     radii_voxels: npt.NDArray[np.float64]
     strengths: npt.NDArray[np.float64]
     onset_day: float | None
+    void: bool
 
     @cached_property
     def _window(self) -> tuple[slice, ...]:
@@ -117,6 +122,8 @@ class ImplantedPatient(StoredPatient):
         if self.lesions is None:
             return None
         masks = np.array(self.lesions)
+        if self.void:
+            return masks
         for visit, radius in enumerate(self.radii_voxels):
             masks[visit][self._window] |= self.lesion.mask(float(radius)).numpy()
         return masks
@@ -168,6 +175,8 @@ def _implanted(
     ]
     window = brain[tuple(slice(at, at + WINDOW_VOXELS) for at in corner)]
     lesion = draw_lesion(window.float(), centre - torch.tensor(corner), config.look, random)
+    if course.void:
+        lesion = as_void(lesion, config.look, random)
     facts = {name: getattr(host, name) for name in StoredPatient.__dataclass_fields__}
     event = {} if course.event_day is None else {"event_observed": True, "follow_up_days": course.event_day}
     return ImplantedPatient(
@@ -177,6 +186,7 @@ def _implanted(
         radii_voxels=course.diameters_mm / 2 / grid_mm,
         strengths=course.strengths,
         onset_day=course.onset_day,
+        void=course.void,
     )
 
 
@@ -191,12 +201,12 @@ def draw_course(days: npt.NDArray[np.float64], config: TimelineImplantConfig, ra
         return _growing(days, first, largest, uniform((days[turning - 1], days[turning]), random))
     present = np.ones(visits)
     strengths = np.ones(visits)
-    if kind == "passes":
+    if kind in ("passes", "void"):
         present = np.arange(visits) == turning
     elif kind == "fades":
         present[turning:] = 0.0 if uniform((0.0, 1.0), random) < 0.5 else uniform((0.3, 1.0), random)
         strengths[turning:] = uniform((0.2, 0.7), random)
-    return Course(diameters_mm=largest * present, strengths=strengths)
+    return Course(diameters_mm=largest * present, strengths=strengths, void=kind == "void")
 
 
 def _growing(days: npt.NDArray[np.float64], first_mm: float, last_mm: float, onset: float) -> Course:

@@ -3,20 +3,21 @@
 A cohort shows few recurrences, none of them large, since its visits end with the event, and all of them in the looks
 that its simulator knows. An implant is a rough blob whose signal, sequence by sequence, is drawn from far wider ranges
 than tumours have, so that what is learnt is that something grew and not how a simulator draws it. As many implants
-stand still, fade or vanish as grow.
+stand still, fade or vanish as grow; and some are signal voids, as metal and blood make them, which are no growth
+however suddenly they come.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-FATES = ("appears", "grows", "vanishes", "stays", "fades")
+FATES = ("appears", "grows", "vanishes", "stays", "fades", "void")
 BRIGHT = (1.0, 1.0, -1.0, 0.0)
 """Usual sign of a lesion's signal against its surroundings in FLAIR, T2w, T1w and ce-gd_T1w; 0: either."""
 
@@ -37,17 +38,21 @@ class ImplantConfig:
         signal: Range of the signal's size; its logarithm is drawn evenly.
         unusual_sign_chance: Chance that a sequence's signal has the sign that tumours seldom have.
         rim_chance: Chance that a sequence shows only the lesion's rim.
+        void_depth: Range of how far a void lies below its surroundings; its logarithm is drawn evenly.
+        void_chance: Chance that a sequence shows a void, if it is not the only one to show it.
     """
 
     chance: float = 0.3
-    fates: tuple[float, ...] = (0.35, 0.25, 0.15, 0.15, 0.1)
+    fates: tuple[float, ...] = (0.3, 0.22, 0.12, 0.12, 0.09, 0.15)
     radius_voxels: tuple[float, ...] = (1.2, 7.0)
     smaller_share: tuple[float, ...] = (0.3, 0.8)
     roughness: float = 0.2
     edge_voxels: tuple[float, ...] = (0.15, 0.8)
     signal: tuple[float, ...] = (0.5, 5.0)
-    unusual_sign_chance: float = 0.2
+    unusual_sign_chance: float = 0.05
     rim_chance: float = 0.15
+    void_depth: tuple[float, ...] = (2.0, 8.0)
+    void_chance: float = 0.5
 
 
 def implant(
@@ -67,6 +72,10 @@ def implant(
     """
     fate = FATES[int(torch.multinomial(torch.tensor(config.fates), 1, generator=random))]
     lesion = draw_lesion(inside, random_voxel(inside, random), config, random)
+    if fate == "void":
+        void, radius = as_void(lesion, config, random), log_uniform(config.radius_voxels, random)
+        first, second = (radius, 0.0) if torch.rand((), generator=random) < 0.5 else (0.0, radius)
+        return void.laid_into(earlier, first), void.laid_into(later, second), torch.zeros_like(inside, dtype=torch.bool)
     sizes = _radii(fate, config, random)
     remains = uniform((0.2, 0.7), random) if fate == "fades" else 1.0
     grown = lesion.mask(sizes[1]) & ~lesion.mask(sizes[0])
@@ -83,7 +92,7 @@ class Lesion:
         edge: Width of its border in voxels.
         signals: (4,), what it adds to each sequence.
         rims: (4,) boolean, sequences that show its rim only.
-        flattening: How far it takes away what lies under it, 0 to 1.
+        flattening: (4,), how far it takes away what lies under it, 0 to 1.
     """
 
     distance: Tensor
@@ -91,7 +100,7 @@ class Lesion:
     edge: float
     signals: Tensor
     rims: Tensor
-    flattening: float
+    flattening: Tensor
 
     def mask(self, radius: float) -> Tensor:
         """(D, D, D) boolean, the brain's voxels that it takes up at a radius."""
@@ -123,7 +132,19 @@ def draw_lesion(inside: Tensor, centre: Tensor, config: ImplantConfig, random: G
         edge=uniform(config.edge_voxels, random),
         signals=torch.tensor([_signal(sequence, config, random) for sequence in range(len(BRIGHT))]),
         rims=torch.rand(len(BRIGHT), generator=random) < config.rim_chance,
-        flattening=float(torch.rand((), generator=random)),
+        flattening=torch.rand((), generator=random).expand(len(BRIGHT)),
+    )
+
+
+def as_void(lesion: Lesion, config: ImplantConfig, random: Generator) -> Lesion:
+    """A signal void in a lesion's shape: dark in one or several sequences, the others as they are."""
+    shown = torch.rand(len(BRIGHT), generator=random) < config.void_chance
+    shown[int(torch.randint(len(BRIGHT), (), generator=random))] = True
+    return replace(
+        lesion,
+        signals=-log_uniform(config.void_depth, random) * shown,
+        rims=torch.zeros_like(lesion.rims),
+        flattening=shown.to(torch.float32),
     )
 
 
@@ -143,10 +164,10 @@ def _radii(fate: str, config: ImplantConfig, random: Generator) -> tuple[float, 
     return radius, 0.0 if fate == "vanishes" else radius
 
 
-def _laid_in(volumes: Tensor, shapes: Tensor, signals: Tensor, flattening: float) -> Tensor:
+def _laid_in(volumes: Tensor, shapes: Tensor, signals: Tensor, flattening: Tensor) -> Tensor:
     """Each sequence drawn towards its mean under the shape, then raised by its signal; (4, D, D, D)."""
     under = (volumes * shapes).sum(dim=(1, 2, 3)) / shapes.sum(dim=(1, 2, 3)).clamp(min=1e-6)
-    flat = flattening * (under[:, None, None, None] - volumes)
+    flat = flattening[:, None, None, None] * (under[:, None, None, None] - volumes)
     return volumes + shapes * (flat + signals[:, None, None, None])
 
 

@@ -38,8 +38,11 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def laid_in(host: StoredPatient, course: str, seed: int = 1) -> ImplantedPatient:
-    (found,) = with_implants([host], only(course), grid_mm=2.0, seed=seed)
+def laid_in(
+    host: StoredPatient, course: str, seed: int = 1, diameter_mm: tuple[float, float] = (4.0, 30.0)
+) -> ImplantedPatient:
+    config = replace(only(course), diameter_mm=diameter_mm)
+    (found,) = with_implants([host], config, grid_mm=2.0, seed=seed)
     assert isinstance(found, ImplantedPatient)
     return found
 
@@ -68,15 +71,32 @@ def test_growth_is_an_event_on_the_day_that_it_passes_the_threshold(course: str,
         assert found.diameters_mm[-1] < threshold
 
 
-@pytest.mark.parametrize("course", ["stays", "fades", "passes"])
+@pytest.mark.parametrize("course", ["stays", "fades", "passes", "void"])
 def test_what_does_not_grow_changes_no_outcome(course: str, make_stored: MakeStored) -> None:
     host = make_stored(1, visits=4, grows=False)
     found = laid_in(host, course)
     for mine, theirs in zip(found.row_ends, host.row_ends, strict=True):
         assert np.array_equal(mine, theirs)
     seen = found.radii_voxels > 0
-    assert {"stays": seen.all(), "fades": seen[0], "passes": seen.sum() == 1 and not seen[0]}[course]
-    assert found.radii_voxels[0] == found.radii_voxels.max() or course == "passes"
+    once = seen.sum() == 1 and not seen[0]
+    assert {"stays": seen.all(), "fades": seen[0], "passes": once, "void": once}[course]
+    assert found.radii_voxels[0] == found.radii_voxels.max() or course in ("passes", "void")
+
+
+def test_a_void_is_dark_and_no_lesion(make_stored: MakeStored) -> None:
+    host = make_stored(5, visits=4, grows=False)
+    shown = 0
+    for seed in range(8):
+        found = laid_in(host, "void", seed, diameter_mm=(12.0, 20.0))
+        assert host.lesions is not None
+        assert np.array_equal(found.lesion_masks, host.lesions)
+        visit = int(np.argmax(found.radii_voxels))
+        moved = found.visit_volumes(visit) - host.visit_volumes(visit)
+        # The cube under it may be flattened upwards at its dark rim; in the mean a void takes signal away.
+        changed = np.abs(moved).max(axis=0) > 1e-3
+        shown += bool(changed.any())
+        assert moved[:, changed].sum() <= 0
+    assert shown > 3  # a void may lie in sequences that the visit does not have
 
 
 def test_rows_before_the_growth_are_watched_until_it_and_rows_after_the_event_are_events_at_once(
@@ -102,7 +122,7 @@ def test_rows_before_the_growth_are_watched_until_it_and_rows_after_the_event_ar
 def test_the_lesion_is_in_the_pictures_where_the_truth_says_and_nowhere_else(make_stored: MakeStored) -> None:
     host = make_stored(3, visits=4, grows=False)
     for seed in range(5):
-        found = laid_in(host, "grows", seed)
+        found = laid_in(host, "grows", seed, diameter_mm=(14.0, 30.0))
         assert host.lesions is not None
         assert found.lesion_masks is not None
         for visit in range(host.visits):

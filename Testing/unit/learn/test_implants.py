@@ -56,6 +56,16 @@ def test_what_does_not_grow_is_no_target(fate: str, seed: int, inside: torch.Ten
         assert later.abs().sum() < 0.75 * earlier.abs().sum()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_signal_void_comes_or_goes_in_one_sequence_or_more_and_is_no_target(seed: int, inside: torch.Tensor) -> None:
+    earlier, later, grown = drawn("void", inside, seed)
+    assert not grown.any()
+    assert earlier.any() != later.any()
+    shown = earlier if earlier.any() else later
+    assert shown.min() <= -0.9 * CRISP.void_depth[0]
+    assert shown.max() <= 0
+
+
 def test_outside_the_brain_and_away_from_the_implant_nothing_changes(inside: torch.Tensor) -> None:
     volumes = torch.randn((4, *inside.shape), generator=seeded(1)) * inside
     for seed in range(20):
