@@ -16,7 +16,7 @@ from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
-from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
+from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient, TimelineImplantConfig
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
@@ -250,9 +250,12 @@ def finetune_head(
     device = device_of(pretrained)
     head = begin_head(pretrained, config).to(device)
 
-    def training_losses(rows: TimelineRows) -> tuple[Tensor, Tensor]:
+    def training_losses(patient: StoredPatient, rows: TimelineRows) -> tuple[Tensor, Tensor]:
         rows = rows.to(device)
         background, local_logs = rows_local_logs(head, rows, single_visit=config.single_visit)
+        if isinstance(patient, ImplantedPatient):
+            # Its event was drawn, not lived: hosts are those who stayed well for long, and their days would tell.
+            background = background.detach()
         hazards = softened(background + torch.logsumexp(local_logs, dim=1).exp(), config.soften_above)
         return negative_log_likelihood(hazards, rows.days_to_end, rows.event), place_losses(local_logs, rows)
 
@@ -262,13 +265,11 @@ def finetune_head(
         return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
 
     def backward(patients: Sequence[StoredPatient], randoms: Sequence[Generator]) -> Tensor:
-        drawn = [
-            training_rows(patient, load(patient.patient_id), config, random)
+        losses = [
+            training_losses(patient, training_rows(patient, load(patient.patient_id), config, random))
             for patient, random in zip(patients, randoms, strict=True)
         ]
-        likelihood, places = (
-            torch.cat(parts) for parts in zip(*(training_losses(rows) for rows in drawn), strict=True)
-        )
+        likelihood, places = (torch.cat(parts) for parts in zip(*losses, strict=True))
         (likelihood + config.place_weight * places).mean().backward()  # type: ignore[no-untyped-call]
         return likelihood.detach()
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, HistoryHead
+from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.learn.feature_store import PatientFeatures, grown_places
-from TemporalGliomaRisk.learn.finetune import FinetuneConfig, plain_rows, training_rows
+from TemporalGliomaRisk.learn.feature_store import (
+    PatientFeatures,
+    PlaceSampling,
+    cache_features,
+    grown_places,
+    load_features,
+)
+from TemporalGliomaRisk.learn.finetune import FinetuneConfig, begin_head, finetune_head, plain_rows, training_rows
 from TemporalGliomaRisk.learn.implanted_timelines import (
     COURSES,
     EVENT_DIAMETER_MM,
@@ -150,6 +159,26 @@ def test_hosts_are_patients_with_several_visits_and_no_event_each_with_a_draw_of
     assert len({tuple(patient.radii_voxels) for patient in half if isinstance(patient, ImplantedPatient)}) == len(half)
     alone = with_implants([stable[int(half[0].patient_id[4:9])]], TimelineImplantConfig(), grid_mm=2.0, seed=1)
     assert np.array_equal(alone[0].visit_volumes(2), half[0].visit_volumes(2))
+
+
+def test_an_implant_teaches_nothing_about_the_days(make_stored: MakeStored, tmp_path: Path) -> None:
+    pretrained = PairModel(
+        EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
+    )
+    hosts = [make_stored(number, visits=4, grows=False) for number in range(4)]
+    implanted = [laid_in(host, "appears") for host in hosts]
+    cache_features(pretrained, (*hosts, *implanted), tmp_path, PlaceSampling(foremost=40, sampled=40), seed=1)
+    config = FinetuneConfig(epochs=1, sampled_places=20)
+    before = begin_head(pretrained, config).background.weight
+
+    def learnt(name: str, patients: Sequence[StoredPatient]) -> HistoryHead:
+        path = tmp_path / f"{name}.safetensors"
+        return finetune_head(pretrained, patients, hosts, lambda one: load_features(tmp_path, one), path, config=config)
+
+    from_implants, from_hosts = learnt("implants", implanted), learnt("hosts", hosts)
+    assert torch.equal(from_implants.background.weight, before)
+    assert not torch.equal(from_implants.growth.weight, pretrained.growth.weight)
+    assert not torch.equal(from_hosts.background.weight, before)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
