@@ -111,7 +111,8 @@ class ScoredCohort:
 
     def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
         rows = LandmarkRows(**landmark_columns(self.rows))
-        groupings = known_groupings(self.known, rows.patient.tolist(), [row.sequences for row in self.rows])
+        sequences = [row.sequences for row in self.rows]
+        groupings = known_groupings(self.known, rows.patient.tolist(), rows.visits.tolist(), sequences)
         config = EvaluationConfig(bootstrap=bootstrap)
         return evaluate_subgroups(np.array([row.hazards.risk for row in self.rows]), rows, groupings, config)
 

@@ -17,6 +17,8 @@ from TemporalGliomaRisk.evaluate.subgroups import Grouping
 EXTENTS = ("gross total", "near total", "subtotal", "biopsy")
 AGE_EDGES_YEARS = (5.0, 10.0, 15.0)
 RESIDUAL_EDGE_MM = 20.0
+SLICE_EDGES_MM = (2.0, 4.0)
+SNR_EDGES = (20.0, 35.0)
 NO_GROWTH = "no growth"
 
 
@@ -41,13 +43,17 @@ Label = Callable[[KnownPatient], str | None]
 
 
 def known_groupings(
-    patients: Sequence[KnownPatient], patient_of_row: Sequence[int], sequences: Sequence[tuple[str, ...]]
+    patients: Sequence[KnownPatient],
+    patient_of_row: Sequence[int],
+    visit_of_row: Sequence[int],
+    sequences: Sequence[tuple[str, ...]],
 ) -> list[Grouping]:
     """Every way to tell the rows apart that finds at least two groups among them.
 
     Args:
         patients: All patients.
         patient_of_row: (rows,), index into ``patients``.
+        visit_of_row: (rows,), number of the row's visit, from 1.
         sequences: (rows,), the pulse sequences at the row's visit.
     """
     velocities = [patient.drawn("growth_velocity_mm_per_year") for patient in patients]
@@ -84,6 +90,13 @@ def known_groupings(
         labels = [label(patient) for patient in patients]
         found.append(_grouping(title, [labels[number] for number in patient_of_row], order, beside))
     found.append(_grouping("sequences at the visit", [" + ".join(names) or None for names in sequences], (), None))
+    files = [_files(patients[number], visit) for number, visit in zip(patient_of_row, visit_of_row, strict=True)]
+    for title, of_files, order in (
+        ("thickest slices at the visit", _slices, _SLICES),
+        ("lowest signal over noise at the visit", _noise, _NOISES),
+        ("passing artefact at the visit", _artefact, _ARTEFACTS),
+    ):
+        found.append(_grouping(title, [of_files(one) if one else None for one in files], order, None))
     return [one for one in found if len(one.names) > 1]
 
 
@@ -158,3 +171,43 @@ def _treatment_effect(patient: KnownPatient) -> str | None:
 
 def _population(patient: KnownPatient) -> str | None:
     return None if patient.truth is None else patient.truth["config"].get("population", "main")
+
+
+Files = Sequence[Mapping[str, Any]]
+
+
+def _files(patient: KnownPatient, visit: int) -> Files:
+    """How a simulated visit's files were made; none for a real patient, or where no simulator wrote it down."""
+    if patient.truth is None:
+        return ()
+    return tuple(patient.truth["visits"][visit - 1].get("files", {}).values())
+
+
+def _between(value: float, edges: tuple[float, float], names: tuple[str, ...]) -> str:
+    return names[int(np.searchsorted(edges, value, side="right"))]
+
+
+_SLICES = (
+    f"under {SLICE_EDGES_MM[0]:.0f} mm",
+    f"{SLICE_EDGES_MM[0]:.0f} to {SLICE_EDGES_MM[1]:.0f} mm",
+    f"{SLICE_EDGES_MM[1]:.0f} mm or more",
+)
+
+
+def _slices(files: Files) -> str:
+    return _between(max(one["slice_thickness_mm"] for one in files), SLICE_EDGES_MM, _SLICES)
+
+
+_NOISES = (f"under {SNR_EDGES[0]:.0f}", f"{SNR_EDGES[0]:.0f} to {SNR_EDGES[1]:.0f}", f"{SNR_EDGES[1]:.0f} or more")
+
+
+def _noise(files: Files) -> str:
+    return _between(min(one["snr"] for one in files), SNR_EDGES, _NOISES)
+
+
+_ARTEFACTS = ("none", "susceptibility hole", "another kind")
+
+
+def _artefact(files: Files) -> str:
+    kinds = {kind for one in files for kind in one["artefacts"]}
+    return _ARTEFACTS[0 if not kinds else 1 if "susceptibility" in kinds else 2]

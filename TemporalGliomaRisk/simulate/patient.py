@@ -39,6 +39,7 @@ class SimulatedVisit:
         days_since_first: Days since the first visit.
         days_since_treatment: Days since surgery.
         volumes: By pulse sequence; on the patient's grid.
+        files: How each volume was made: slice thickness, signal over noise, passing artefacts.
         lesion: (I, J, K) true visible tumour on that grid, the child's growth included, misregistration not.
         lesion_diameter_mm: Diameter of the disc with the area of all lesions' largest visible cross-sections.
         lesion_diameters_mm: The same for each lesion.
@@ -50,6 +51,7 @@ class SimulatedVisit:
     days_since_first: int
     days_since_treatment: int
     volumes: Mapping[SequenceName, Volume]
+    files: Mapping[SequenceName, Mapping[str, Any]]
     lesion: BoolArray
     lesion_diameter_mm: float
     lesion_diameters_mm: Mapping[str, float]
@@ -177,6 +179,7 @@ def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
     wanted = truth.config.sequences
     rendered = tuple(name for name in protocol if name in wanted) or tuple(n for n in SEQUENCES if n in wanted)
     volumes: dict[SequenceName, Volume] = {}
+    files: dict[SequenceName, dict[str, Any]] = {}
     for sequence in rendered:
         generator = stream(truth.seed, truth.patient_number, "sequence", visit_number, sequence)
         signals = draw_signals(truth, visit_number, sequence, generator)
@@ -189,7 +192,7 @@ def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
             signals=signals,
             findings=findings,
         )
-        voxels = acquire(
+        acquired = acquire(
             generator,
             signal,
             sequence=sequence,
@@ -202,7 +205,8 @@ def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
             ranges=truth.population.scanner,
             displacement=displacement,
         )
-        volumes[sequence] = Volume(voxels=voxels, geometry=truth.geometry)
+        volumes[sequence] = Volume(voxels=acquired.voxels, geometry=truth.geometry)
+        files[sequence] = acquired.facts()
     lesion, cavity = (
         mask_at_visit(truth, share, growth, displacement) for share in (scene.tumour, scene.reactions.cavity)
     )
@@ -211,6 +215,7 @@ def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
         days_since_first=day,
         days_since_treatment=truth.schedule.first_days_since_treatment + day,
         volumes=volumes,
+        files=files,
         lesion=lesion,
         lesion_diameter_mm=truth.diameter_at(day),
         lesion_diameters_mm=truth.diameters_at(day),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -16,6 +17,7 @@ from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray
 FWHM_PER_SIGMA = 2.3548
 THIN_SLICE_SHARE: dict[SequenceName, float] = {"FLAIR": 0.4, "T2w": 0.2, "T1w": 0.4, "ce-gd_T1w": 0.6}
 STORED_WHITE_SIGNAL = 200.0
+ARTEFACTS = ("ghost", "spike", "susceptibility", "flow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,31 @@ def draw_visit_scanner(generator: Generator, *, first_visit: bool, ranges: Scann
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class AcquiredFile:
+    """One sequence's volume, and what the truth file says of how it was made.
+
+    Args:
+        voxels: (I, J, K) int16, 0 outside the brain.
+        slice_thickness_mm: Width of the slice profile.
+        snr: White matter's signal over noise.
+        artefacts: Passing artefacts, by name.
+    """
+
+    voxels: np.ndarray
+    slice_thickness_mm: float
+    snr: float
+    artefacts: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """For the truth file."""
+        return {
+            "slice_thickness_mm": round(self.slice_thickness_mm, 2),
+            "snr": round(self.snr, 1),
+            "artefacts": list(self.artefacts),
+        }
+
+
 @functools.lru_cache(maxsize=1)
 def _bias_basis() -> Float32Array:
     """(9, I, J, K) smooth polynomials of the second order over the grid, each within -1 to 1."""
@@ -103,9 +130,10 @@ def grown_points(
     return np.asarray(moved + offset.astype(np.float32)[:, None], dtype=np.float32)
 
 
-def _artefact(generator: Generator, volume: Float32Array, brain: BoolArray, share: float) -> None:
-    """Passing artefacts, each seldom, in place: motion ghost, spike, susceptibility, flow."""
-    ghost, spike, susceptibility, flow = generator.random(4) < share
+def _artefacts(generator: Generator, volume: Float32Array, brain: BoolArray, share: float) -> tuple[str, ...]:
+    """Passing artefacts, each seldom, in place; their names."""
+    there = generator.random(4) < share
+    ghost, spike, susceptibility, flow = there
     if ghost:
         volume += np.float32(generator.uniform(0.03, 0.09)) * np.roll(volume, int(generator.integers(12, 40)), axis=1)
     if spike:
@@ -123,6 +151,9 @@ def _artefact(generator: Generator, volume: Float32Array, brain: BoolArray, shar
         i, j, k = ((part / np.float32(radius * s)) ** 2 for part, s in zip(offsets, lengths, strict=True))
         bump = np.exp(-0.5 * (i[:, None, None] + j[None, :, None] + k[None, None, :]))
         volume *= 1.0 - np.float32(0.9) * bump if susceptibility else 1.0 + np.float32(0.35) * bump
+        if susceptibility:
+            there[3] = False  # where both were drawn, the hole alone is made
+    return tuple(name for name, is_there in zip(ARTEFACTS, there, strict=True) if is_there)
 
 
 def slabs(volume: Float32Array, axis: int, thickness_mm: float, phase: float) -> Float32Array:
@@ -169,7 +200,7 @@ def acquire(
     first_of_visit: bool,
     ranges: ScannerRanges = VERSION_1,
     displacement: Float32Array | None = None,
-) -> np.ndarray:
+) -> AcquiredFile:
     """One sequence's volume as it would lie on disk, skull-stripped and registered.
 
     Args:
@@ -186,17 +217,9 @@ def acquire(
         displacement: (3, I, J, K) voxels by which the anatomy has moved since the first visit, None if it hasn't.
 
     Returns:
-        (I, J, K) int16, 0 outside the brain.
+        The file, and how it was made.
     """
-    thin = generator.random() < ranges.thin_factor * THIN_SLICE_SHARE[sequence]
-    thickness = generator.uniform(*ranges.thin_mm) if thin else generator.uniform(*ranges.thick_mm)
-    axis = int(generator.choice([0, 1, 2], p=list(ranges.slice_axes)))
-    in_plane = generator.uniform(0.8, 1.8)
-    widths = [in_plane / FWHM_PER_SIGMA / SPACING_MM] * 3
-    widths[axis] = thickness / FWHM_PER_SIGMA / SPACING_MM
-    blurred = ndimage.gaussian_filter(signal, widths, mode="nearest", truncate=2.5)
-    if ranges.slab_share > 0 and generator.random() < ranges.slab_share:
-        blurred = slabs(blurred, axis, thickness, generator.random())
+    blurred, thickness = _sliced(generator, signal, sequence, ranges)
     own = 0.0 if first_of_visit else 1.0
     angles = visit.angles_radians + own * np.radians(np.clip(0.15 * generator.standard_normal(3), -0.4, 0.4))
     shift = visit.shift_mm + own * np.clip(0.15 * generator.standard_normal(3), -0.4, 0.4)
@@ -206,7 +229,7 @@ def acquire(
         places += displacement[(slice(None), *brain_index)]
     volume = np.zeros(GRID_SHAPE, dtype=np.float32)
     volume[brain_index] = ndimage.map_coordinates(blurred, places, order=1, mode="nearest")
-    _artefact(generator, volume, brain, ranges.artefact_share)
+    artefacts = _artefacts(generator, volume, brain, ranges.artefact_share)
     values = volume[brain_index]
     gamma = np.exp(generator.uniform(-ranges.gamma, ranges.gamma))
     values = np.float32(white_signal) * (np.maximum(values, 0.0) / np.float32(white_signal)) ** np.float32(gamma)
@@ -214,10 +237,27 @@ def acquire(
     # einsum, not BLAS: the same bytes whatever the number of threads.
     bias = np.exp(np.einsum("a,an->n", weights.astype(np.float32), _bias_basis()[(slice(None), *brain_index)]))
     values *= np.clip(bias, 0.5, 2.0)
-    noise = np.float32(white_signal / (visit.snr * generator.uniform(0.8, 1.25)))
+    snr = visit.snr * generator.uniform(0.8, 1.25)
+    noise = np.float32(white_signal / snr)
     real, imaginary = noise * generator.standard_normal((2, values.size), dtype=np.float32)
     values = np.sqrt((values + real) ** 2 + imaginary**2)
     gain = STORED_WHITE_SIGNAL / white_signal * np.exp(generator.uniform(-ranges.gain, ranges.gain))
     stored = np.zeros(GRID_SHAPE, dtype=np.int16)
     stored[brain_index] = np.clip(np.rint(values * np.float32(gain)), 1, 4095).astype(np.int16)
-    return stored
+    return AcquiredFile(voxels=stored, slice_thickness_mm=thickness, snr=snr, artefacts=artefacts)
+
+
+def _sliced(
+    generator: Generator, signal: Float32Array, sequence: SequenceName, ranges: ScannerRanges
+) -> tuple[Float32Array, float]:
+    """The signal as slices of a drawn thickness and direction show it, (I, J, K), and that thickness in mm."""
+    thin = generator.random() < ranges.thin_factor * THIN_SLICE_SHARE[sequence]
+    thickness = generator.uniform(*ranges.thin_mm) if thin else generator.uniform(*ranges.thick_mm)
+    axis = int(generator.choice([0, 1, 2], p=list(ranges.slice_axes)))
+    in_plane = generator.uniform(0.8, 1.8)
+    widths = [in_plane / FWHM_PER_SIGMA / SPACING_MM] * 3
+    widths[axis] = thickness / FWHM_PER_SIGMA / SPACING_MM
+    blurred = ndimage.gaussian_filter(signal, widths, mode="nearest", truncate=2.5)
+    if ranges.slab_share > 0 and generator.random() < ranges.slab_share:
+        blurred = slabs(blurred, axis, thickness, generator.random())
+    return blurred, thickness

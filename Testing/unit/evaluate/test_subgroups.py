@@ -98,14 +98,27 @@ def simulated(number: int) -> KnownPatient:
                 "growth_velocity_mm_per_year": 1.0 + number if grows else None,
                 "growth_law": "linear" if grows else None,
             },
-            "visits": [{"lesion_diameter_mm": float(number % 3) * 12}],
+            "visits": [
+                {
+                    "lesion_diameter_mm": float(number % 3) * 12,
+                    "files": {
+                        "FLAIR": {"slice_thickness_mm": 1.2, "snr": 40.0, "artefacts": []},
+                        "T2w": {
+                            "slice_thickness_mm": (1.4, 3.0, 4.0)[number % 3],
+                            "snr": (20.0, 19.9)[number % 2],
+                            "artefacts": ([], ["ghost"], ["ghost", "susceptibility"])[number % 3],
+                        },
+                    },
+                }
+            ],
         },
     )
 
 
 def test_a_simulated_cohort_is_told_apart_by_all_that_its_truth_tells() -> None:
     patients = [simulated(number) for number in range(48)]
-    found = {one.title: one for one in known_groupings(patients, range(48), [("FLAIR",), ("FLAIR", "T2w")] * 24)}
+    sequences = [("FLAIR",), ("FLAIR", "T2w")] * 24
+    found = {one.title: one for one in known_groupings(patients, range(48), [1] * 48, sequences)}
 
     assert found["extent of resection"].names == ("gross total", "biopsy")
     assert found["age at the first visit"].names == (
@@ -118,6 +131,14 @@ def test_a_simulated_cohort_is_told_apart_by_all_that_its_truth_tells() -> None:
     assert speed.compared_with == NO_GROWTH
     assert [speed.labels.count(name) for name in speed.names] == [4, 4, 4]
     assert speed.labels.count(NO_GROWTH) == 36
+    # Of a visit's files the worst counts.
+    slices, noise, artefact = (
+        found[f"{title} at the visit"] for title in ("thickest slices", "lowest signal over noise", "passing artefact")
+    )
+    assert slices.names == ("under 2 mm", "2 to 4 mm", "4 mm or more")
+    assert slices.labels[:3] == slices.names
+    assert noise.labels[:2] == ("20 to 35", "under 20")
+    assert artefact.labels[:3] == ("none", "another kind", "susceptibility hole")
     # One law only: nothing to compare.
     assert "law of the growth to come" not in found
 
@@ -126,7 +147,7 @@ def test_of_a_real_cohort_only_what_its_table_says_and_the_sequences_are_known()
     patients = [
         KnownPatient(participant={"age": "7" if n % 2 else "n/a", "sex": "FM"[n % 2]}, truth=None) for n in range(6)
     ]
-    found = known_groupings(patients, [0, 0, 1, 2, 3, 4, 5], [("FLAIR",)] * 3 + [("T1w",)] * 4)
+    found = known_groupings(patients, [0, 0, 1, 2, 3, 4, 5], [1, 2, 1, 1, 1, 1, 1], [("FLAIR",)] * 3 + [("T1w",)] * 4)
 
     assert [one.title for one in found] == ["sex", "sequences at the visit"]
     assert found[0].labels == ("F", "F", "M", "F", "M", "F", "M")
