@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,14 @@ from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
-from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns, map_on_grid, score_patient
+from TemporalGliomaRisk.learn.scoring import (
+    EncodedVisit,
+    ScoredVisit,
+    encoded_visits,
+    landmark_columns,
+    map_on_grid,
+    score_patient,
+)
 
 Thresholds = tuple[float | None, float | None]
 
@@ -51,21 +58,24 @@ class ScoredCohort:
     peer_risks: list[float] = field(default_factory=list)
     orders: list[ScoredOrder] = field(default_factory=list)
 
+    @torch.inference_mode()
     def add(self, patient: StoredPatient, participant: Mapping[str, str]) -> None:
         """Score a patient, of whom participants.tsv says so much."""
         seed = [self.seed, len(self.known)]
         model = self.model
+        encoded = list(encoded_visits(model.network, patient))
         rows = score_patient(
             model.network,
             patient,
             calibration=model.calibration,
             single_visit_calibration=model.single_visit_calibration,
+            encoded=encoded,
         )
         self.rows += [row.without_map() for row in rows]
         self.known.append(KnownPatient(participant=participant, truth=patient.truth))
         self.maps += _map_score(patient, rows, model.preprocessing.grid_mm)
         self.reader += _reader_scores(patient, seed)
-        self.orders += _orders(model, patient, seed, self.order_patients - len(self.orders))
+        self.orders += _orders(model, patient, encoded, seed, self.order_patients - len(self.orders))
         if self.peer:
             self.peer_risks += self.peer.risks(patient)
 
@@ -134,13 +144,15 @@ def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) 
     ]
 
 
-def _orders(model: RiskModel, patient: StoredPatient, seed: list[int], wanted: int) -> list[ScoredOrder]:
+def _orders(
+    model: RiskModel, patient: StoredPatient, encoded: Sequence[EncodedVisit], seed: list[int], wanted: int
+) -> list[ScoredOrder]:
     """What the ordering head says of a patient's first and last visit, if the model has one and more are wanted."""
     if model.order is None or wanted < 1:
         return []
     random = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
     order = model.order.to(next(model.network.parameters()).device)
-    found = order_of_patient(model.network, order, patient, grid_mm=model.preprocessing.grid_mm, random=random)
+    found = order_of_patient(model.network, order, patient, encoded, grid_mm=model.preprocessing.grid_mm, random=random)
     return [] if found is None else [found]
 
 

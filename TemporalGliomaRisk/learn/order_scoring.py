@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from TemporalGliomaRisk.encode.evidence import EvidenceModel, brain_cells
 from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, scanner_variation
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.scoring import EncodedVisit
 from TemporalGliomaRisk.risk.ordering import OrderKeeper
 
 
@@ -35,7 +37,13 @@ class ScoredOrder:
 
 @torch.inference_mode()
 def order_of_patient(
-    network: EvidenceModel, head: OrderHead, patient: StoredPatient, *, grid_mm: float, random: Generator
+    network: EvidenceModel,
+    head: OrderHead,
+    patient: StoredPatient,
+    encoded: Sequence[EncodedVisit],
+    *,
+    grid_mm: float,
+    random: Generator,
 ) -> ScoredOrder | None:
     """Confidence that the last visit before the end came after the first; None where they can't be compared.
 
@@ -45,6 +53,7 @@ def order_of_patient(
         network: Encodes.
         head: Tells the order.
         patient: Prepared.
+        encoded: All of its visits.
         grid_mm: Voxel edge of the prepared grid.
         random: Of the two variations.
     """
@@ -54,11 +63,10 @@ def order_of_patient(
     device, cells = device_of(network), brain_cells(torch.from_numpy(patient.brain))
     inside = torch.from_numpy(patient.brain).float()
 
-    def encoded(visit: int, *, varied: bool = False) -> tuple[Tensor, Tensor]:
-        present = torch.from_numpy(patient.present[visit])
-        volumes = torch.from_numpy(patient.visit_volumes(visit))
-        if varied:
-            volumes[present] = scanner_variation(volumes[present], inside, AugmentationConfig(), random)
+    def varied() -> tuple[Tensor, Tensor]:
+        present = torch.from_numpy(patient.present[last])
+        volumes = torch.from_numpy(patient.visit_volumes(last))
+        volumes[present] = scanner_variation(volumes[present], inside, AugmentationConfig(), random)
         features = network.encode_visit(volumes.to(device), present.to(device), cells.to(device))
         return features, present.to(device)
 
@@ -71,8 +79,8 @@ def order_of_patient(
     return ScoredOrder(
         event=patient.event_observed,
         growth_diameter_mm=_growth_diameter_mm(patient, grid_mm),
-        confidence=confidence(encoded(0), encoded(last)),
-        repeat_confidence=confidence(encoded(last, varied=True), encoded(last, varied=True)),
+        confidence=confidence(encoded[0][:2], encoded[last][:2]),
+        repeat_confidence=confidence(varied(), varied()),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +46,10 @@ class ScoredVisit:
         return replace(self, hazards=replace(self.hazards, terms=summed))
 
 
-def encoded_visits(network: EvidenceModel, patient: StoredPatient) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+EncodedVisit = tuple[Tensor, Tensor, Tensor]
+
+
+def encoded_visits(network: EvidenceModel, patient: StoredPatient) -> Iterator[EncodedVisit]:
     """Features, presence and days of each visit of a prepared patient, oldest first, where the network lies."""
     device = device_of(network)
     cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
@@ -70,12 +73,22 @@ def score_patient(
     *,
     calibration: Calibration,
     single_visit_calibration: Calibration,
+    encoded: Iterable[EncodedVisit] | None = None,
 ) -> list[ScoredVisit]:
-    """All landmark rows of a prepared patient, by the same causal pass that ``predict`` runs."""
+    """All landmark rows of a prepared patient, by the same causal pass that ``predict`` runs.
+
+    Args:
+        network: The model.
+        patient: Prepared.
+        calibration: Of the ensemble.
+        single_visit_calibration: Of the single-visit head.
+        encoded: What :func:`encoded_visits` gave, where it was wanted for something else as well.
+    """
     running = TimelineRisk(network, calibration, single_visit_calibration)
+    visits = encoded_visits(network, patient) if encoded is None else encoded
     return [
         scored_visit(patient, visit, running.see(features, present, days))
-        for visit, (features, present, days) in enumerate(encoded_visits(network, patient))
+        for visit, (features, present, days) in enumerate(visits)
     ]
 
 

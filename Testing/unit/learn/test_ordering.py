@@ -14,8 +14,10 @@ import torch
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features, timeline_features
-from TemporalGliomaRisk.learn.order_scoring import order_of_patient
+from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.ordering import OrderConfig, comparable_pairs, order_losses, train_order
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.scoring import encoded_visits
 
 SMALL = EvidenceConfig(feature_channels=8, convolutions=1, comparison_channels=8, history_channels=8)
 
@@ -94,12 +96,15 @@ def test_a_trained_head_orders_growth_and_is_undecided_about_repeats(make_stored
     network = EvidenceModel(SMALL, 1).eval()
     network.encoder.load_state_dict(pair_model.encoder.state_dict())
     random = torch.Generator().manual_seed(0)
-    found = [
-        order_of_patient(network, head.eval(), make_stored(number, visits=4), grid_mm=2.0, random=random)
-        for number in range(10, 14)
-    ]
+
+    def order_of(patient: StoredPatient) -> ScoredOrder | None:
+        with torch.inference_mode():
+            encoded = list(encoded_visits(network, patient))
+        return order_of_patient(network, head.eval(), patient, encoded, grid_mm=2.0, random=random)
+
+    found = [order_of(make_stored(number, visits=4)) for number in range(10, 14)]
     assert all(one is not None and one.confidence > 0.9 for one in found)
     # A cube of 3 voxels that became one of 6.
     assert found[0].growth_diameter_mm == pytest.approx((6 * (216 - 27) * 8 / math.pi) ** (1 / 3))
     assert abs(np.mean([one.repeat_confidence for one in found]) - 0.5) < 0.35
-    assert order_of_patient(network, head, make_stored(1, visits=1), grid_mm=2.0, random=random) is None
+    assert order_of(make_stored(1, visits=1)) is None
