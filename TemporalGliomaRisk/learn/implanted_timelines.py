@@ -159,12 +159,13 @@ def with_implants(
         digest = hashlib.sha256(f"{seed} {host.patient_id}".encode()).digest()
         random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
         if host.visits > 1 and not host.event_observed and uniform((0.0, 1.0), random) < config.share:
-            found.append(_implanted(host, config, grid_mm, random))
+            # The seed in the name keeps features cached for one draw from being taken for another's.
+            found.append(_implanted(host, f"{host.patient_id}_implant-{seed}", config, grid_mm, random))
     return found
 
 
 def _implanted(
-    host: StoredPatient, config: TimelineImplantConfig, grid_mm: float, random: Generator
+    host: StoredPatient, name: str, config: TimelineImplantConfig, grid_mm: float, random: Generator
 ) -> ImplantedPatient:
     course = draw_course(host.days_since_first, config, random)
     brain = torch.from_numpy(host.brain)
@@ -180,7 +181,7 @@ def _implanted(
     facts = {name: getattr(host, name) for name in StoredPatient.__dataclass_fields__}
     event = {} if course.event_day is None else {"event_observed": True, "follow_up_days": course.event_day}
     return ImplantedPatient(
-        **{**facts, **event, "patient_id": f"{host.patient_id}_implant"},
+        **{**facts, **event, "patient_id": name},
         lesion=lesion,
         corner=tuple(corner),
         radii_voxels=course.diameters_mm / 2 / grid_mm,

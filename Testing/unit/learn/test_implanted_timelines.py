@@ -157,6 +157,8 @@ def test_hosts_are_patients_with_several_visits_and_no_event_each_with_a_draw_of
     half = with_implants([*others, *stable], TimelineImplantConfig(), grid_mm=2.0, seed=1)
     assert 10 <= len(half) <= 30
     assert len({tuple(patient.radii_voxels) for patient in half if isinstance(patient, ImplantedPatient)}) == len(half)
+    other_seed = with_implants(stable, TimelineImplantConfig(), grid_mm=2.0, seed=2)
+    assert not {patient.patient_id for patient in half} & {patient.patient_id for patient in other_seed}
     alone = with_implants([stable[int(half[0].patient_id[4:9])]], TimelineImplantConfig(), grid_mm=2.0, seed=1)
     assert np.array_equal(alone[0].visit_volumes(2), half[0].visit_volumes(2))
 
