@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--implants",
-        type=float,
+        type=_share,
         default=0.5,
         help="share of the patients without an event who are learnt from a second time, with a lesion of any size and "
         "course laid into their visits and the event that it means; evidence only (default %(default)s)",
@@ -67,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, help="processes for preparing and encoding (default %(default)s)"
     )
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"wanted a share from 0 to 1, got {text}")
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:

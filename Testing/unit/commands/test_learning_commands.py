@@ -238,6 +238,13 @@ def test_the_bundle_predicts(bundle: Path, cohort: Path, work: Path, monkeypatch
     assert all(0 < visit.risk < 1 for visit in record.visits)
 
 
+@pytest.mark.parametrize("share", ["1.5", "-0.1", "nan", "half"])
+def test_a_share_of_implants_beyond_all_is_refused_before_anything_is_read(share: str, tmp_path: Path, capsys) -> None:
+    wrong = ["finetune", "--cohort", str(tmp_path), "--run", str(tmp_path), "--implants", share]
+    assert main(wrong) == 2
+    assert "--implants" in capsys.readouterr().err
+
+
 def test_stages_asked_for_too_early_say_which_comes_first(cohort: Path, tmp_path: Path, capsys) -> None:
     place = ["--cohort", str(cohort), "--run", str(tmp_path)]
     assert main(["finetune", *place]) == 2
