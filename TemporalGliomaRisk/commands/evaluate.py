@@ -139,10 +139,9 @@ def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedRefere
 
 def _participants(cohort: Path) -> dict[str, dict[str, str]]:
     """The lines of participants.tsv by their patients."""
-    import csv
+    from TemporalGliomaRisk.learn.cohort import read_participants
 
-    with (cohort / "participants.tsv").open(encoding="utf-8-sig", newline="") as handle:
-        return {row["participant_id"]: row for row in csv.DictReader(handle, delimiter="\t")}
+    return {row["participant_id"]: row for _, row in read_participants(cohort)}
 
 
 def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None]:

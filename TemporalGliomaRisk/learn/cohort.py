@@ -7,19 +7,23 @@ real cohorts.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import json
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.timeline.labels import may_be_shown
+from TemporalGliomaRisk.timeline.text_table import read_text_table
 from TemporalGliomaRisk.timeline.visit import Visit
 
 REQUIRED_COLUMNS = ("participant_id", "event_observed", "follow_up_days")
+_NO, _YES = ("0", "0.0", "false", "no"), ("1", "1.0", "true", "yes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,7 @@ class CohortPatient:
         truth: The patient's folder under ``truth/``, None for real cohorts.
         event_observed: Whether an event was seen.
         follow_up_days: Days from the first visit to the event or to the last contact.
+        line: Of participants.tsv, from 1; None where the patient is from no such table.
     """
 
     patient_id: str
@@ -39,16 +44,30 @@ class CohortPatient:
     truth: Path | None
     event_observed: bool
     follow_up_days: float
+    line: int | None = None
+
+    @property
+    def told(self) -> str:
+        """How a message names the patient: the line of participants.tsv, and the label where it may be shown."""
+        label = self.patient_id if may_be_shown(self.patient_id) else "A patient"
+        return label if self.line is None else f"{label} (line {self.line} of participants.tsv)"
 
     def input_visits(self, visits: tuple[Visit, ...]) -> tuple[Visit, ...]:
         """The visits before the event or the last contact: the only ones that may be inputs, each a landmark row."""
         return tuple(visit for visit in visits if visit.days_since_first < self.follow_up_days)
 
     def truth_record(self) -> dict[str, Any] | None:
-        """The simulator's ``truth.json``, None where there is none."""
+        """The simulator's ``truth.json``, None where there is none.
+
+        Raises:
+            InputError: If it is damaged.
+        """
         if self.truth is None:
             return None
-        record: dict[str, Any] = json.loads((self.truth / "truth.json").read_text(encoding="utf-8"))
+        try:
+            record: dict[str, Any] = json.loads((self.truth / "truth.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError("The truth file cannot be read as JSON. Simulate the patient again.") from error
         return record
 
 
@@ -56,23 +75,40 @@ def read_cohort(folder: Path) -> tuple[CohortPatient, ...]:
     """Patients of a BIDS cohort with outcomes, in the order of their labels.
 
     Raises:
-        InputError: If participants.tsv is missing or lacks a column, or a row cannot be read.
+        InputError: If participants.tsv is missing or lacks a column, a row cannot be read, or a patient has two.
+    """
+    rows = read_participants(folder)
+    patients = [_patient(folder, row, line) for line, row in rows]
+    if not patients:
+        raise InputError("participants.tsv lists no patient; a cohort needs at least one.")
+    seen: set[str] = set()
+    for patient in patients:
+        if patient.patient_id in seen:
+            raise InputError(f"participants.tsv names a patient twice, again in line {patient.line}; keep one row.")
+        seen.add(patient.patient_id)
+    return tuple(sorted(patients, key=lambda patient: patient.patient_id))
+
+
+def read_participants(folder: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a cohort's ``participants.tsv`` with their lines, from 1; names of columns in small letters.
+
+    Raises:
+        InputError: If it is missing, cannot be read, lacks a column or names one twice.
     """
     table = folder / "participants.tsv"
     if not table.is_file():
         raise InputError(
-            "A cohort needs participants.tsv with participant_id, event_observed and follow_up_days; none."
+            f"A cohort needs participants.tsv with {', '.join(REQUIRED_COLUMNS)} beside its folders sub-P; there is "
+            "none in the folder given. Name the folder that holds it."
         )
-    with table.open(encoding="utf-8-sig", newline="") as handle:
-        reader = csv.DictReader(handle, delimiter="\t")
-        missing = [name for name in REQUIRED_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"participants.tsv lacks the column {', '.join(missing)}; add it.")
-        rows = list(reader)
-    patients = [_patient(folder, row, number) for number, row in enumerate(rows, start=2)]
-    if not patients:
-        raise InputError("participants.tsv lists no patient; a cohort needs at least one.")
-    return tuple(sorted(patients, key=lambda patient: patient.patient_id))
+    content = read_text_table(table, what="participants.tsv", delimiter="\t")
+    missing = [name for name in REQUIRED_COLUMNS if name not in content.columns]
+    if missing:
+        raise InputError(
+            f"participants.tsv lacks the column {', '.join(missing)}; its first line must name the columns, with tabs "
+            "between them. Add what is missing."
+        )
+    return list(zip(content.numbers, content.rows, strict=True))
 
 
 def read_cohorts(folders: Sequence[Path]) -> tuple[CohortPatient, ...]:
@@ -81,6 +117,8 @@ def read_cohorts(folders: Sequence[Path]) -> tuple[CohortPatient, ...]:
     Raises:
         InputError: If two cohorts name a patient alike, which would make one patient of two, or one cannot be read.
     """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise InputError("The same cohort is named twice; name it once.")
     patients = sorted((one for folder in folders for one in read_cohort(folder)), key=lambda one: one.patient_id)
     shared = sum(one.patient_id == other.patient_id for one, other in itertools.pairwise(patients))
     if shared:
@@ -95,15 +133,19 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
     label = row["participant_id"]
     if not label.startswith("sub-") or Path(label).name != label:
         raise InputError(f"participants.tsv line {line}: participant_id must be a BIDS label 'sub-...'; correct it.")
+    event = row["event_observed"].lower()
+    if event not in (*_NO, *_YES):
+        raise InputError(f"participants.tsv line {line}: event_observed must be true or false; correct the row.")
     try:
-        event = {"0": False, "1": True, "false": False, "true": True}[row["event_observed"].strip().lower()]
         follow_up_days = float(row["follow_up_days"])
-    except (KeyError, ValueError) as error:
+    except ValueError:
+        follow_up_days = math.nan
+    if not (math.isfinite(follow_up_days) and follow_up_days > 0):
         raise InputError(
-            f"participants.tsv line {line}: event_observed must be true or false and follow_up_days a number; "
-            "correct the row."
-        ) from error
-    if not (folder / label).is_dir():
+            f"participants.tsv line {line}: follow_up_days must be a number of days above 0, from the first visit to "
+            "the event or the last contact; correct the row, or drop it if nothing is known."
+        )
+    if not os.path.isdir(folder / label):  # noqa: PTH112  (says no where pathlib raises: a name too long, say)
         raise InputError(
             f"participants.tsv line {line}: the patient has no folder in the cohort; add it or drop the row."
         )
@@ -112,8 +154,9 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
         patient_id=label,
         folder=folder / label,
         truth=truth if (truth / "truth.json").is_file() else None,
-        event_observed=event,
+        event_observed=event in _YES,
         follow_up_days=follow_up_days,
+        line=line,
     )
 
 

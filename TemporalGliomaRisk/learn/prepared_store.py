@@ -125,7 +125,8 @@ def prepare_cohort(
         advance: Called with the number of patients done since the last call.
 
     Raises:
-        InputError: If the folder was made with another preprocessing, or a patient cannot be prepared.
+        InputError: If the folder was made with another preprocessing or of other patients, or a patient cannot be
+            prepared.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "preprocessing.json"
@@ -134,6 +135,10 @@ def prepare_cohort(
         raise InputError("This run's prepared visits were made with another preprocessing; name a new run folder.")
     written.write_text(content, encoding="utf-8")
     missing = [patient for patient in patients if not (folder / patient.patient_id / "patient.json").exists()]
+    unprepared = {patient.patient_id for patient in missing}
+    for patient in patients:
+        if patient.patient_id not in unprepared:
+            _refuse_another(patient, folder / patient.patient_id / "patient.json")
     advance(len(patients) - len(missing))
     work = partial(prepare_patient, folder=folder, config=config)
     if jobs <= 1:
@@ -146,13 +151,39 @@ def prepare_cohort(
             advance(1)
 
 
+def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
+    """Refuse visits prepared earlier of another patient with this label, or before the outcome was corrected."""
+    try:
+        facts = json.loads(prepared.read_text(encoding="utf-8"))
+        same = (facts["event_observed"], facts["follow_up_days"]) == (patient.event_observed, patient.follow_up_days)
+    except (ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InputError(
+            f"{patient.told}: the visits prepared in this folder earlier are of another patient of that name, or have "
+            "another outcome than participants.tsv says now; name a new folder."
+        )
+
+
 def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessConfig) -> None:
-    """Prepare one patient's visits before the event and store them whole."""
+    """Prepare one patient's visits before the event and store them whole.
+
+    Raises:
+        InputError: If that cannot be done; the message says of whom. It is of this very class, which can be sent from
+            one process to another.
+    """
+    try:
+        _prepare_patient(patient, folder, config)
+    except InputError as error:
+        raise InputError(f"{patient.told}: {error}") from error
+
+
+def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessConfig) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     timeline = read_timeline(patient.folder)
     visits = patient.input_visits(timeline.visits)
     if not visits:
-        raise InputError(f"{patient.patient_id} has no visit before the end of follow-up; drop the patient's row.")
+        raise InputError("No visit lies before the end of follow-up. Correct follow_up_days, or drop the row.")
     mask = _truth_brain_mask(patient)
     frame, first = prepare_first_visit(visits[0], config, brain_mask=mask)
     prepared = [first, *(prepare_visit(visit, frame, config) for visit in visits[1:])]
@@ -211,7 +242,18 @@ def load_patient(folder: Path, patient_id: str) -> StoredPatient:
 def _truth_brain_mask(patient: CohortPatient) -> Volume | None:
     if patient.truth is None:
         return None
-    return volume_from_sitk(sitk.ReadImage(str(patient.truth / f"{patient.patient_id}_desc-brain_mask.nii.gz")))
+    return _truth_mask(patient.truth / f"{patient.patient_id}_desc-brain_mask.nii.gz")
+
+
+def _truth_mask(path: Path) -> Volume:
+    """A mask of the simulator's truth."""
+    try:
+        return volume_from_sitk(sitk.ReadImage(str(path)))
+    except RuntimeError as error:
+        raise InputError(
+            "A mask of the cohort's truth is missing or damaged. Simulate the patient again, or remove the patient's "
+            "folder in truth."
+        ) from error
 
 
 def _truth_lesions(patient: CohortPatient, sessions: list[str], grid: Geometry) -> npt.NDArray[np.bool_] | None:
@@ -221,8 +263,7 @@ def _truth_lesions(patient: CohortPatient, sessions: list[str], grid: Geometry) 
     masks = []
     for session in sessions:
         name = f"{patient.patient_id}_{session}_desc-lesion_mask.nii.gz"
-        mask = volume_from_sitk(sitk.ReadImage(str(patient.truth / session / name)))
-        masks.append(resample(mask, grid, nearest=True) > 0)
+        masks.append(resample(_truth_mask(patient.truth / session / name), grid, nearest=True) > 0)
     return np.stack(masks)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, read_cohorts, split_patients
-from TemporalGliomaRisk.learn.prepared_store import _cavity_centres, load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.prepared_store import (
+    _cavity_centres,
+    _truth_lesions,
+    load_patient,
+    prepare_cohort,
+    prepare_patient,
+)
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
@@ -152,10 +159,24 @@ def test_cohorts_learn_together_unless_two_patients_share_a_label(simulated_coho
     ("text", "words"),
     [
         (None, "A cohort needs participants.tsv"),
+        ("", "is empty"),
         ("participant_id\tevent_observed\nsub-01\ttrue\n", "lacks the column follow_up_days"),
         ("participant_id\tevent_observed\tfollow_up_days\n", "lists no patient"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\tmaybe\t10\n", "line 2: event_observed must be"),
-        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tlong\n", "line 2: event_observed must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tlong\n", "line 2: follow_up_days must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tinf\n", "line 2: follow_up_days must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t-5\n", "line 2: follow_up_days must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\n", "line 2: follow_up_days must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\n", "line 2: event_observed must be"),
+        (
+            "participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t10\n\nsub-01\ttrue\t10\n",
+            "names a patient twice, again in line 4",
+        ),
+        (
+            "participant_id\tevent_observed\tfollow_up_days\tfollow_up_days\nsub-01\ttrue\t10\t900\n",
+            "names a column twice",
+        ),
+        (f"participant_id\tevent_observed\tfollow_up_days\nsub-{'a' * 5000}\ttrue\t10\n", "has no folder"),
         ("participant_id\tevent_observed\tfollow_up_days\n../sub-01\ttrue\t10\n", "must be a BIDS label"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-77\ttrue\t10\n", "has no folder in the cohort"),
     ],
@@ -166,3 +187,66 @@ def test_a_table_of_patients_with_a_mistake_is_refused(tmp_path: Path, text: str
         (tmp_path / "participants.tsv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=words):
         read_cohort(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(("event", "no_event"), [("true", "false"), ("TRUE", "FALSE"), ("1.0", "0.0"), ("yes", "No")])
+def test_a_table_of_patients_is_read_as_spreadsheets_write_it(
+    tmp_path: Path, encoding: str, event: str, no_event: str
+) -> None:
+    for label in ("sub-01", "sub-02"):
+        (tmp_path / label).mkdir()
+    rows = [
+        "Participant_ID;event_observed; follow_up_days ;note",
+        f"sub-02;{no_event};10;é",
+        f"sub-01 ;{event};1e2;",
+        ";;;",
+    ]
+    (tmp_path / "participants.tsv").write_bytes("\r\n".join(rows).encode(encoding))
+    read = read_cohort(tmp_path)
+    assert [(one.patient_id, one.event_observed, one.follow_up_days, one.line) for one in read] == [
+        ("sub-01", True, 100.0, 3),
+        ("sub-02", False, 10.0, 2),
+    ]
+
+
+def test_one_cohort_named_twice_is_refused(simulated_cohort: Path) -> None:
+    with pytest.raises(InputError, match="named twice"):
+        read_cohorts([simulated_cohort, simulated_cohort / "." / "truth" / ".."])
+
+
+def test_a_corrected_outcome_is_not_scored_with_the_visits_prepared_before(
+    simulated_cohort: Path, prepared: Path, tmp_path: Path
+) -> None:
+    patient = read_cohort(simulated_cohort)[0]
+    copytree(prepared, tmp_path / "prepared")
+    corrected = replace(patient, follow_up_days=patient.follow_up_days + 30)
+    with pytest.raises(InputError, match="have another outcome than"):
+        prepare_cohort([corrected], tmp_path / "prepared", PreprocessConfig(register="never"))
+
+
+def test_a_patient_who_cannot_be_prepared_is_told_by_line_from_any_process(tmp_path: Path) -> None:
+    patients = []
+    for line, label in ((2, "sub-07"), (3, "sub-20190304")):
+        (tmp_path / label / "ses-01" / "anat").mkdir(parents=True)
+        patients.append(
+            replace(labels(1)[0], patient_id=label, folder=tmp_path / label, line=line, follow_up_days=400.0)
+        )
+    for jobs, told, of in ((1, "sub-07", patients), (2, "A patient", patients[1:])):
+        with pytest.raises(InputError, match=rf"^{told} \(line {of[0].line} of participants.tsv\): No volume"):
+            prepare_cohort(of, tmp_path / "prepared", PreprocessConfig(register="never"), jobs=jobs)
+
+
+def test_a_damaged_truth_is_refused_in_a_sentence(simulated_cohort: Path, tmp_path: Path) -> None:
+    patient = next(one for one in read_cohort(simulated_cohort) if one.patient_id == "sub-00027")
+    copytree(patient.truth, tmp_path / "truth")
+    damaged = replace(patient, truth=tmp_path / "truth")
+    (tmp_path / "truth" / "truth.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="Simulate the patient again"):
+        damaged.truth_record()
+    rmtree(tmp_path / "truth" / "ses-01")
+    with pytest.raises(InputError, match="mask of the cohort's truth is missing or damaged"):
+        _truth_lesions(damaged, ["ses-01"], None)
+    (tmp_path / "truth" / "sub-00027_desc-brain_mask.nii.gz").write_bytes(b"{")
+    with pytest.raises(InputError, match=r"^sub-00027 .* mask of the cohort's truth is missing or damaged"):
+        prepare_patient(damaged, folder=tmp_path, config=PreprocessConfig(register="never"))
