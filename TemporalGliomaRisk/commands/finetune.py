@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from TemporalGliomaRisk.commands import add_cohorts, add_device
 
 if TYPE_CHECKING:
+    from TemporalGliomaRisk.learn.finetune import FinetuneConfig
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.ranks import Ranks
     from TemporalGliomaRisk.learn.run_folder import RunFolder
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--implants",
-        type=_share,
+        type=float,
         default=0.5,
         help="share of the patients without an event who are learnt from a second time, with a lesion of any size and "
         "course laid into their visits and the event that it means; evidence only (default %(default)s)",
@@ -69,26 +70,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"wanted a share from 0 to 1, got {text}")
-    return number
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Prepare what is not yet prepared, then train what was asked for."""
     from TemporalGliomaRisk.learn.cohort import read_cohorts
+    from TemporalGliomaRisk.learn.finetune import FinetuneConfig
+    from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
+    # Before anything is read, so that a wrong value costs nobody an hour.
+    shared = FinetuneConfig(
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        place_weight=arguments.place_weight,
+        implants=TimelineImplantConfig(share=arguments.implants),
+    )
     with joined(arguments.device) as ranks:
         run_folder = RunFolder.open(arguments.run_folder)
         parts = run_folder.split(read_cohorts(arguments.cohort))
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
         if arguments.architecture == "evidence":
-            _evidence(arguments, run_folder, train, validation, ranks)
+            _evidence(arguments, shared, run_folder, train, validation, ranks=ranks)
         elif ranks.first:
             _reference(arguments, run_folder, train, validation)
         ranks.wait()
@@ -97,30 +100,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _evidence(
     arguments: argparse.Namespace,
+    shared: FinetuneConfig,
     run_folder: RunFolder,
     train: Sequence[StoredPatient],
     validation: Sequence[StoredPatient],
+    *,
     ranks: Ranks,
 ) -> None:
     """Cache the features, then train every member, the single-visit and the ordering head; ranks share the work."""
     from tqdm import tqdm
 
-    from TemporalGliomaRisk import config as configs
-    from TemporalGliomaRisk.files import write_json_whole
+    from TemporalGliomaRisk.learn.checkpoints import begin_with
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
-    from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
-    from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
+    from TemporalGliomaRisk.learn.finetune import finetune_head
+    from TemporalGliomaRisk.learn.implanted_timelines import with_implants
     from TemporalGliomaRisk.learn.ordering import OrderConfig, train_order
 
     pretrained = run_folder.pretrained().to(ranks.device)
     quiet = None if ranks.first else True
-    shared = FinetuneConfig(
-        epochs=arguments.epochs,
-        place_weight=arguments.place_weight,
-        implants=TimelineImplantConfig(share=arguments.implants),
-    )
+    heads = {f"member-{one + 1}": replace(shared, seed=shared.seed + one) for one in range(arguments.members)}
+    heads["single"] = replace(shared, single_visit=True)
+    ours = list(heads.items())[ranks.rank :: ranks.world]
+    for name, config in ours:
+        begin_with(run_folder.heads_folder / f"{name}.json", config, what="A head of this run")
     grid_mm = run_folder.config.preprocessing.grid_mm
-    implanted = with_implants(train, shared.implants, grid_mm=grid_mm, seed=arguments.seed)
+    implanted = with_implants(train, shared.implants, grid_mm=grid_mm, seed=shared.seed)
     stored = (*train, *validation, *implanted)
     with tqdm(total=len(stored), desc="features", unit="patient", disable=quiet) as bar:
         folder = run_folder.features_folder
@@ -129,24 +133,20 @@ def _evidence(
             stored,
             folder,
             shared.sampling,
-            seed=arguments.seed,
+            seed=shared.seed,
             bfloat16=arguments.bfloat16,
             jobs=arguments.jobs,
             ranks=ranks,
             advance=bar.update,
         )
     load = lru_cache(maxsize=None)(partial(load_features, folder))
-    heads = {f"member-{number + 1}": (arguments.seed + number, False) for number in range(arguments.members)}
-    heads["single"] = (arguments.seed, True)
-    for name, (seed, single) in list(heads.items())[ranks.rank :: ranks.world]:
-        config = replace(shared, seed=seed, single_visit=single)
-        write_json_whole(run_folder.heads_folder / f"{name}.json", configs.to_json(config))
+    for name, config in ours:
         path = run_folder.heads_folder / f"{name}.safetensors"
-        with tqdm(total=arguments.epochs, desc=name, unit="pass", disable=quiet) as bar:
+        with tqdm(total=config.epochs, desc=name, unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, name)
             finetune_head(pretrained, (*train, *implanted), validation, load, path, config=config, report=report)
     if ranks.first:
-        order = OrderConfig(seed=arguments.seed, epochs=min(arguments.epochs, OrderConfig.epochs))
+        order = OrderConfig(seed=shared.seed, epochs=min(shared.epochs, OrderConfig.epochs))
         with tqdm(total=order.epochs, desc="order", unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, "order")
             train_order(pretrained, train, validation, load, run_folder.order_file, config=order, report=report)

@@ -1,5 +1,7 @@
 """Checkpoints without pickle: weights, Adam's moments and the place in training, in one safetensors file.
 
+The settings that made them lie beside.
+
 Random draws are seeded by the number of the update, so nothing else is needed to go on after a kill.
 """
 
@@ -15,8 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from TemporalGliomaRisk.errors import ModelError
-from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.errors import InputError, ModelError
+from TemporalGliomaRisk.files import write_json_whole, written_whole
 
 WEIGHTS, MOMENTS = "weights.", "optimizer."
 
@@ -27,6 +30,24 @@ class Place:
 
     updates: int
     notes: dict[str, Any]
+
+
+def begin_with(path: Path, config: Any, *, what: str) -> None:
+    """Write the settings of what is begun now; what was begun before goes on with the same ones.
+
+    Args:
+        path: JSON file of the settings.
+        config: The settings, a dataclass.
+        what: What they are of, to begin a sentence with.
+
+    Raises:
+        InputError: If it was begun with other settings.
+    """
+    content = configs.to_json(config)
+    if not path.exists():
+        write_json_whole(path, content)
+    elif json.loads(path.read_text(encoding="utf-8")) != content:
+        raise InputError(f"{what} was begun with other settings; ask for those, or name a new run folder.")
 
 
 def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None, place: Place) -> None:

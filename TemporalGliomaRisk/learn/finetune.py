@@ -15,6 +15,7 @@ from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
 from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
 from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient, TimelineImplantConfig
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
@@ -64,6 +65,10 @@ class FinetuneConfig:
     place_weight: float = 0.2
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
     implants: TimelineImplantConfig = field(default_factory=TimelineImplantConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.place_weight < math.inf:
+            raise UsageError(f"The weight of places (--place-weight) is a number from 0 on, got {self.place_weight}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ never part of a model bundle, and ``predict`` does not know it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,11 +18,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.reference import ReferenceConfig, ReferenceModel
-from TemporalGliomaRisk.errors import InputError, UsageError
-from TemporalGliomaRisk.files import write_json_whole
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, apply_flips, scanner_variation
+from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.finetune import drawn_visits
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
@@ -184,7 +182,7 @@ def finetune_reference(
     Raises:
         InputError: If the folder was begun with other settings, or a part has no patient.
     """
-    _begin(folder, config)
+    begin_with(folder / SETTINGS, config, what="The run's reference model")
     torch.manual_seed(config.seed)
     model = ReferenceModel(config.model)
 
@@ -212,13 +210,3 @@ def finetune_reference(
     )
     train_by_likelihood(learner, train, validation, folder / FINAL, config=config, report=report)
     return model.eval()
-
-
-def _begin(folder: Path, config: ReferenceTrainingConfig) -> None:
-    path = folder / SETTINGS
-    if not path.exists():
-        write_json_whole(path, configs.to_json(config))
-    elif json.loads(path.read_text(encoding="utf-8")) != configs.to_json(config):
-        raise InputError(
-            "The run holds a reference model begun with other settings; ask for those, or name a new run folder."
-        )

@@ -60,7 +60,7 @@ class TimelineImplantConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise UsageError(f"The share of patients given an implant must be from 0 to 1, got {self.share}.")
+            raise UsageError(f"A share of patients given an implant (--implants) is from 0 to 1, got {self.share}.")
 
 
 @dataclass(frozen=True, kw_only=True)

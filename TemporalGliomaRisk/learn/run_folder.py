@@ -14,8 +14,8 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import InputError, UsageError
-from TemporalGliomaRisk.files import sha256_of, write_json_whole
-from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
+from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
@@ -102,12 +102,7 @@ class RunFolder:
         Raises:
             InputError: If the folder holds a run of other settings.
         """
-        path = folder / SETTINGS
-        if path.exists():
-            if json.loads(path.read_text(encoding="utf-8")) != configs.to_json(config):
-                raise InputError("The run folder holds a run with other settings; name a new folder, or ask for those.")
-        else:
-            write_json_whole(path, configs.to_json(config))
+        begin_with(folder / SETTINGS, config, what="The run in this folder")
         return cls(folder=folder, config=config)
 
     @classmethod

@@ -1,0 +1,77 @@
+"""The heads of a run are what their settings beside them say: finetune run again, by the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from TemporalGliomaRisk.commands import main
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.learn.checkpoints import Place, save_checkpoint
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
+
+SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
+
+
+def write_prepared(patient: StoredPatient, folder: Path) -> None:
+    """A patient as preparing leaves one."""
+    folder.mkdir(parents=True)
+    np.save(folder / "volumes.npy", patient.volumes)
+    np.save(folder / "brain.npy", patient.brain)
+    np.save(folder / "lesions.npy", patient.lesions)
+    facts = {
+        "days_since_first": patient.days_since_first.tolist(),
+        "days_since_treatment": patient.days_since_treatment.tolist(),
+        "present": patient.present.tolist(),
+        "event_observed": patient.event_observed,
+        "follow_up_days": patient.follow_up_days,
+        "truth": None,
+    }
+    (folder / "patient.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def finetuning(tmp_path_factory: pytest.TempPathFactory, make_stored: Callable[..., StoredPatient]) -> list[str]:
+    """The arguments of a run that is pretrained, its visits prepared and its heads trained once."""
+    cohort, folder = tmp_path_factory.mktemp("cohort"), tmp_path_factory.mktemp("work") / "run"
+    run = RunFolder.begin(folder, RunConfig(model=SMALL, split=SplitConfig(fractions=(0.5, 0.5, 0.0))))
+    save_checkpoint(run.pretrained_file, PairModel(SMALL), None, Place(updates=1, notes={}))
+    lines = ["participant_id\tevent_observed\tfollow_up_days"]
+    for number in range(1, 9):
+        patient = make_stored(number, grows=number % 2 == 0)
+        lines.append(f"{patient.patient_id}\t{patient.event_observed}\t{patient.follow_up_days}")
+        (cohort / patient.patient_id).mkdir()
+        write_prepared(patient, folder / "prepared" / patient.patient_id)
+    (cohort / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    place = ["--cohort", str(cohort), "--run", str(folder), "--device", "cpu"]
+    arguments = ["finetune", *place, "--members", "1", "--epochs", "1"]
+    assert main(arguments) == 0
+    return arguments
+
+
+@pytest.mark.parametrize("other", [["--implants", "0"], ["--place-weight", "0"], ["--epochs", "2"]])
+def test_heads_are_not_said_to_be_of_settings_that_they_were_not_trained_with(
+    other: list[str], finetuning: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted((Path(finetuning[finetuning.index("--run") + 1]) / "heads").iterdir())
+    before = {path.name: sha256_of(path) for path in files}
+    assert set(before) == {f"{name}.{kind}" for name in ("member-1", "single") for kind in ("json", "safetensors")}
+    assert main([*finetuning, *other]) == 2
+    assert "begun with other settings" in capsys.readouterr().err
+    assert {path.name: sha256_of(path) for path in files} == before
+    assert main(finetuning) == 0
+
+
+@pytest.mark.parametrize("weight", ["-1", "nan", "inf"])
+def test_a_weight_that_would_teach_nothing_sensible_is_refused(
+    weight: str, finetuning: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*finetuning, "--place-weight", weight]) == 2
+    assert "--place-weight" in capsys.readouterr().err
