@@ -1,0 +1,68 @@
+"""Commands import nothing heavy for their help, so their defaults stand there once more: they are the settings' own."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+import pytest
+
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
+from TemporalGliomaRisk.learn.finetune import FinetuneConfig
+from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig
+from TemporalGliomaRisk.learn.pretrain import PretrainConfig
+from TemporalGliomaRisk.learn.run_folder import SplitConfig
+
+HEADS, PAIRS = FinetuneConfig(), PretrainConfig()
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"TemporalGliomaRisk.commands.{command}").add_arguments(parser)
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        (
+            "pretrain",
+            {
+                "seed": PAIRS.seed,
+                "updates": PAIRS.updates,
+                "pairs": PAIRS.pairs_per_update,
+                "learning_rate": PAIRS.learning_rate,
+                "order_weight": PAIRS.order_weight,
+                "validate_every": PAIRS.validate_every,
+                "validation_pairs": PAIRS.validation_pairs,
+                "bfloat16": PAIRS.bfloat16,
+                "fractions": SplitConfig().fractions,
+            },
+        ),
+        (
+            "finetune",
+            {
+                "seed": HEADS.seed,
+                "epochs": HEADS.epochs,
+                "place_weight": HEADS.place_weight,
+                "implants": HEADS.implants.share,
+                "pooling": ReferenceTrainingConfig().pooling,
+            },
+        ),
+        ("evaluate", {"resamples": BootstrapConfig().resamples}),
+    ],
+)
+def test_what_a_command_takes_if_nothing_is_said_is_what_its_settings_say(
+    command: str, settings: dict[str, object]
+) -> None:
+    parser = parser_of(command)
+    assert {name: parser.get_default(name) for name in settings} == settings
+
+
+def test_the_help_tells_the_sizes_that_the_network_has_if_nothing_is_said() -> None:
+    text = " ".join(parser_of("pretrain").format_help().split())
+    sizes = EvidenceConfig()
+    assert sizes.feature_channels == sizes.comparison_channels
+    for size in (sizes.feature_channels, sizes.convolutions):
+        assert f"(default {size}, or as what it starts from" in text
