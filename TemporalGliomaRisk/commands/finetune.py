@@ -52,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="share of the patients without an event who are learnt from a second time, with a lesion of any size and "
         "course laid into their visits and the event that it means; evidence only (default %(default)s)",
     )
+    parser.add_argument(
+        "--least-agreement",
+        type=float,
+        default=0.6,
+        help="visits whose contrast agrees less than this (rank correlation) with the patient's other visits', as "
+        "where one sequence is taken for another, are not learnt from; evidence only (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the first head (default %(default)s)")
     parser.add_argument(
         "--pooling",
@@ -83,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         epochs=arguments.epochs,
         place_weight=arguments.place_weight,
+        least_agreement=arguments.least_agreement,
         implants=TimelineImplantConfig(share=arguments.implants),
     )
     with joined(arguments.device) as ranks:

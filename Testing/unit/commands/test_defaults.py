@@ -46,6 +46,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
                 "seed": HEADS.seed,
                 "epochs": HEADS.epochs,
                 "place_weight": HEADS.place_weight,
+                "least_agreement": HEADS.least_agreement,
                 "implants": HEADS.implants.share,
                 "pooling": ReferenceTrainingConfig().pooling,
             },
@@ -66,3 +67,10 @@ def test_the_help_tells_the_sizes_that_the_network_has_if_nothing_is_said() -> N
     assert sizes.feature_channels == sizes.comparison_channels
     for size in (sizes.feature_channels, sizes.convolutions):
         assert f"(default {size}, or as what it starts from" in text
+
+
+@pytest.mark.parametrize("size", ["0", "-3", "2.5", "many"])
+def test_a_size_that_is_no_whole_number_is_refused_in_words(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser_of("pretrain").parse_args(["--channels", size])
+    assert f"wanted a whole number of at least 1, got {size}" in capsys.readouterr().err

@@ -43,7 +43,8 @@ def make_stored() -> Callable[..., StoredPatient]:
         for visit in range(visits):
             edge = 3 + (visit if grows else 0)
             lesions[visit, 10 : 10 + edge, 11 : 11 + edge, 9 : 9 + edge] = True
-        volumes = random.normal(0, 0.3, (visits, 2, *SHAPE)) + 3.0 * lesions[:, None]
+        anatomy, noise = random.normal(0, 0.4, (2, *SHAPE)), random.normal(0, 0.2, (visits, 2, *SHAPE))
+        volumes = anatomy + noise + 3.0 * lesions[:, None]
         return StoredPatient(
             patient_id=f"sub-{number:05d}",
             days_since_first=100.0 * np.arange(visits),
