@@ -71,7 +71,8 @@ class StoredPatient:
     @property
     def growth(self) -> npt.NDArray[np.bool_] | None:
         """(I, J, K), where in the brain the lesion has grown from the first visit to the last; None without truth."""
-        return None if self.lesions is None else np.asarray(self.lesions[-1] & ~self.lesions[0] & self.brain)
+        lesions = self.lesion_masks
+        return None if lesions is None else np.asarray(lesions[-1] & ~lesions[0] & self.brain)
 
     @property
     def growth_before_event(self) -> npt.NDArray[np.bool_] | None:
