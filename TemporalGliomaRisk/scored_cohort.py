@@ -45,18 +45,26 @@ class ScoredCohort:
         peer: The reference model on the same rows, if any.
         seed: Of the reader's errors and of the ordering head's pictures.
         order_patients: Patients, at most, at whom the ordering head is tried.
+
+    Attributes:
+        rows: All landmark rows, a patient's visits together, without their maps.
+        known: What is known of each patient beside the images.
+        maps: Of the patients before an observed event in whom something grew.
+        reader: (rows,), the ideal reader's scores; fewer where some patients' truth is not known.
+        peer_risks: (rows,), the reference model's; none without one.
+        orders: Of the patients at whom the ordering head was tried.
     """
 
     model: RiskModel
     peer: TrainedReference | None
     seed: int
     order_patients: int
-    rows: list[ScoredVisit] = field(default_factory=list)
-    known: list[KnownPatient] = field(default_factory=list)
-    maps: list[HeatmapScore] = field(default_factory=list)
-    reader: list[float] = field(default_factory=list)
-    peer_risks: list[float] = field(default_factory=list)
-    orders: list[ScoredOrder] = field(default_factory=list)
+    rows: list[ScoredVisit] = field(default_factory=list, init=False)
+    known: list[KnownPatient] = field(default_factory=list, init=False)
+    maps: list[HeatmapScore] = field(default_factory=list, init=False)
+    reader: list[float] = field(default_factory=list, init=False)
+    peer_risks: list[float] = field(default_factory=list, init=False)
+    orders: list[ScoredOrder] = field(default_factory=list, init=False)
 
     @torch.inference_mode()
     def add(self, patient: StoredPatient, participant: Mapping[str, str]) -> None:

@@ -1,10 +1,11 @@
 """The peer to beat: ``reference`` learns the hazards end to end from whole timelines and their outcomes.
 
 It shares with ``evidence`` the cohort, the split, the prepared volumes, the likelihood, the loop that stops early and
-what is dropped at random. Three things differ, and any comparison of the two says so: it begins from random weights
-(``evidence`` was pretrained on pairs, with the simulator's truth where there is one), it is one network (``evidence``
-an ensemble of a few), and it sees volumes shrunk by ``pooling``, since two processor cores cannot afford more. It is
-never part of a model bundle, and ``predict`` does not know it.
+what is dropped at random. Four things differ, and any comparison of the two says so: it begins from random weights
+(``evidence`` was pretrained on pairs, with the simulator's truth where there is one), it learns from the cohort's
+outcomes alone (``evidence`` from implanted timelines too), it is one network (``evidence`` an ensemble of a few), and
+it sees volumes shrunk by ``pooling``, since two processor cores cannot afford more. It is never part of a model bundle,
+and ``predict`` does not know it.
 """
 
 from __future__ import annotations
