@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from TemporalGliomaRisk.learn.card_parts import CARD_WIDTH, DOUBT_BEGINS, DOUBT_ENDS, marked
+from TemporalGliomaRisk.learn.implants import FATES
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
 
@@ -206,10 +207,14 @@ def _drawn_pairs(pairs: Mapping[str, Any]) -> str:
     text = ""
     if chance := (pairs.get("contrast") or {}).get("chance"):
         text += f" Of a pair's sequences {chance:.0%} were given another contrast, the same at both visits."
-    if chance := (pairs.get("implants") or {}).get("chance"):
+    implants = pairs.get("implants") or {}
+    if chance := implants.get("chance"):
+        # Models of before voids were laid in list no chance of them.
+        voids = dict(zip(FATES, implants.get("fates", ()), strict=False)).get("void")
         text += (
             f" Into {chance:.0%} of the pairs a lesion was laid that appears, grows, stands still, fades or vanishes, "
-            "of many more looks and sizes than the cohort's (TemporalGliomaRisk/learn/implants.py)."
+            f"{'or a signal void, which is no growth, ' if voids else ''}of many more looks and sizes than the "
+            "cohort's (TemporalGliomaRisk/learn/implants.py)."
         )
     return text
 

@@ -143,3 +143,16 @@ def test_patients_of_two_populations_are_two_cohorts() -> None:
     assert [(one["population"], one["patients"], one["first_patient"], one["last_patient"]) for one in found] == [
         *(("main", 2, 2, 4), ("wide", 1, 9, 9)),
     ]
+
+
+def test_the_card_says_what_was_laid_into_pairs_and_timelines_of_voids_only_where_there_were_some() -> None:
+    def card(fates: tuple[float, ...]) -> str:
+        pairs = {"implants": {"chance": 0.4, "fates": fates}}
+        run = {"pretraining": {**FULL["run"]["pretraining"], "pairs": pairs}}
+        finetuning = {**FULL["finetuning"], "implants": {"share": 0.3}}
+        return " ".join(model_card({**FULL, "run": run, "finetuning": finetuning}, *SCALES).split())
+
+    assert "Into 40% of the pairs a lesion was laid" in card((0.4, 0.2, 0.2, 0.1, 0.1))
+    assert "signal void" not in card((0.4, 0.2, 0.2, 0.1, 0.1))
+    assert "or a signal void, which is no growth," in card((0.4, 0.2, 0.1, 0.1, 0.1, 0.1))
+    assert "no event 30% were learnt from a second time" in card(())
