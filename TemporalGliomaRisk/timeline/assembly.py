@@ -67,7 +67,7 @@ def build_timeline(
     """
     noticed = list(findings)
     if not visits:
-        raise TimelineRefused([*noticed, finding("no_known_sequence")])
+        raise TimelineRefused([*noticed, finding("no_known_sequence", where_wanted="")])
     if len(visits) > MOST_VISITS:
         raise TimelineRefused([*noticed, finding("too_many_visits", count=len(visits), limit=MOST_VISITS)])
     _notice_contradictions(visits, noticed)

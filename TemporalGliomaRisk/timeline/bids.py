@@ -70,7 +70,8 @@ def read_bids_patient(folder: Path, *, identified: bool = False) -> Timeline:
     _notice_files(folder, places, contents, noticed)
     kept = [label for label, content in contents.items() if content.sources]
     if not kept:
-        raise refuse("no_known_sequence")
+        raise refuse("no_known_sequence", where_wanted=" in the folders anat of this patient (sub-P/ses-V/anat)")
+    _notice_owners(folder, contents, noticed)
     if len(kept) < len(contents):
         noticed.append(finding("visit_without_volume", count=len(contents) - len(kept)))
     days = read_sessions_table(folder, kept, all_labels=list(contents), has_sessions=bool(sessions), noticed=noticed)
@@ -99,12 +100,14 @@ def read_bids_patient(folder: Path, *, identified: bool = False) -> Timeline:
 
 @dataclass(frozen=True, kw_only=True)
 class _Content:
-    """What an ``anat`` folder holds."""
+    """What an ``anat`` folder holds; ``patients`` and ``sessions`` are the labels in its volumes' names."""
 
     sources: dict[SequenceName, SourceMaker]
     findings: list[FindingMaker]
     derived: int
     unknown: int
+    patients: frozenset[str]
+    sessions: frozenset[str]
 
 
 def _read_anat(anat: Path) -> _Content:
@@ -127,7 +130,27 @@ def _read_anat(anat: Path) -> _Content:
         sources[sequence] = partial(_file_source, chosen)
         if len(paths) > 1:
             findings.append(partial(_competing, sequence, len(paths)))
-    return _Content(sources=sources, findings=findings, derived=derived, unknown=unknown)
+    names = [path.name for paths in by_sequence.values() for path in paths]
+    return _Content(
+        sources=sources,
+        findings=findings,
+        derived=derived,
+        unknown=unknown,
+        patients=frozenset(label for name in names for label in re.findall(r"^sub-[A-Za-z0-9]+(?=_)", name)),
+        sessions=frozenset(label for name in names for label in re.findall(r"_(ses-[A-Za-z0-9]+)(?=_)", name)),
+    )
+
+
+def _notice_owners(folder: Path, contents: dict[str, _Content], noticed: list[Finding]) -> None:
+    """Hold the labels in the volumes' names against the folders: a file in the wrong place is another's picture."""
+    patients = frozenset[str]().union(*(content.patients for content in contents.values()))
+    if len(patients) > 1:
+        raise refuse("files_of_several_patients", count=len(patients))
+    if patients and is_plain(folder.name) and folder.name not in patients:
+        noticed.append(finding("files_of_another_patient"))
+    for label, content in contents.items():
+        if any(other != label and other in contents for other in content.sessions):
+            content.findings.append(_of_another_visit)
 
 
 def bids_sequence(name: str) -> SequenceName | None:
@@ -153,6 +176,10 @@ def _plainness(path: Path) -> tuple[int, int, str]:
 
 def _file_source(path: Path, role: str) -> VolumeFile:
     return VolumeFile(path=path, role=role)
+
+
+def _of_another_visit(number: int) -> Finding:
+    return finding("files_of_another_visit", visit=number)
 
 
 def _competing(sequence: SequenceName, count: int, number: int) -> Finding:

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 
 DATES_WANTED = "a date as YYYY-MM-DD or YYYYMMDD"
-DAYS_WANTED = "a whole number of days"
+DAYS_WANTED = "a whole number of days, below a hundred years"
 
 _DATE = re.compile(r"(\d{4})(-?)(\d{2})\2(\d{2})(?:[T ].*)?$")
 _DAYS = re.compile(r"([+-]?\d{1,9})(?:[.]0*)?")
-MOST_DAYS = 60_000
+MOST_DAYS = 36_524
+"""A hundred years. Spreadsheets store dates as days since 1900: a larger number is a date, and none may be shown."""
 _UNKNOWN = {"", "n/a", "na", "nan", "none", "null", "-"}
 
 

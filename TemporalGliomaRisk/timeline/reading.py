@@ -19,6 +19,7 @@ FORMS = (
     "a BIDS patient folder (sub-P) or dataset, a folder of PATIENT_YYYYMMDD_SEQUENCE.nii.gz files, "
     "a .csv or .tsv table, or a folder of DICOM"
 )
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers", ".txt")
 
 
 def read_timeline(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
@@ -50,6 +51,9 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
     if path.is_file():
         if path.suffix.lower() in (".csv", ".tsv"):
             return read_table(path, patient=patient, identified=identified)
+        if path.suffix.lower() in SPREADSHEETS:
+            problem = "The input is a spreadsheet's own file or plain text; save the table as .csv, and name that."
+            raise refuse("nothing_to_read", problem=problem)
         problem = f"The input is a single file; wanted {FORMS}. For one volume write a table with one row."
         raise refuse("nothing_to_read", problem=problem)
     if not path.is_dir():

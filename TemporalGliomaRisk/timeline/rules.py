@@ -37,6 +37,24 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         WARNING,
         "{count} files carry one patient identifier but different {what}. Check that they are one patient's.",
     ),
+    (
+        "files_of_several_patients",
+        REFUSAL,
+        "The files in this patient's folders are called by the labels of {count} patients, wanted one. Move "
+        "what is another's to its own folder, or correct the names.",
+    ),
+    (
+        "files_of_another_patient",
+        WARNING,
+        "The files are called by another patient's label than the folder they lie in. Check that they are this "
+        "patient's.",
+    ),
+    (
+        "files_of_another_visit",
+        WARNING,
+        "{where}: a file is called by the label of another session than the one whose folder it lies in. Check that it "
+        "is of this visit.",
+    ),
     ("unknown_files", NOTE, "{count} files that are no volume or table of the timeline were ignored."),
     ("derived_files", NOTE, "{count} derived or other files (masks, maps, other image kinds) were ignored."),
     (
@@ -59,7 +77,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     (
         "no_known_sequence",
         REFUSAL,
-        "No volume of a known pulse sequence (FLAIR, T2w, T1w, ce-gd_T1w) was found. "
+        "No volume of a known pulse sequence (FLAIR, T2w, T1w, ce-gd_T1w) was found{where_wanted}. "
         "Rename the files or use a table with a column sequence.",
     ),
     (

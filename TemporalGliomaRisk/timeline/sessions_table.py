@@ -71,7 +71,10 @@ def read_sessions_table(
     refuse_if_any(noticed)
     missing = [label for label in kept if not days.get(label, When()).known]
     if missing and len(kept) > 1:
-        problem = f"The sessions table gives no day for {told(missing)}. Add a row, or a value in one column."
+        problem = (
+            f"The sessions table gives no day for {told(missing)}. Add a row whose session_id is the folder's name, "
+            "or a value in one column."
+        )
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
     return days
 

@@ -16,6 +16,7 @@ from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline
 
 DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
+NO_FILE = "no file is at this path; paths begin at the table's folder"
 MOST_TOLD = 10
 """Mistakes that one message lists."""
 KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS, "patient")
@@ -71,7 +72,8 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
     if mistakes:
         if len(mistakes) > MOST_TOLD:
             mistakes[MOST_TOLD:] = [f"{len(mistakes) - MOST_TOLD} further mistakes are not listed."]
-        raise refuse("table_mistakes", problem=f"The table has {count} mistakes. {' '.join(mistakes)}")
+        many = f"{count} mistake{'s' if count > 1 else ''}"
+        raise refuse("table_mistakes", problem=f"The table has {many}. {' '.join(mistakes)}")
     unused = [name for name in table.columns if name and name not in KNOWN_COLUMNS]
     findings = [finding("columns_ignored", count=len(unused))] if unused else []
     found = [
@@ -88,7 +90,11 @@ def _check_columns(table: TextTable) -> None:
     if not set(DAY_COLUMNS) & set(table.columns):
         missing.append("days_since_treatment or date")
     if missing:
-        raise refuse("table_mistakes", problem=f"The table lacks the column {' and '.join(missing)}. Add it.")
+        problem = (
+            f"The table lacks the column {' and '.join(missing)}; its first line must name the columns, with commas, "
+            "semicolons or tabs between them. Add what is missing."
+        )
+        raise refuse("table_mistakes", problem=problem)
     if not table.rows:
         raise refuse("table_mistakes", problem="The table has no rows. Add one for every volume.")
 
@@ -142,7 +148,7 @@ def _path_problems(folder: Path, volume: Path | None) -> list[str]:
     if volume_suffix(volume) is None:
         return [f"path does not end in one of {', '.join(VOLUME_SUFFIXES)}"]
     # os.path says no where pathlib raises: a path too long for the system, say
-    return [] if os.path.isfile(folder / volume) else ["no file is at this path"]  # noqa: PTH113
+    return [] if os.path.isfile(folder / volume) else [NO_FILE]  # noqa: PTH113
 
 
 def _file_source(path: Path, role: str) -> VolumeFile:

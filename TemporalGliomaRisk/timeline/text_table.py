@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from TemporalGliomaRisk.timeline.rules import refuse
 
 MOST_BYTES = 16_000_000
 """A table of visits has kilobytes."""
+_SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\t]*', re.IGNORECASE)
+"""A first line that tells a spreadsheet what lies between the cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class TextTable:
 
 
 def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> TextTable:
-    """Read a table; the delimiter is told from its first line where not given.
+    """Read a table; the delimiter is told from its first line where not given. Blank lines are passed over.
 
     Args:
         path: The file.
@@ -48,14 +51,19 @@ def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> T
     lines = text.splitlines()
     if not lines or "\0" in text:
         raise refuse("table_mistakes", problem=f"{what} is empty or no text. Save it as CSV or TSV in UTF-8.")
-    if delimiter is None or delimiter not in lines[0]:
-        delimiter = max("\t;,", key=lines[0].count)
+    said = _SEPARATOR.fullmatch(lines[0].strip())
+    header = next((line for line in lines[1 if said else 0 :] if line.strip("\t;, ")), "")
+    if delimiter is None or delimiter not in header:
+        delimiter = said[1] if said else max("\t;,", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    columns = tuple(name.strip().lower().replace(" ", "_") for name in next(reader, []))
-    if len(set(filter(None, columns))) < len(list(filter(None, columns))):
-        raise refuse("table_mistakes", problem=f"{what} names a column twice. Keep one of them.")
     rows, numbers = [], []
     try:
+        if said:
+            next(reader)
+        names = next((cells for cells in reader if any(cell.strip() for cell in cells)), [])
+        columns = tuple(name.strip().lower().replace(" ", "_") for name in names)
+        if len(set(filter(None, columns))) < len(list(filter(None, columns))):
+            raise refuse("table_mistakes", problem=f"{what} names a column twice. Keep one of them.")
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
             if any(stripped):

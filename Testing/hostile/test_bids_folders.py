@@ -358,6 +358,30 @@ def case_several_files_of_one_sequence(at: Workshop) -> Expected:
     return at.warned(at.patient(), "2 files compete")
 
 
+def _renamed(at: Workshop, *visits: int, old: str, new: str) -> object:
+    path = at.patient()
+    for number in visits:
+        for file in (path / f"ses-{number:02d}" / "anat").iterdir():
+            file.rename(file.with_name(file.name.replace(old, new)))
+    return path
+
+
+def case_a_file_of_another_patient(at: Workshop) -> Expected:
+    return at.refused(_renamed(at, 2, old="sub-01", new=f"sub-{SECRET}"), "labels of 2 patients, wanted one")
+
+
+def case_files_all_of_another_patient_than_the_folder(at: Workshop) -> Expected:
+    return at.warned(_renamed(at, 1, 2, old="sub-01", new=f"sub-{SECRET}"), "another patient's label")
+
+
+def case_a_file_of_another_visit(at: Workshop) -> Expected:
+    return at.warned(_renamed(at, 2, old="ses-02", new="ses-01"), "label of another session")
+
+
+def case_sessions_called_by_other_numbers_than_their_folders(at: Workshop) -> Expected:
+    return at.refused(_days(at, COLUMNS + "ses-1\t0\nses-2\t100\n"), "whose session_id is the folder's name")
+
+
 def case_1_000_files_beside(at: Workshop) -> Expected:
     for number in range(1_000):
         at.write(f"sub-01/ses-01/anat/{SECRET}{number}.xyz", b"")

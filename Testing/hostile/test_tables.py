@@ -178,6 +178,22 @@ def case_unknown_columns_named_as_the_patient(at: Workshop) -> Expected:
     return at.right(at.table(RIGHT.replace("treatment\n", "treatment,SECRETNAME\n")))
 
 
+def case_a_title_above_the_columns(at: Workshop) -> Expected:
+    return at.refused(at.table("Visits of SECRETNAME,,\n" + RIGHT), "first line must name the columns")
+
+
+def case_blank_lines_above_the_columns(at: Workshop) -> Expected:
+    return at.right(at.table("\n,,\n" + RIGHT))
+
+
+def case_a_first_line_that_names_the_delimiter(at: Workshop) -> Expected:
+    return at.right(at.table("sep=;\r\n" + RIGHT.replace(",", ";").replace("\n", "\r\n")))
+
+
+def case_a_name_of_a_column_of_200_000_characters(at: Workshop) -> Expected:
+    return at.refused(at.table(RIGHT.replace("path", "p" * 200_000)), "cannot be read after line")
+
+
 # Formulas and paths
 
 
@@ -310,6 +326,10 @@ def case_days_of_5_000_digits(at: Workshop) -> Expected:
 
 def case_days_with_underscores(at: Workshop) -> Expected:
     return at.refused(at.table(RIGHT.replace("110", "1_10")), "cannot be read")
+
+
+def case_dates_as_a_spreadsheet_counts_them(at: Workshop) -> Expected:
+    return at.refused(at.table(HEADER + "a.nii,FLAIR,43558\nb.nii,FLAIR,43651\n"), "below a hundred years")
 
 
 def case_half_a_day(at: Workshop) -> Expected:
