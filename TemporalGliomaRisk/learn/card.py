@@ -193,6 +193,11 @@ def _training(metadata: Mapping[str, Any]) -> str:
             "with a lesion of any size and course laid in and the event that it means "
             "(TemporalGliomaRisk/learn/implanted_timelines.py)."
         )
+    if (least := (metadata.get("finetuning") or {}).get("least_agreement", -1)) > -1:
+        text += (
+            " Visits whose intensities are ordered unlike those of the patient's other visits (rank correlation under "
+            f"{least:g}, TemporalGliomaRisk/learn/agreement.py) were not learnt from."
+        )
     if metadata.get("members"):
         text += f" The ensemble has {metadata['members']} members."
     text += (

@@ -145,6 +145,14 @@ def test_patients_of_two_populations_are_two_cohorts() -> None:
     ]
 
 
+def test_the_card_says_which_visits_were_left_out_only_where_some_were() -> None:
+    def card(**more: float) -> str:
+        return " ".join(model_card({**FULL, "finetuning": {**FULL["finetuning"], **more}}, *SCALES).split())
+
+    assert "(rank correlation under 0.6, TemporalGliomaRisk/learn/agreement.py)" in card(least_agreement=0.6)
+    assert "rank correlation" not in card() + card(least_agreement=-1.0)
+
+
 def test_the_card_says_what_was_laid_into_pairs_and_timelines_of_voids_only_where_there_were_some() -> None:
     def card(fates: tuple[float, ...]) -> str:
         pairs = {"implants": {"chance": 0.4, "fates": fates}}
