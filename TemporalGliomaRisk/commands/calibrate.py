@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the validation patients, fit, and write the bundle."""
+    _check_output(arguments.output)
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.learn.cohort import read_cohorts
@@ -87,30 +88,46 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_output(folder: Path) -> None:
+    """Refuse, before anything is measured, a folder whose content is no bundle: a run, a cohort, a file."""
+    from TemporalGliomaRisk.bundle import METADATA
+    from TemporalGliomaRisk.errors import UsageError
+    from TemporalGliomaRisk.run import check_output
+
+    check_output(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / METADATA).exists():
+        raise UsageError("The output folder holds something else than a model bundle. Name a new one with --output.")
+
+
 def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace) -> None:
     from TemporalGliomaRisk.bundle import write_bundle
     from TemporalGliomaRisk.device import choose_device
+    from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
+        finetuning_settings,
         fit_both,
+        least_agreement,
         licence_text,
         order_head,
     )
 
+    least = least_agreement(finetuning_settings(run_folder))
     network = assemble_network(run_folder).to(choose_device(arguments.device)[0])
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
-    watched = _summarised("calibrate", network, validation, members=True)
+    learnable = agreeing(validation, least)
+    watched = _summarised("calibrate", network, learnable, members=True)
     rows = [row for patient in watched for row in patient.rows]
     ensemble, single = fit_both(rows)
     network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
     metadata |= {**_thresholds(rows, ensemble, single), "notes": list(arguments.note)}
-    usual = _spread(train, arguments.doubt_patients)
-    doubt, sanity = _measure(network, ensemble, usual, watched, _spread(validation, arguments.sanity_patients))
+    usual = agreeing(_spread(train, arguments.doubt_patients), least)
+    doubt, sanity = _measure(network, ensemble, usual, watched, _spread(learnable, arguments.sanity_patients))
     write_bundle(
         arguments.output,
         network=network,
@@ -144,11 +161,14 @@ def _measure_finished(
 ) -> None:
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
+    from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
-    from TemporalGliomaRisk.learn.export import licence_text, next_version
+    from TemporalGliomaRisk.learn.export import least_agreement, licence_text, next_version
 
+    least = least_agreement(model.metadata.get("finetuning"))
     train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
-    validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
+    train = agreeing(train, least)
+    validation = agreeing(run_folder.prepared(parts["validation"], jobs=arguments.jobs), least)
     watched = _summarised("watched visits", model.network, validation, members=True)
     shown = _spread(validation, arguments.sanity_patients)
     doubt, sanity = _measure(model.network, model.calibration, train, watched, shown)

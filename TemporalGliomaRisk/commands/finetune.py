@@ -118,6 +118,7 @@ def _evidence(
     """Cache the features, then train every member, the single-visit and the ordering head; ranks share the work."""
     from tqdm import tqdm
 
+    from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.checkpoints import begin_with
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
     from TemporalGliomaRisk.learn.finetune import finetune_head
@@ -131,6 +132,7 @@ def _evidence(
     ours = list(heads.items())[ranks.rank :: ranks.world]
     for name, config in ours:
         begin_with(run_folder.heads_folder / f"{name}.json", config, what="A head of this run")
+    train, validation = (agreeing(part, shared.least_agreement) for part in (train, validation))
     grid_mm = run_folder.config.preprocessing.grid_mm
     implanted = with_implants(train, shared.implants, grid_mm=grid_mm, seed=shared.seed)
     stored = (*train, *validation, *implanted)

@@ -196,7 +196,7 @@ def _training(metadata: Mapping[str, Any]) -> str:
     if (least := (metadata.get("finetuning") or {}).get("least_agreement", -1)) > -1:
         text += (
             " Visits whose intensities are ordered unlike those of the patient's other visits (rank correlation under "
-            f"{least:g}, TemporalGliomaRisk/learn/agreement.py) were not learnt from."
+            f"{least:g}, TemporalGliomaRisk/learn/agreement.py) were neither learnt from nor calibrated on."
         )
     if metadata.get("members"):
         text += f" The ensemble has {metadata['members']} members."

@@ -50,13 +50,18 @@ def _members(run_folder: RunFolder) -> list[Path]:
     return [path for path in paths if path.stem.count(".") == 0]
 
 
-def _finetuning(run_folder: RunFolder) -> dict[str, Any] | None:
+def finetuning_settings(run_folder: RunFolder) -> dict[str, Any] | None:
     """Settings of the first member's fine-tuning, which the others share but for the seed; None if not written."""
     path = run_folder.heads_folder / "member-1.json"
     if not path.is_file():
         return None
     settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return settings
+
+
+def least_agreement(finetuning: Mapping[str, Any] | None) -> float:
+    """Smallest agreement of contrast of the visits learnt from, by a model's ``finetuning``; -1 where all were."""
+    return float((finetuning or {}).get("least_agreement", -1.0))
 
 
 def order_head(run_folder: RunFolder) -> OrderHead | None:
@@ -119,7 +124,7 @@ def bundle_metadata(
         "trained_gaps_days": [float(gaps.min()), float(gaps.max())] if len(gaps) else None,
         **cohort_facts(train, validation),
         "members": len(_members(run_folder)),
-        "finetuning": _finetuning(run_folder),
+        "finetuning": finetuning_settings(run_folder),
         "trained_visits": [1, int(max(patient.visits for patient in train))],
         "sequences": list(SEQUENCES),
         "limits": [

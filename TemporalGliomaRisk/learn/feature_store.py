@@ -23,7 +23,6 @@ from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import written_whole
-from TemporalGliomaRisk.learn.agreement import contrast_agreement
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
@@ -50,19 +49,13 @@ class PatientFeatures:
         features: (visits, 4, places, channels) float16, foremost places first, zero for absent sequences.
         foremost: How many of the places are kept for themselves.
         rest: How many places of the brain the sampled ones stand for.
-        agreement: (visits,), how well each visit's contrast agrees with the others' (:func:`contrast_agreement`).
         grown: (visits, places) boolean, where the lesion has grown since the first visit; None where not known.
     """
 
     features: Tensor
     foremost: int
     rest: int
-    agreement: Tensor
     grown: Tensor | None = None
-
-    def agreeing_visits(self, least: float) -> Tensor:
-        """(agreeing,) indices of the visits whose contrast agrees with the others' by so much at least."""
-        return torch.nonzero(self.agreement >= least).flatten()
 
     def log_weights(self, sampled: int) -> Tensor:
         """(foremost + sampled,), logarithm of how many places each stands for."""
@@ -166,7 +159,6 @@ class Encoding(Dataset[int]):
         content = {
             "features": features[:, :, kept.to(features.device)].to(torch.float16).cpu().contiguous(),
             "counts": torch.tensor([len(foremost), len(rest)]),
-            "agreement": torch.from_numpy(contrast_agreement(patient)),
         }
         return content if grown is None else {**content, "grown": grown[:, kept].contiguous()}
 
@@ -208,10 +200,4 @@ def load_features(folder: Path, patient_id: str) -> PatientFeatures:
     """A patient's cached features."""
     content = load_file(str(folder / f"{patient_id}.safetensors"))
     foremost, rest = content["counts"].tolist()
-    return PatientFeatures(
-        features=content["features"],
-        foremost=foremost,
-        rest=rest,
-        agreement=content["agreement"],
-        grown=content.get("grown"),
-    )
+    return PatientFeatures(features=content["features"], foremost=foremost, rest=rest, grown=content.get("grown"))

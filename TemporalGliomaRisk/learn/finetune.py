@@ -42,9 +42,9 @@ class FinetuneConfig:
         growth_gain: How strongly the pretrained growth head moves the local hazards at the start.
         drop_visit_chance: Chance that a visit is left out, so that any number and spacing of visits is met.
         drop_sequence_chance: Chance that a timeline is reduced to one of its sequences.
-        least_agreement: Visits whose contrast agrees less than this with the patient's other visits' are not learnt
-            from (:func:`contrast_agreement`); -1 learns from all. Where everything differs growth can't be told, and
-            heads that have seen it are either deaf to growth or loud wherever a scanner changes.
+        least_agreement: Smallest agreement of contrast of the visits that patients are given with (:func:`agreeing`);
+            -1 for all visits. Where everything differs growth can't be told, and heads that have seen it are either
+            deaf to growth or loud wherever a scanner changes.
         soften_above: Interval hazard above which the training loss sees its logarithm grow, not itself: a visit in
             which everything changed has a hazard, and a gradient, a hundred times the others', and leaves them none.
         place_weight: Weight, beside the likelihood, of the loss that says where the hazard should lie: before an
@@ -110,18 +110,12 @@ class TimelineRows:
 
 
 def drawn_visits(
-    patient: StoredPatient,
-    among: Tensor | None = None,
-    *,
-    drop_visit_chance: float,
-    drop_sequence_chance: float,
-    random: Generator,
+    patient: StoredPatient, *, drop_visit_chance: float, drop_sequence_chance: float, random: Generator
 ) -> tuple[Tensor, Tensor]:
     """What a training draw keeps of a patient, at least one visit.
 
     Args:
         patient: The patient.
-        among: (visits,) indices of those to draw from, at least one; None for all.
         drop_visit_chance: Chance that a visit is left out.
         drop_sequence_chance: Chance that the timeline is reduced to one of the sequences that all kept visits have.
         random: Source of the draws.
@@ -129,10 +123,9 @@ def drawn_visits(
     Returns:
         (kept,) indices of the visits, and (kept, 4) the sequences used of them.
     """
-    among = torch.arange(patient.visits) if among is None else among
-    keep = torch.rand(len(among), generator=random) >= drop_visit_chance
-    keep[int(torch.randint(len(among), (), generator=random))] = True
-    visits = among[keep]
+    keep = torch.rand(patient.visits, generator=random) >= drop_visit_chance
+    keep[int(torch.randint(patient.visits, (), generator=random))] = True
+    visits = torch.nonzero(keep).flatten()
     present = torch.from_numpy(patient.present)[visits]
     if torch.rand((), generator=random) < drop_sequence_chance:
         sequences = torch.nonzero(present.all(dim=0)).flatten()
@@ -149,7 +142,6 @@ def training_rows(
     """A patient's rows with visits, sequences, places and the day of treatment dropped at random."""
     visits, present = drawn_visits(
         patient,
-        cached.agreeing_visits(config.least_agreement),
         drop_visit_chance=config.drop_visit_chance,
         drop_sequence_chance=config.drop_sequence_chance,
         random=random,
@@ -160,11 +152,11 @@ def training_rows(
     return rows if treatment_known else replace(rows, days=_days(patient, visits, treatment_known=False))
 
 
-def plain_rows(patient: StoredPatient, cached: PatientFeatures, config: FinetuneConfig) -> TimelineRows:
-    """A patient's rows as they are, at every cached place, of the visits that are learnt from."""
-    visits = cached.agreeing_visits(config.least_agreement)
-    present = torch.from_numpy(patient.present)[visits]
-    return _rows(patient, cached, visits, present, torch.arange(cached.features.shape[2]))
+def plain_rows(patient: StoredPatient, cached: PatientFeatures) -> TimelineRows:
+    """A patient's rows as they are, at every cached place."""
+    places = torch.arange(cached.features.shape[2])
+    present = torch.from_numpy(patient.present)
+    return _rows(patient, cached, torch.arange(patient.visits), present, places)
 
 
 def _rows(
@@ -255,7 +247,7 @@ def finetune_head(
     """Fine-tune one head, going on from its checkpoint where there is one.
 
     The patients of a head are a bootstrap of the training part, drawn by its seed. The weights of the best validation
-    likelihood are kept. Patients none of whose visits agree (``least_agreement``) are left out.
+    likelihood are kept.
 
     Args:
         pretrained: Pretrained pair model: comparison and growth head to begin with.
@@ -271,10 +263,6 @@ def finetune_head(
     """
     device = device_of(pretrained)
     head = begin_head(pretrained, config).to(device)
-    train, validation = (
-        [one for one in part if len(load(one.patient_id).agreeing_visits(config.least_agreement))]
-        for part in (train, validation)
-    )
 
     def training_losses(patient: StoredPatient, rows: TimelineRows) -> tuple[Tensor, Tensor]:
         rows = rows.to(device)
@@ -286,7 +274,7 @@ def finetune_head(
         return negative_log_likelihood(hazards, rows.days_to_end, rows.event), place_losses(local_logs, rows)
 
     def likelihood_losses(patient: StoredPatient) -> Tensor:
-        rows = plain_rows(patient, load(patient.patient_id), config).to(device)
+        rows = plain_rows(patient, load(patient.patient_id)).to(device)
         background, local = rows_hazards(head, rows, single_visit=config.single_visit)
         return negative_log_likelihood(background + local, rows.days_to_end, rows.event)
 
@@ -335,6 +323,6 @@ def match_prevalence(
     for _ in range(PREVALENCE_ROUNDS):
         sums = []
         for patient in patients:
-            rows = plain_rows(patient, load(patient.patient_id), config).to(device)
+            rows = plain_rows(patient, load(patient.patient_id)).to(device)
             sums.append(rows_hazards(head, rows, single_visit=config.single_visit)[1])
         head.local_last.bias.add_(wanted.log() - torch.cat(sums).median(dim=0).values.log())

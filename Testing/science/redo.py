@@ -39,6 +39,7 @@ from TemporalGliomaRisk.evaluate.observer import (
 )
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
+from TemporalGliomaRisk.learn.agreement import agreeing
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.export import fit_both
@@ -206,6 +207,7 @@ def _trained(
     config = FinetuneConfig(
         epochs=scale.of(30, 2), implants=TimelineImplantConfig(share=TimelineImplantConfig.share * variant.implants)
     )
+    seen, watched = (agreeing(part, config.least_agreement) for part in (seen, watched))
     implanted = with_implants(seen, config.implants, grid_mm=_preprocessing().grid_mm, seed=1)
     cache_features(pair, (*seen, *watched, *implanted), encoder / "features", config.sampling, seed=1)
     load = lru_cache(maxsize=None)(partial(load_features, encoder / "features"))

@@ -6,17 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from TemporalGliomaRisk.encode.evidence import EvidenceConfig
-from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.learn.agreement import contrast_agreement
-from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features
-from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head, plain_rows, training_rows
+from TemporalGliomaRisk.learn.agreement import agreeing, contrast_agreement
+from TemporalGliomaRisk.learn.finetune import FinetuneConfig
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
-
-SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
 
 
 def turned(patient: StoredPatient, visit: int, sequence: int) -> StoredPatient:
@@ -43,31 +37,24 @@ def test_a_sequence_that_no_other_visit_has_agrees(make_stored) -> None:
     assert contrast_agreement(make_stored(1, visits=1)).tolist() == [1]
 
 
-def test_training_neither_draws_nor_watches_a_visit_that_does_not_agree(make_stored, tmp_path) -> None:
-    torch.manual_seed(0)
-    model, config = PairModel(SMALL).eval(), FinetuneConfig(epochs=1, sampled_places=20)
-    patient = turned(make_stored(1, visits=4), 2, 0)
-    unlike = turned(make_stored(2, visits=2), 1, 3)
-    cache_features(model, [patient, unlike], tmp_path, PlaceSampling(foremost=20, sampled=40), seed=1)
+def test_what_is_learnt_from_begins_with_the_first_visit_that_agrees(make_stored) -> None:
+    patient = replace(
+        turned(make_stored(1, visits=4), 0, 3), cavity_centres_ijk=(None, (1, 1, 1), (2, 2, 2), (3, 3, 3))
+    )
+    (left,) = agreeing([patient], 0.6)
+    assert left.days_since_first.tolist() == [0, 100, 200]
+    assert left.days_since_treatment.tolist() == [140, 240, 340]
+    assert left.days_to_end.tolist() == patient.days_to_end[1:].tolist()
+    assert left.cavity_centres_ijk == ((1, 1, 1), (2, 2, 2), (3, 3, 3))
+    for visit in range(3):
+        np.testing.assert_array_equal(left.visit_volumes(visit), patient.visit_volumes(visit + 1))
+    assert int(left.growth.sum()) == 6**3 - 4**3 < int(patient.growth.sum())
 
-    def load(name):
-        return load_features(tmp_path, name)
 
-    cached = load(patient.patient_id)
-    every = plain_rows(patient, cached, replace(config, least_agreement=-1.0))
-    kept = plain_rows(patient, cached, config)
-    assert every.days_to_end.tolist() == [430, 330, 230, 130]
-    assert kept.days_to_end.tolist() == [430, 330, 130]
-    torch.testing.assert_close(kept.features, every.features[[0, 1, 3]])
-    drawn = [training_rows(patient, cached, config, torch.Generator().manual_seed(seed)) for seed in range(60)]
-    assert {days for rows in drawn for days in rows.days_to_end.tolist()} == {430, 330, 130}
-    # None of the second patient's visits agrees: with it or without it, the head comes out the same.
-    heads = [
-        finetune_head(model, train, [patient, unlike], load, tmp_path / f"{len(train)}.safetensors", config=config)
-        for train in ([patient], [patient, unlike])
-    ]
-    for one, other in zip(*(head.state_dict().values() for head in heads), strict=True):
-        assert torch.equal(one, other)
+def test_of_two_visits_that_do_not_agree_neither_is_learnt_from(make_stored) -> None:
+    unlike, usual = turned(make_stored(2, visits=2), 1, 3), make_stored(3)
+    assert agreeing([unlike, usual], 0.6) == [usual]
+    assert agreeing([unlike, usual], -1.0) == [unlike, usual]
 
 
 def test_an_agreement_that_is_no_correlation_is_refused() -> None:

@@ -37,7 +37,7 @@ PLAIN = FinetuneConfig(drop_visit_chance=0, drop_sequence_chance=0)
 @pytest.fixture
 def cached() -> PatientFeatures:
     features = torch.randn((3, 4, 50, 4), generator=torch.Generator().manual_seed(0)).to(torch.float16)
-    return PatientFeatures(features=features, foremost=20, rest=600, agreement=torch.ones(3))
+    return PatientFeatures(features=features, foremost=20, rest=600)
 
 
 def test_places_stand_for_all_of_the_brain_exactly(cached: PatientFeatures) -> None:
@@ -48,7 +48,7 @@ def test_places_stand_for_all_of_the_brain_exactly(cached: PatientFeatures) -> N
 
 def test_the_weighted_sum_over_a_sample_is_right_on_average_over_all_samples() -> None:
     values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
-    whole = PatientFeatures(features=torch.zeros(1, 4, 8, 1), foremost=2, rest=6, agreement=torch.ones(1))
+    whole = PatientFeatures(features=torch.zeros(1, 4, 8, 1), foremost=2, rest=6)
     weights = whole.log_weights(2).exp()
     sums = [
         float(weights[:2].sum() * 0 + weights[2] * values[one] + weights[3] * values[other])
@@ -84,7 +84,7 @@ def test_the_day_of_treatment_is_unknown_in_about_half_of_training_and_never_0(m
         if known[-1]:
             assert rows.days[:, 3].tolist() == pytest.approx([math.log1p(days / 90) for days in (40, 140, 240)])
     assert sum(known) / 400 == pytest.approx(0.5, abs=0.08)
-    assert plain_rows(patient, cached, PLAIN).days[:, 4].tolist() == [1, 1, 1]
+    assert plain_rows(patient, cached).days[:, 4].tolist() == [1, 1, 1]
 
 
 def test_dropped_visits_leave_one_at_least_and_the_days_count_from_the_first_kept(make_stored, cached) -> None:
@@ -164,7 +164,7 @@ def test_with_every_place_kept_the_hazards_are_those_of_the_whole_brain(make_sto
     cache_features(pair_model, [patient], tmp_path, PlaceSampling(foremost=300, sampled=10**6), seed=1)
     kept = load_features(tmp_path, patient.patient_id)
     head = begin_head(pair_model, FinetuneConfig()).eval()
-    rows = plain_rows(patient, kept, PLAIN)
+    rows = plain_rows(patient, kept)
     _, local = rows_hazards(head, rows, single_visit=False)
     features = timeline_features(pair_model, patient).to(torch.float16).float()
     _, logs = head(features, rows.present, rows.days)
@@ -179,9 +179,7 @@ def test_a_head_starts_at_the_prevalence(make_stored, pair_model, tmp_path, sing
     head = begin_head(pair_model, config)
     match_prevalence(head, patients, lambda name: load_features(tmp_path, name), config)
     sums = [
-        rows_hazards(head, plain_rows(one, load_features(tmp_path, one.patient_id), PLAIN), single_visit=single_visit)[
-            1
-        ]
+        rows_hazards(head, plain_rows(one, load_features(tmp_path, one.patient_id)), single_visit=single_visit)[1]
         for one in patients
     ]
     median = torch.cat(sums).median(dim=0).values
@@ -203,8 +201,7 @@ def test_a_visit_in_which_everything_changed_does_not_silence_the_others(make_st
         match_prevalence(head, patients, load, FinetuneConfig())
         with torch.no_grad():
             every = [
-                rows_hazards(head, plain_rows(one, load(one.patient_id), PLAIN), single_visit=False)[1]
-                for one in patients
+                rows_hazards(head, plain_rows(one, load(one.patient_id)), single_visit=False)[1] for one in patients
             ]
         return [float(one.mean()) for one in every]
 
@@ -229,7 +226,7 @@ def test_softened_hazards_are_themselves_below_the_bound_and_smooth_across_it() 
 def test_one_visit_at_a_time_knows_neither_dates_nor_neighbours(make_stored, pair_model, tmp_path) -> None:
     patient = make_stored(1)
     cache_features(pair_model, [patient], tmp_path, PlaceSampling(foremost=50, sampled=80), seed=1)
-    rows = plain_rows(patient, load_features(tmp_path, patient.patient_id), PLAIN)
+    rows = plain_rows(patient, load_features(tmp_path, patient.patient_id))
     head = begin_head(pair_model, FinetuneConfig())
     background, local = rows_hazards(head, rows, single_visit=True)
     changed = replace(rows, features=rows.features.clone(), days=rows.days + 1)
@@ -267,7 +264,7 @@ def test_true_growth_is_always_kept_and_known_where_the_truth_is(make_stored, pa
 def test_the_place_loss_is_minus_the_logarithm_of_the_share_in_true_growth(make_stored, cached) -> None:
     grown = torch.zeros(3, 50, dtype=torch.bool)
     grown[1, [0, 30]] = grown[2, 4] = True
-    rows = replace(plain_rows(make_stored(1), replace(cached, grown=grown), PLAIN), log_weights=torch.zeros(50))
+    rows = replace(plain_rows(make_stored(1), replace(cached, grown=grown)), log_weights=torch.zeros(50))
     hazards = torch.rand((3, 50, 4), generator=torch.Generator().manual_seed(0)) + 0.1
     losses = place_losses(hazards.log(), rows)
     shares = [float((hazards[visit] * grown[visit, :, None]).sum() / hazards[visit].sum()) for visit in (1, 2)]
@@ -279,7 +276,7 @@ def test_the_place_loss_is_minus_the_logarithm_of_the_share_in_true_growth(make_
 def test_the_place_loss_pulls_hazard_to_the_growth_with_finite_gradients(make_stored, cached) -> None:
     grown = torch.zeros(3, 50, dtype=torch.bool)
     grown[2, 4] = True
-    rows = plain_rows(make_stored(1), replace(cached, grown=grown), PLAIN)
+    rows = plain_rows(make_stored(1), replace(cached, grown=grown))
     logs = torch.zeros((3, 50, 4), requires_grad=True)
     place_losses(logs, rows).sum().backward()
     assert logs.grad.isfinite().all()
