@@ -66,14 +66,21 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.device import choose_device
+    from TemporalGliomaRisk.errors import UsageError
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
+    from TemporalGliomaRisk.run import check_output
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     check_title(arguments.title)
+    check_output(arguments.output)
+    if arguments.resamples < 1 or arguments.seed < 0:
+        raise UsageError(
+            f"Wanted --resamples of 1 or more, --seed of 0 or more; got {arguments.resamples} and {arguments.seed}."
+        )
     model = load_bundle(arguments.model)
     model.network.to(choose_device(arguments.device)[0])
     peer = _reference(arguments, model) if arguments.reference else None
@@ -106,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
     from TemporalGliomaRisk import config as configs
+    from TemporalGliomaRisk.errors import InputError
     from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
     from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
@@ -114,7 +122,13 @@ def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
         return patients
     split = configs.from_json(SplitConfig, metadata["run"]["split"])
     first, second, third = split.fractions
-    return split_patients(patients, seed=split.seed, fractions=(first, second, third))["test"]
+    test = split_patients(patients, seed=split.seed, fractions=(first, second, third))["test"]
+    if not test:
+        raise InputError(
+            f"The model's split leaves none of the {len(patients)} patients for the test part; name a cohort kept "
+            "apart, with --part all."
+        )
+    return test
 
 
 def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedReference:

@@ -19,6 +19,7 @@ from TemporalGliomaRisk.simulate.templates import further_anatomies
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import BoolArray, Volume
 
+PARTICIPANTS = "participants.tsv"
 PARTICIPANT_COLUMNS = (
     "participant_id",
     "age_years",
@@ -66,7 +67,7 @@ def simulate_cohort(
         on_patient()
     lines = ["\t".join(PARTICIPANT_COLUMNS)]
     lines += ["\t".join(str(rows[number][name]) for name in PARTICIPANT_COLUMNS) for number in sorted(rows)]
-    write_text_whole(output / "participants.tsv", "\n".join(lines) + "\n")
+    write_text_whole(output / PARTICIPANTS, "\n".join(lines) + "\n")
 
 
 def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
@@ -74,6 +75,8 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
     if config.anatomies is not None:
         made_by["further_anatomies"] = further_anatomies(config.anatomies)
     record = output / "truth" / "simulation.json"
+    if not record.exists() and any((output / name).exists() for name in ("dataset_description.json", PARTICIPANTS)):
+        raise UsageError("The output folder holds another dataset, whose tables would be lost. Choose another folder.")
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) != made_by:
         raise UsageError(
             "The output folder holds a cohort of another seed, version or configuration. Choose another folder."
