@@ -25,6 +25,7 @@ from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
+from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
@@ -152,14 +153,20 @@ def prepare_cohort(
             advance(1)
 
 
+def _damaged(patient_id: str, told: str) -> InputError:
+    """What to say of a prepared patient whose files cannot be read."""
+    place = f"prepared/{patient_id}" if may_be_shown(patient_id) else "the patient's folder in prepared"
+    return InputError(f"{told}: files of the visits prepared earlier are damaged; remove {place} and run again.")
+
+
 def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
     """Refuse visits prepared earlier of another patient with this label, or before the outcome was corrected."""
     try:
         facts = json.loads(prepared.read_text(encoding="utf-8"))
-        same = (facts["event_observed"], facts["follow_up_days"]) == (patient.event_observed, patient.follow_up_days)
-    except (ValueError, KeyError, TypeError):
-        same = False
-    if not same:
+        found = (facts["event_observed"], facts["follow_up_days"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(patient.patient_id, patient.told) from error
+    if found != (patient.event_observed, patient.follow_up_days):
         raise InputError(
             f"{patient.told}: the visits prepared in this folder earlier are of another patient of that name, or have "
             "another outcome than participants.tsv says now; name a new folder."
@@ -216,8 +223,19 @@ def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessCon
 
 
 def load_patient(folder: Path, patient_id: str) -> StoredPatient:
-    """A prepared patient, voxels mapped from disk."""
-    place = folder / patient_id
+    """A prepared patient, voxels mapped from disk.
+
+    Raises:
+        InputError: If a file of the patient's is missing or damaged.
+    """
+    try:
+        return _load_patient(folder / patient_id, patient_id)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        told = patient_id if may_be_shown(patient_id) else "A patient"
+        raise _damaged(patient_id, told) from error
+
+
+def _load_patient(place: Path, patient_id: str) -> StoredPatient:
     facts = json.loads((place / "patient.json").read_text(encoding="utf-8"))
     lesions = place / "lesions.npy"
     treatment = [float("nan") if days is None else days for days in facts["days_since_treatment"]]
