@@ -22,7 +22,7 @@ import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY, doubt_of, sanity_of, write_doubt
 from TemporalGliomaRisk.bundle_weights import LARGEST_WEIGHTS_BYTES, load_weights, save_weights
-from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk.encode.evidence import MOST_CHANNELS, EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.encode.pairs import OrderHead, PairModel
 from TemporalGliomaRisk.errors import GliomaRiskError, ModelError
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity
@@ -299,7 +299,7 @@ def _build(definition: Mapping[str, Any]) -> EvidenceModel:
     config = configs.from_json(EvidenceConfig, settings)
     sizes = (config.feature_channels, config.comparison_channels, config.history_channels)
     members = int(definition["members"])
-    if not (1 <= members <= 32 and 0 <= config.convolutions <= 8 and all(1 <= size <= 512 for size in sizes)):
+    if not (1 <= members <= 32 and 0 <= config.convolutions <= 8 and all(1 <= size <= MOST_CHANNELS for size in sizes)):
         raise ModelError("The model's sizes are outside what this version builds; fetch the model again.")
     return EvidenceModel(config, members)
 

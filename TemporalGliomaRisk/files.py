@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.errors import OutputError
+from TemporalGliomaRisk.errors import OutputError, UsageError
 from TemporalGliomaRisk.progress import check_cancelled
 
 try:
@@ -29,6 +29,25 @@ LEFTOVER_SECONDS = 3600.0
 LOCK_POLL_SECONDS = 0.1
 LONGEST_NAME = 200
 _PART = re.compile(r"\.(?:[0-9a-f]{8}-[0-9]+-[0-9a-f]{6}|[0-9a-f]{12})\.part-")
+
+
+def check_output(folder: Path, *, what: str = "output") -> None:
+    """Refuse a folder that cannot be written to before minutes are spent, and without making it yet.
+
+    Args:
+        folder: To be written to.
+        what: What lies in it, which is also the name of the option that names it.
+
+    Raises:
+        UsageError: If a file is there or above it, or this user may not write to it.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"The {what} must be a folder, and what is there is a file. Name another with --{what}.")
+    if not os.access(place, os.W_OK):
+        raise UsageError(f"The {what} folder may not be written to by this user. Name another with --{what}.")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ So a request gives the same risk.json, byte for byte, wherever it is asked.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.files import hashes_remembered
+from TemporalGliomaRisk.files import check_output, hashes_remembered
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.preprocess.alignment import measure_alignment
 from TemporalGliomaRisk.preprocess.config import RegisterMode
@@ -272,17 +271,6 @@ def run_check(
     except TimelineRefused as error:
         report = TimelineCheck(rows=(), findings=error.findings)
     return check_content(patient_id, report)
-
-
-def check_output(folder: Path) -> None:
-    """Refuse a folder that cannot be written to before minutes are spent, and without making it yet."""
-    place = folder.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise UsageError("The output must be a folder, and what is there is a file. Name another with --output.")
-    if not os.access(place, os.W_OK):
-        raise UsageError("The output folder may not be written to by this user. Name another with --output.")
 
 
 def _check_slicer() -> None:

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
@@ -27,6 +27,7 @@ from TemporalGliomaRisk.errors import Cancelled, InputError
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
+    from TemporalGliomaRisk.timeline.finding import Finding
 
 PROGRAM = "temporal-glioma-risk"
 DEBUG = "; run again with --debug for the traceback"
@@ -102,6 +103,39 @@ def add_device(parser: argparse.ArgumentParser, only: str = "") -> None:
         default="auto",
         help=f"where the network runs{limit} (default %(default)s: the GPU if there is one)",
     )
+
+
+def add_patient(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--patient`` of the commands that read one patient's timeline."""
+    parser.add_argument(
+        "--patient",
+        metavar="LABEL",
+        help="which patient, where the input holds several: a BIDS label such as sub-01, what a table's column patient "
+        "says, or a name or ID in DICOM",
+    )
+
+
+def add_jobs(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare ``--jobs`` of the commands that share work among processes.
+
+    Args:
+        parser: Of the command.
+        what: What the processes do, to follow the word in the help.
+    """
+    parser.add_argument("--jobs", type=positive, default=1, help=f"processes{what} (default %(default)s)")
+
+
+def positive(text: str) -> int:
+    """An option's whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def tell(findings: Iterable[Finding]) -> None:
+    """Say on standard error, a line each, what was noticed before the work began."""
+    for finding in findings:
+        print(finding.message, file=sys.stderr, flush=True)
 
 
 def plain_progress() -> ProgressListener:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the finished run")
     parser.add_argument("--output", type=Path, required=True, help="folder of the bundle; its name is the model's")
     add_device(parser)
-    parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+    add_jobs(parser, " for preparing visits")
     parser.add_argument(
         "--doubt-patients",
         type=int,
@@ -92,7 +92,7 @@ def _check_output(folder: Path) -> None:
     """Refuse, before anything is measured, a folder whose content is no bundle: a run, a cohort, a file."""
     from TemporalGliomaRisk.bundle import METADATA
     from TemporalGliomaRisk.errors import UsageError
-    from TemporalGliomaRisk.run import check_output
+    from TemporalGliomaRisk.files import check_output
 
     check_output(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / METADATA).exists():
@@ -115,8 +115,10 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         order_head,
     )
 
+    device, findings = choose_device(arguments.device)
+    tell(findings)
     least = least_agreement(finetuning_settings(run_folder))
-    network = assemble_network(run_folder).to(choose_device(arguments.device)[0])
+    network = assemble_network(run_folder).to(device)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     learnable = agreeing(validation, least)
     watched = _summarised("calibrate", network, learnable, members=True)

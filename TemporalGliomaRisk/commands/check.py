@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.commands import plain_progress
+from TemporalGliomaRisk.commands import add_patient, plain_progress
 from TemporalGliomaRisk.progress import ProgressEvent
 
 WIDTH = 100
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIMELINE",
         help="BIDS patient folder or dataset, folder of PATIENT_YYYYMMDD_SEQUENCE.nii.gz, table, or folder of DICOM",
     )
-    parser.add_argument("--patient", metavar="P", help="which patient, where the input holds several")
+    add_patient(parser)
     parser.add_argument("--json", action="store_true", help="print JSON for a program instead of a table")
     parser.add_argument(
         "--no-alignment", action="store_true", help="don't measure how well visits lie on the first (a second each)"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TemporalGliomaRisk.commands import add_device
+from TemporalGliomaRisk.commands import add_device, add_jobs, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -41,8 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="run folder with a trained reference model, scored on the same rows",
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of bootstrap and reader's errors (default %(default)s)")
+    parser.add_argument(
+        "--resamples", type=int, default=1000, help="number of resamples of the bootstrap (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the bootstrap and of the reader's errors (default %(default)s)"
+    )
     parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
     parser.add_argument(
         "--title",
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="patients, at most, at whom the ordering head is tried (default %(default)s)",
     )
     add_device(parser)
-    parser.add_argument("--jobs", type=int, default=1, help="processes for preparing visits (default %(default)s)")
+    add_jobs(parser, " for preparing visits")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,10 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.errors import UsageError
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
-    from TemporalGliomaRisk.files import write_json_whole
+    from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
-    from TemporalGliomaRisk.run import check_output
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     check_title(arguments.title)
@@ -82,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"Wanted --resamples of 1 or more, --seed of 0 or more; got {arguments.resamples} and {arguments.seed}."
         )
     model = load_bundle(arguments.model)
-    model.network.to(choose_device(arguments.device)[0])
+    device, findings = choose_device(arguments.device)
+    tell(findings)
+    model.network.to(device)
     peer = _reference(arguments, model) if arguments.reference else None
     patients = _patients(arguments, model.metadata)
     said = _participants(arguments.cohort)

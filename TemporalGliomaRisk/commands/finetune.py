@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, positive, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is trained (default %(default)s)",
     )
     parser.add_argument(
-        "--members", type=int, default=3, help="heads of the ensemble, evidence only (default %(default)s)"
+        "--members", type=positive, default=3, help="heads of the ensemble, evidence only (default %(default)s)"
     )
     parser.add_argument("--epochs", type=int, default=30, help="largest number of passes (default %(default)s)")
     parser.add_argument(
@@ -72,9 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="encode the visits to learn from, or train the reference, faster on processors made for it",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="processes for preparing and encoding (default %(default)s)"
-    )
+    add_jobs(parser, " for preparing and encoding")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         implants=TimelineImplantConfig(share=arguments.implants),
     )
     with joined(arguments.device) as ranks:
+        if ranks.first:
+            tell(ranks.findings)
         run_folder = RunFolder.open(arguments.run_folder)
         parts = run_folder.split(read_cohorts(arguments.cohort))
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.commands import plain_progress
+from TemporalGliomaRisk.commands import add_patient, plain_progress
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import resource_path
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the one that is shipped)")
-    parser.add_argument("--patient", metavar="LABEL", help="which patient of a BIDS dataset, such as sub-01")
+    add_patient(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default %(default)s")
     parser.add_argument(
         "--register",
@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from-audit",
         type=Path,
         metavar="FILE",
-        help="repeat the run of an audit.json with its options, and say what differs; refused where input or model do",
+        help="repeat the run of an audit.json with its options, and say what differs; refused where input or model do, "
+        "and together with --device, --register, --no-heatmaps or --identified",
     )
     parser.add_argument("--progress", choices=("plain", "json"), default="plain", help="default %(default)s")
 
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     listener = _printer(arguments.progress)
     listener(ProgressEvent(stage="start", fraction=0.0, message="Starting"))
     # Heavy imports come after the first line of progress, so that the reader is not left waiting for it.
-    from TemporalGliomaRisk.run import PredictRequest, check_output, load_model, mask_asked, run_prediction
+    from TemporalGliomaRisk.files import check_output
+    from TemporalGliomaRisk.run import PredictRequest, load_model, mask_asked, run_prediction
     from TemporalGliomaRisk.visit_cache import VisitCache, default_folder
 
     if arguments.from_audit is not None:
@@ -89,8 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _repeat(arguments: argparse.Namespace, listener: ProgressListener) -> Prediction:
     """A run with the options of its audit, nothing taken from the cache; what differs goes to standard error."""
     from TemporalGliomaRisk import repeat
+    from TemporalGliomaRisk.files import check_output
     from TemporalGliomaRisk.report.audit import read_audit_record
-    from TemporalGliomaRisk.run import check_output, mask_asked, read_inputs, run_prediction
+    from TemporalGliomaRisk.run import mask_asked, read_inputs, run_prediction
 
     own = {"--device": "device", "--register": "register", "--no-heatmaps": "heatmaps", "--identified": "identified"}
     given = [option for option, name in own.items() if getattr(arguments, name) != DEFAULTS[name]]

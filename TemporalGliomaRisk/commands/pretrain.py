@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, positive, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.encode.pairs import PairModel
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.run_folder import Beginning, RunConfig
 
 CHANNELS = ("feature_channels", "comparison_channels")
+FRACTIONS = (0.55, 0.15, 0.30)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--channels",
-        type=_positive,
+        type=positive,
         help="features of a place and of a comparison (default 32, or as what it starts from; more than that begin as "
         "the same function)",
     )
     parser.add_argument(
         "--convolutions",
-        type=_positive,
+        type=positive,
         help="convolutions of the encoder: 3 see 32 mm, 4 see 40 mm (default 3, or as what it starts from)",
     )
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the largest (default %(default)s)")
@@ -66,26 +67,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fractions",
         type=float,
         nargs=3,
-        default=(0.55, 0.15, 0.30),
+        default=FRACTIONS,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the patients (default %(default)s)",
+        help=f"shares of the patients (default {' '.join(map(str, FRACTIONS))})",
     )
     add_device(parser)
     parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it")
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="processes for preparing visits and for drawing pairs (default %(default)s)"
-    )
+    add_jobs(parser, " for preparing visits and for drawing pairs")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare the training and validation patients, then pretrain."""
+    from TemporalGliomaRisk.encode.evidence import EvidenceConfig
     from TemporalGliomaRisk.learn.pretrain import PretrainConfig
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunConfig, SplitConfig
     from TemporalGliomaRisk.learn.widening import widened
 
-    begun_from, start = (None, None) if arguments.start_from is None else _beginning(arguments.start_from)
+    channels = {} if arguments.channels is None else dict.fromkeys(CHANNELS, arguments.channels)
+    convolutions = {} if arguments.convolutions is None else {"convolutions": arguments.convolutions}
+    # Before anything is read, so that a wrong value costs nobody a minute.
     config = RunConfig(
+        model=replace(EvidenceConfig(), **channels, **convolutions),
         pretraining=PretrainConfig(
             seed=arguments.seed,
             updates=arguments.updates,
@@ -97,23 +100,15 @@ def run(arguments: argparse.Namespace) -> int:
             bfloat16=arguments.bfloat16,
         ),
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
-        begun_from=begun_from,
     )
-    model = config.model if start is None else start.config
-    channels = {} if arguments.channels is None else dict.fromkeys(CHANNELS, arguments.channels)
-    convolutions = {} if arguments.convolutions is None else {"convolutions": arguments.convolutions}
-    config = replace(config, model=replace(model, **channels, **convolutions))
-    if start is not None:
+    start: PairModel | None = None
+    if arguments.start_from is not None:
+        begun_from, start = _beginning(arguments.start_from)
+        config = replace(config, model=replace(start.config, **channels, **convolutions), begun_from=begun_from)
         start = widened(start, config.model)
     with joined(arguments.device) as ranks:
         _pretrain(arguments, config, start, ranks)
     return 0
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text}")
-    return int(text)
 
 
 def _beginning(folder: Path) -> tuple[Beginning, PairModel]:
@@ -141,11 +136,13 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
     from TemporalGliomaRisk.learn.pretrain import pretrain
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
+    # A cohort that is refused leaves no run behind.
+    parts = RunFolder(folder=arguments.run_folder, config=config).split(read_cohorts(arguments.cohort))
     if ranks.first:
+        tell(ranks.findings)
         RunFolder.begin(arguments.run_folder, config)
     ranks.wait()
     run_folder = RunFolder.begin(arguments.run_folder, config)
-    parts = run_folder.split(read_cohorts(arguments.cohort))
     watched = (*parts["train"], *parts["validation"])
     quiet = None if ranks.first else True
     with tqdm(total=len(watched), desc="prepare", unit="patient", disable=quiet) as bar:

@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from TemporalGliomaRisk.commands import add_jobs
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 POPULATIONS = ("main", "wide", "shifted")
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="number of the first patient, so that cohorts to be learnt from together share no label (default 1)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    add_jobs(parser, "")
     parser.add_argument(
         "--population",
         choices=POPULATIONS,
@@ -39,9 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--anatomies", type=Path, default=None, help="folder of further anatomies for the population wide"
     )
     parser.add_argument(
-        "--sequences", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), help="pulse sequences to render"
+        "--sequences",
+        nargs="+",
+        choices=SEQUENCES,
+        default=list(SEQUENCES),
+        help=f"pulse sequences to render (default {' '.join(SEQUENCES)})",
     )
-    parser.add_argument("--recurrent-fraction", type=float, default=0.45, help="share of patients with an event ahead")
+    parser.add_argument(
+        "--recurrent-fraction",
+        type=float,
+        default=0.45,
+        help="share of patients with an event ahead (default %(default)s)",
+    )
     parser.add_argument(
         "--extent-hazard-ratios",
         action="store_true",

@@ -29,6 +29,8 @@ CELL_VOXELS = 2
 STEM_VOXELS = 4
 INTERVAL_COUNT = 4
 BACKGROUND_CHANNELS = 8
+MOST_CHANNELS = 512
+"""Of anything in a network that is trained or read; more would fill the memory before it is noticed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,13 +41,27 @@ def begin_with(path: Path, config: Any, *, what: str) -> None:
         what: What they are of, to begin a sentence with.
 
     Raises:
-        InputError: If it was begun with other settings.
+        InputError: If it was begun with other settings, or what they were cannot be read.
     """
     content = configs.to_json(config)
     if not path.exists():
         write_json_whole(path, content)
-    elif json.loads(path.read_text(encoding="utf-8")) != content:
+    elif read_settings(path, what=what) != content:
         raise InputError(f"{what} was begun with other settings; ask for those, or name a new run folder.")
+
+
+def read_settings(path: Path, *, what: str) -> Any:
+    """The JSON of settings written by :func:`begin_with`.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{what} has a damaged {path.name}, which held its settings; bring it back, or name a new run folder."
+        ) from error
 
 
 def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None, place: Place) -> None:

@@ -71,6 +71,8 @@ class FinetuneConfig:
     implants: TimelineImplantConfig = field(default_factory=TimelineImplantConfig)
 
     def __post_init__(self) -> None:
+        if self.epochs < 1 or self.seed < 0:
+            raise UsageError(f"Wanted --epochs of 1 or more, --seed of 0 or more; got {self.epochs} and {self.seed}.")
         if not 0 <= self.place_weight < math.inf:
             raise UsageError(f"The weight of places (--place-weight) is a number from 0 on, got {self.place_weight}.")
         if not -1 <= self.least_agreement <= 1:

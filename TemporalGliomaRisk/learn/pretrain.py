@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,20 @@ class PretrainConfig:
     validation_pairs: int = 240
     bfloat16: bool = False
     pairs: PairConfig = field(default_factory=PairConfig)
+
+    def __post_init__(self) -> None:
+        for option, value, least in (
+            ("--updates", self.updates, 0),
+            ("--pairs", self.pairs_per_update, 1),
+            ("--validate-every", self.validate_every, 1),
+            ("--validation-pairs", self.validation_pairs, 1),
+        ):
+            if value < least:
+                raise UsageError(f"Wanted {option} of {least} or more, got {value}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"The learning rate (--learning-rate) is a number above 0, got {self.learning_rate}.")
+        if not 0 <= self.order_weight < math.inf:
+            raise UsageError(f"The weight of ordering (--order-weight) is a number from 0 on, got {self.order_weight}.")
 
 
 class UpdateBatches(Dataset[PairBatch]):

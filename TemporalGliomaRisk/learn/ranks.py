@@ -16,6 +16,7 @@ import torch
 from torch import distributed, nn
 
 from TemporalGliomaRisk.device import choose_device
+from TemporalGliomaRisk.timeline.finding import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +27,13 @@ class Ranks:
         rank: Its number, from 0; the first one writes and reports.
         world: How many there are.
         device: Where its network runs.
+        findings: What to tell the reader about the device.
     """
 
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    findings: tuple[Finding, ...] = ()
 
     @property
     def first(self) -> bool:
@@ -68,16 +71,16 @@ def joined(asked: str) -> Iterator[Ranks]:
     Args:
         asked: ``auto``, ``cpu`` or ``cuda``, as :func:`choose_device` takes it.
     """
-    device, _ = choose_device(asked)
+    device, findings = choose_device(asked)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Ranks(device=device)
+        yield Ranks(device=device, findings=findings)
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Ranks(rank=distributed.get_rank(), world=world, device=device)
+        yield Ranks(rank=distributed.get_rank(), world=world, device=device, findings=findings)
     finally:
         distributed.destroy_process_group()

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+from TemporalGliomaRisk.encode.evidence import MOST_CHANNELS, EvidenceConfig
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.errors import InputError, UsageError
-from TemporalGliomaRisk.files import sha256_of
-from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError, UsageError
+from TemporalGliomaRisk.files import check_output, sha256_of
+from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
@@ -75,6 +75,9 @@ class RunConfig:
     begun_from: Beginning | None = None
 
     def __post_init__(self) -> None:
+        for channels in (self.model.feature_channels, self.model.comparison_channels, self.model.history_channels):
+            if not 1 <= channels <= MOST_CHANNELS:
+                raise UsageError(f"Wanted --channels of 1 to {MOST_CHANNELS}, got {channels}.")
         seen_mm = self.model.receptive_field_voxels * self.preprocessing.grid_mm
         if seen_mm > LARGEST_RECEPTIVE_FIELD_MM:
             raise UsageError(
@@ -100,8 +103,9 @@ class RunFolder:
         """Start a run, or go on with one that was started with the same settings.
 
         Raises:
-            InputError: If the folder holds a run of other settings.
+            InputError: If the folder holds a run of other settings, or cannot be written to.
         """
+        check_output(folder, what="run")
         begin_with(folder / SETTINGS, config, what="The run in this folder")
         return cls(folder=folder, config=config)
 
@@ -110,13 +114,19 @@ class RunFolder:
         """A run that was begun before.
 
         Raises:
-            InputError: If there is none.
+            InputError: If there is none, or its settings are damaged.
         """
         path = folder / SETTINGS
         if not path.is_file():
             raise InputError("The run folder holds no run.json; run pretrain with it first.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(folder=folder, config=configs.from_json(RunConfig, content))
+        content = read_settings(path, what="The run in this folder")
+        try:
+            return cls(folder=folder, config=configs.from_json(RunConfig, content))
+        except (TypeError, ValueError, AttributeError, KeyError, GliomaRiskError) as error:
+            why = f" ({str(error).rstrip('.')})" if isinstance(error, GliomaRiskError) else ""
+            raise InputError(
+                f"The settings in the run's {SETTINGS} are not understood{why}; bring it back, or begin a new run."
+            ) from error
 
     def split(self, patients: tuple[CohortPatient, ...]) -> dict[str, tuple[CohortPatient, ...]]:
         """Patients into train, validation and test.

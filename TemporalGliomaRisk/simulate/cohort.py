@@ -11,8 +11,8 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.files import write_json_whole, write_text_whole
+from TemporalGliomaRisk.errors import InputError, UsageError
+from TemporalGliomaRisk.files import check_output, write_json_whole, write_text_whole
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.patient import SimulatedPatient, SimulatedVisit, simulate_patient
 from TemporalGliomaRisk.simulate.templates import further_anatomies
@@ -53,7 +53,9 @@ def simulate_cohort(
         on_patient: Called after every patient.
 
     Raises:
-        UsageError: If a number is below 1, or the folder holds a cohort of another seed, version or configuration.
+        UsageError: If a number is below 1, or the folder holds a cohort of another seed, version or configuration, or
+            is none.
+        InputError: If the record of what the folder's cohort was made with is damaged.
     """
     if min(patients, first_patient, jobs) < 1 or seed < 0:
         raise UsageError(
@@ -71,13 +73,14 @@ def simulate_cohort(
 
 
 def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
+    check_output(output)
     made_by = {"simulator_version": config.simulator_version, "seed": seed, "config": config.record()}
     if config.anatomies is not None:
         made_by["further_anatomies"] = further_anatomies(config.anatomies)
     record = output / "truth" / "simulation.json"
     if not record.exists() and any((output / name).exists() for name in ("dataset_description.json", PARTICIPANTS)):
         raise UsageError("The output folder holds another dataset, whose tables would be lost. Choose another folder.")
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) != made_by:
+    if record.exists() and _record_of(record) != made_by:
         raise UsageError(
             "The output folder holds a cohort of another seed, version or configuration. Choose another folder."
         )
@@ -93,6 +96,16 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
             "GeneratedBy": [{"Name": "TemporalGliomaRisk simulate", "Version": str(config.simulator_version)}],
         },
     )
+
+
+def _record_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            "The output folder's truth/simulation.json, which says what its cohort was made with, is damaged. Bring it "
+            "back, or choose another folder."
+        ) from error
 
 
 def _rows(

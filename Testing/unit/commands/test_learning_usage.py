@@ -10,7 +10,11 @@ import pytest
 
 from TemporalGliomaRisk.bundle import seal_bundle
 from TemporalGliomaRisk.commands import main
+from TemporalGliomaRisk.config import from_json, to_json
+from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+
+NO_GPU = "The GPU that was asked for is not available here; the CPU was used."
 
 
 @pytest.fixture
@@ -62,5 +66,150 @@ def test_evaluate_says_that_nobody_is_left_to_test(dataset: Path, tmp_path: Path
     path.write_text(json.dumps(metadata), encoding="utf-8")
     seal_bundle(model)
     arguments = ["--cohort", str(dataset), "--model", str(model), "--output", str(tmp_path / "new")]
-    assert main(["evaluate", *arguments, "--part", "test"]) == 2
-    assert "leaves none of the 1 patients for the test part" in capsys.readouterr().err
+    assert main(["evaluate", *arguments, "--part", "test", "--device", "cuda"]) == 2
+    device, refused = capsys.readouterr().err.splitlines()
+    assert device == NO_GPU
+    assert "leaves none of the 1 patients for the test part" in refused
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value", "wanted"),
+    [
+        ("pretrain", "--pairs", "0", "1 or more"),
+        ("pretrain", "--updates", "-1", "0 or more"),
+        ("pretrain", "--validate-every", "0", "1 or more"),
+        ("pretrain", "--validation-pairs", "0", "1 or more"),
+        ("pretrain", "--learning-rate", "-1", "above 0"),
+        ("pretrain", "--learning-rate", "nan", "above 0"),
+        ("pretrain", "--order-weight", "-1", "from 0 on"),
+        ("pretrain", "--order-weight", "inf", "from 0 on"),
+        ("pretrain", "--channels", "100000", "1 to 512"),
+        ("pretrain", "--jobs", "-2", "at least 1"),
+        ("finetune", "--members", "0", "at least 1"),
+        ("finetune", "--epochs", "0", "1 or more"),
+        ("finetune", "--seed", "-1", "0 or more"),
+        ("finetune", "--jobs", "0", "at least 1"),
+        ("calibrate", "--jobs", "0", "at least 1"),
+        ("evaluate", "--jobs", "0", "at least 1"),
+        ("simulate", "--jobs", "0", "at least 1"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_before_anything_is_read_or_written(
+    command: str, option: str, value: str, wanted: str, tmp_path: Path, capsys
+) -> None:
+    needed = {"pretrain": ("cohort", "run"), "finetune": ("cohort", "run"), "calibrate": ("cohort", "run", "output")}
+    needed |= {"evaluate": ("cohort", "model", "output"), "simulate": ("output",)}
+    names = [word for name in needed[command] for word in (f"--{name}", str(tmp_path / name))]
+    more = ["--patients", "1"] if command == "simulate" else []
+    # What it would begin with is missing, too, and would be told of if it were read first.
+    more += ["--start-from", str(tmp_path / "none")] if command == "pretrain" else []
+    assert main([command, *names, *more, option, value]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert all(word in said for word in (option, wanted, value))
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_with_every_number_at_its_limit_are_read_back_as_they_were() -> None:
+    content = to_json(RunConfig())
+    content["pretraining"] |= {"updates": 0, "pairs_per_update": 1, "validate_every": 1, "order_weight": 0}
+    assert to_json(from_json(RunConfig, content)) == content
+
+
+@pytest.fixture
+def unscanned(tmp_path: Path) -> Path:
+    """A cohort whose patients have empty folders; of SHARES, some learn and some watch."""
+    lines = ["participant_id\tevent_observed\tfollow_up_days"]
+    for label in ("sub-01", "sub-02", "sub-03", "sub-04", "sub-05", "sub-06"):
+        (tmp_path / "unscanned" / label).mkdir(parents=True)
+        lines.append(f"{label}\ttrue\t400")
+    (tmp_path / "unscanned" / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "unscanned"
+
+
+SHARES = ("--fractions", "0.6", "0.4", "0")
+
+
+def place_of(cohort: Path, run: Path) -> list[str]:
+    return ["--cohort", str(cohort), "--run", str(run)]
+
+
+def test_a_cohort_that_is_refused_leaves_no_run_behind(dataset: Path, tmp_path: Path, capsys) -> None:
+    assert main(["pretrain", *place_of(dataset, tmp_path / "run")]) == 2
+    assert "The split of 1 patients leaves none for" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "calibrate"])
+def test_a_gpu_that_is_not_there_is_told_of_in_a_line(command: str, unscanned: Path, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    more = {"pretrain": SHARES, "finetune": (), "calibrate": ("--output", str(tmp_path / "new"))}[command]
+    if command != "pretrain":
+        RunFolder.begin(run, RunConfig(split=SplitConfig(fractions=(0.6, 0.4, 0.0))))
+    assert main([command, *place_of(unscanned, run), *more, "--device", "cuda"]) == 2
+    assert capsys.readouterr().err.splitlines().count(NO_GPU) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "", "[1]", "3", '{"model": 3}', '{"pretraining": {"updates": "many"}}', '{"pretraining": {"updates": -1}}'],
+)
+def test_a_damaged_record_of_a_run_is_told_in_a_sentence(content: str, unscanned: Path, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(content, encoding="utf-8")
+    for command in (["pretrain", *SHARES], ["finetune"]):
+        assert main([command[0], *place_of(unscanned, run), *command[1:]]) == 2
+        said = capsys.readouterr().err
+        assert "run.json" in said or "begun with other settings" in said
+        assert str(tmp_path) not in said
+    assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+def test_a_damaged_record_of_a_simulation_is_told_in_a_sentence(tmp_path: Path, capsys) -> None:
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "simulation.json").write_text("{", encoding="utf-8")
+    assert main(["simulate", "--patients", "1", "--output", str(tmp_path)]) == 2
+    assert "simulation.json, which says what its cohort was made with, is damaged" in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder_to_simulate_or_train_in(unscanned: Path, capsys) -> None:
+    file = unscanned / "participants.tsv"
+    before = file.read_bytes()
+    assert main(["simulate", "--patients", "1", "--output", str(file)]) == 2
+    assert "what is there is a file. Name another with --output." in capsys.readouterr().err
+    assert main(["pretrain", *place_of(unscanned, file), *SHARES]) == 2
+    assert "what is there is a file. Name another with --run." in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"event_observed": true, "follow_up_days": 400}'])
+def test_damaged_prepared_files_are_not_blamed_on_the_outcome(
+    content: str, unscanned: Path, tmp_path: Path, capsys
+) -> None:
+    run = tmp_path / "run"
+    for patient in unscanned.glob("sub-*"):
+        (run / "prepared" / patient.name).mkdir(parents=True)
+        (run / "prepared" / patient.name / "patient.json").write_text(content, encoding="utf-8")
+    assert main(["pretrain", *place_of(unscanned, run), *SHARES]) == 2
+    said = capsys.readouterr().err
+    assert "are damaged; remove prepared/sub-0" in said
+    assert "outcome" not in said
+    assert str(tmp_path) not in said
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("evaluate", ["number of resamples of the bootstrap", "seed of the bootstrap"]),
+        ("simulate", ["(default 0.45)", "(default FLAIR T2w T1w ce-gd_T1w)"]),
+        ("pretrain", ["(default 0.55 0.15 0.3)"]),
+        ("check", ["--patient LABEL which patient, where the input holds several"]),
+        ("predict", ["--patient LABEL which patient, where the input holds several", "with --device, --register,"]),
+    ],
+)
+def test_the_help_says_what_an_option_is_and_what_it_is_if_not_given(command: str, words: list[str], capsys) -> None:
+    assert main([command, "--help"]) == 0
+    # Lines break within words that hold a hyphen.
+    said = "".join(capsys.readouterr().out.split())
+    assert [word for word in words if word.replace(" ", "") not in said] == []
