@@ -66,7 +66,7 @@ def _of_visits(patient: StoredPatient, keep: npt.NDArray[np.bool_]) -> StoredPat
         days_since_first=patient.days_since_first[visits] - begin,
         days_since_treatment=patient.days_since_treatment[visits],
         present=patient.present[visits],
-        volumes=patient.volumes[volumes],
+        volumes=[patient.volumes[one] for one in volumes],
         lesions=None if patient.lesions is None else patient.lesions[visits],
         follow_up_days=patient.follow_up_days - begin,
         cavity_centres_ijk=tuple(patient.cavity_centres_ijk[visit] for visit in visits)

@@ -42,7 +42,7 @@ class StoredPatient:
         days_since_first: (visits,).
         days_since_treatment: (visits,), NaN where unknown.
         present: (visits, 4), sequences of each visit.
-        volumes: (volumes, I, J, K) float16, visit by visit, within a visit in the order of the sequences present.
+        volumes: (I, J, K) float16 of each file, visit by visit, within a visit in the order of the sequences present.
         brain: (I, J, K) boolean.
         lesions: (visits, I, J, K) boolean, the simulator's visible lesion, or None.
         event_observed: Whether an event was seen.
@@ -56,7 +56,7 @@ class StoredPatient:
     days_since_first: npt.NDArray[np.float64]
     days_since_treatment: npt.NDArray[np.float64]
     present: npt.NDArray[np.bool_]
-    volumes: npt.NDArray[np.float16]
+    volumes: npt.NDArray[np.float16] | Sequence[npt.NDArray[np.float16]]
     brain: npt.NDArray[np.bool_]
     lesions: npt.NDArray[np.bool_] | None
     event_observed: bool

@@ -48,6 +48,8 @@ def test_what_is_learnt_from_begins_with_the_first_visit_that_agrees(make_stored
     assert left.cavity_centres_ijk == ((1, 1, 1), (2, 2, 2), (3, 3, 3))
     for visit in range(3):
         np.testing.assert_array_equal(left.visit_volumes(visit), patient.visit_volumes(visit + 1))
+    # Mapped from disk, voxels stay there.
+    assert all(np.shares_memory(one, patient.volumes) for one in left.volumes)
     assert int(left.growth.sum()) == 6**3 - 4**3 < int(patient.growth.sum())
 
 
