@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.errors import OutputError, UsageError
+from TemporalGliomaRisk.errors import InputError, OutputError, UsageError
 from TemporalGliomaRisk.progress import check_cancelled
 
 try:
@@ -48,6 +48,22 @@ def check_output(folder: Path, *, what: str = "output") -> None:
         raise UsageError(f"The {what} must be a folder, and what is there is a file. Name another with --{what}.")
     if not os.access(place, os.W_OK):
         raise UsageError(f"The {what} folder may not be written to by this user. Name another with --{what}.")
+
+
+def read_json(path: Path, *, damaged: str) -> Any:
+    """The content of a JSON file of ours.
+
+    Args:
+        path: The file.
+        damaged: What to say where it cannot be read.
+
+    Raises:
+        InputError: If it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(damaged) from error
 
 
 @contextlib.contextmanager

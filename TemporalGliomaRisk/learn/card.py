@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from TemporalGliomaRisk.learn.card_parts import CARD_WIDTH, DOUBT_BEGINS, DOUBT_ENDS, marked
+from TemporalGliomaRisk.learn.export import least_agreement
 from TemporalGliomaRisk.learn.implants import FATES
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
@@ -193,7 +194,7 @@ def _training(metadata: Mapping[str, Any]) -> str:
             "with a lesion of any size and course laid in and the event that it means "
             "(TemporalGliomaRisk/learn/implanted_timelines.py)."
         )
-    if (least := (metadata.get("finetuning") or {}).get("least_agreement", -1)) > -1:
+    if (least := least_agreement(metadata.get("finetuning"))) > -1:
         text += (
             " Visits whose intensities are ordered unlike those of the patient's other visits (rank correlation under "
             f"{least:g}, TemporalGliomaRisk/learn/agreement.py) were neither learnt from nor calibrated on."

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import InputError, ModelError
-from TemporalGliomaRisk.files import write_json_whole, written_whole
+from TemporalGliomaRisk.files import read_json, write_json_whole, written_whole
 
 WEIGHTS, MOMENTS = "weights.", "optimizer."
 
@@ -56,12 +56,10 @@ def read_settings(path: Path, *, what: str) -> Any:
     Raises:
         InputError: If the file is damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{what} has a damaged {path.name}, which held its settings; bring it back, or name a new run folder."
-        ) from error
+    return read_json(
+        path,
+        damaged=f"{what} has a damaged {path.name}, which held its settings; bring it back, or name a new run folder.",
+    )
 
 
 def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None, place: Place) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import EvidenceModel
 from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.errors import InputError
-from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
+from TemporalGliomaRisk.learn.checkpoints import load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort_facts import cohort_facts
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.run_folder import RunFolder
@@ -55,7 +54,7 @@ def finetuning_settings(run_folder: RunFolder) -> dict[str, Any] | None:
     path = run_folder.heads_folder / "member-1.json"
     if not path.is_file():
         return None
-    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    settings: dict[str, Any] = read_settings(path, what="A head of this run")
     return settings
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.errors import InputError, UsageError
-from TemporalGliomaRisk.files import check_output, write_json_whole, write_text_whole
+from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.files import check_output, read_json, write_json_whole, write_text_whole
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.patient import SimulatedPatient, SimulatedVisit, simulate_patient
 from TemporalGliomaRisk.simulate.templates import further_anatomies
@@ -20,6 +20,10 @@ from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import BoolArray, Volume
 
 PARTICIPANTS = "participants.tsv"
+DAMAGED_RECORD = (
+    "The output folder's truth/simulation.json, which says what its cohort was made with, is damaged. Bring it back, "
+    "or choose another folder."
+)
 PARTICIPANT_COLUMNS = (
     "participant_id",
     "age_years",
@@ -80,7 +84,7 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
     record = output / "truth" / "simulation.json"
     if not record.exists() and any((output / name).exists() for name in ("dataset_description.json", PARTICIPANTS)):
         raise UsageError("The output folder holds another dataset, whose tables would be lost. Choose another folder.")
-    if record.exists() and _record_of(record) != made_by:
+    if record.exists() and read_json(record, damaged=DAMAGED_RECORD) != made_by:
         raise UsageError(
             "The output folder holds a cohort of another seed, version or configuration. Choose another folder."
         )
@@ -96,16 +100,6 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
             "GeneratedBy": [{"Name": "TemporalGliomaRisk simulate", "Version": str(config.simulator_version)}],
         },
     )
-
-
-def _record_of(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            "The output folder's truth/simulation.json, which says what its cohort was made with, is damaged. Bring it "
-            "back, or choose another folder."
-        ) from error
 
 
 def _rows(
