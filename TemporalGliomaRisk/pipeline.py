@@ -174,7 +174,14 @@ def _predict(  # noqa: PLR0917 (bound once by the caller above)
         hazards = running.see(features, present, days[number - 1])
         doubts = (
             *one_visit_so_far(number, whole, timeline.findings),
-            *doubting.findings(number, features, present, torch.from_numpy(encoded.summary), hazards),
+            *doubting.findings(
+                number,
+                features,
+                present,
+                torch.from_numpy(encoded.summary),
+                hazards,
+                noticed=(*(found for found in timeline.findings if found.visit == number), *encoded.findings),
+            ),
         )
         found = _result(visit, encoded, hazards, encoding.frame.grid, encoding.cells)
         results.append(replace(found, doubts=doubts, order_confidence=ordering.see(features, present)))

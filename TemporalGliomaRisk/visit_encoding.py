@@ -37,6 +37,8 @@ from TemporalGliomaRisk.visit_cache import CacheEntry, VisitCache
 
 PREPARING_SHARE = 0.8
 """Part of a visit's time that preparing takes, for the progress shown."""
+KEPT_VERSION = 2
+"""Raised when preparing notices more than before: a kept entry holds what was noticed then."""
 NUMBER_HERE = " of visit {number}"
 """What stands for the visit's number in a kept finding's message."""
 
@@ -207,6 +209,7 @@ class VisitEncoding:
             "model": self._model.sha256,
             "version": TemporalGliomaRisk.__version__,
             "summary": SUMMARY_VERSION,
+            "kept": KEPT_VERSION,
             "device": self._device.type,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

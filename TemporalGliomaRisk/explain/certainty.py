@@ -19,9 +19,25 @@ UNCERTAIN_CODES = (
     "members_at_odds",
     "unlike_training",
     "change_unlike_training",
+    "brain_turned",
+    "content_contradicts_label",
+    "white_matter_contradicts_label",
+    "looks_like_another_sequence",
     "rests_on_unlike_visit",
 )
 """Codes of the findings by which a risk counts as uncertain."""
+
+CAST_ON_LATER_VISITS = frozenset(
+    {
+        "unlike_training",
+        "change_unlike_training",
+        "brain_turned",
+        "content_contradicts_label",
+        "white_matter_contradicts_label",
+        "looks_like_another_sequence",
+    }
+)
+"""Those by which the later visits' risks, which rest on the visit too, become uncertain with it."""
 
 
 class DoubtKeeper:
@@ -39,7 +55,14 @@ class DoubtKeeper:
         self._unlike: list[int] = []
 
     def findings(
-        self, number: int, features: Tensor, present: Tensor, appearance: Tensor, hazards: VisitHazards
+        self,
+        number: int,
+        features: Tensor,
+        present: Tensor,
+        appearance: Tensor,
+        hazards: VisitHazards,
+        *,
+        noticed: Iterable[Finding] = (),
     ) -> tuple[Finding, ...]:
         """Why this visit's risk is not to be relied on; nothing where all is as usual.
 
@@ -49,7 +72,18 @@ class DoubtKeeper:
             present: (4,), its sequences.
             appearance: (4, length), its summary.
             hazards: Its hazards.
+            noticed: What else was noticed of it.
         """
+        found = self._unusual(number, features, present, appearance, hazards)
+        before = _rests_on(self._unlike, number)
+        if any(finding.code in CAST_ON_LATER_VISITS for finding in (*found, *noticed)):
+            self._unlike.append(number)
+        return (*found, *before)
+
+    def _unusual(
+        self, number: int, features: Tensor, present: Tensor, appearance: Tensor, hazards: VisitHazards
+    ) -> tuple[Finding, ...]:
+        """What the model's own account of the usual says."""
         if self._doubt is None:
             return ()
         change, common = visit_change(self._first, features, present)
@@ -62,11 +96,7 @@ class DoubtKeeper:
             common=common.cpu(),
             spread=members_spread(hazards.member_hazards),
         )
-        found = doubt_findings(self._doubt, judge(self._doubt, visit), hazards, number, self._sequences)
-        before = _rests_on(self._unlike, number)
-        if any(finding.code in ("unlike_training", "change_unlike_training") for finding in found):
-            self._unlike.append(number)
-        return (*found, *before)
+        return doubt_findings(self._doubt, judge(self._doubt, visit), hazards, number, self._sequences)
 
 
 def doubt_findings(
@@ -95,7 +125,7 @@ def _rests_on(unlike: Sequence[int], number: int) -> tuple[Finding, ...]:
     if not unlike:
         return ()
     which = ("visit " if len(unlike) == 1 else "visits ") + ", ".join(map(str, unlike))
-    message = f"The risk at visit {number} is uncertain: it rests on {which} too, unlike those of training."
+    message = f"The risk at visit {number} is uncertain: it rests on {which} too, where something is wrong or unusual."
     return (_warning("rests_on_unlike_visit", message, number),)
 
 

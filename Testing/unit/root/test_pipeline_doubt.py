@@ -114,6 +114,29 @@ def test_a_visit_after_an_odd_one_is_told_to_rest_on_it(timeline: Timeline, mode
     assert found[2] == {"rests_on_unlike_visit"}
 
 
+def test_upside_down_from_the_first_visit_on_makes_every_risk_uncertain(
+    timeline: Timeline, model: RiskModel, brain: Volume, tmp_path: Path
+) -> None:
+    lenient = replace(model, doubt=replace(model.doubt, unusual_above=1e6))
+    visits = []
+    for visit in timeline.visits:
+        volumes = {name: source.read() for name, source in visit.sources.items()}
+        turned = {
+            name: VolumeInMemory(volume=Volume(voxels=volume.voxels[:, :, ::-1], geometry=volume.geometry))
+            for name, volume in volumes.items()
+        }
+        visits.append(replace(visit, sources=turned))
+    mask = Volume(voxels=brain.voxels[:, :, ::-1], geometry=brain.geometry)
+    prediction = predict_risk(replace(timeline, visits=tuple(visits)), lenient, options=TRUSTED, brain_mask=mask)
+    write_results(prediction, tmp_path, heatmaps=False)
+    record = json.loads((tmp_path / "risk.json").read_text(encoding="utf-8"))
+    first, *later = (visit["uncertain_because"] for visit in record["visits"])
+    assert first == ["one_visit_so_far", "brain_turned"]
+    assert later == [["rests_on_unlike_visit"]] * 2
+    (said,) = (warning for warning in record["visits"][0]["warnings"] if warning["code"] == "brain_turned")
+    assert "upside down" in said["message"]
+
+
 def test_a_later_visit_changes_no_earlier_doubt_and_no_doubt_changes_a_risk(
     timeline: Timeline, model: RiskModel, brain: Volume, odd_third: Prediction
 ) -> None:
