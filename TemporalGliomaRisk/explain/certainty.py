@@ -23,6 +23,7 @@ UNCERTAIN_CODES = (
     "content_contradicts_label",
     "white_matter_contradicts_label",
     "looks_like_another_sequence",
+    "cavity_appeared",
     "rests_on_unlike_visit",
 )
 """Codes of the findings by which a risk counts as uncertain."""

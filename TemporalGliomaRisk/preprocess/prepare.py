@@ -23,6 +23,7 @@ from TemporalGliomaRisk.preprocess.intensity import (
 from TemporalGliomaRisk.preprocess.keys import combined_key, volume_key
 from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, on_grid
 from TemporalGliomaRisk.preprocess.mistaken import looks_like, white_matter_contradicts
+from TemporalGliomaRisk.preprocess.new_cavity import NOTICED_ML, new_cavity_mL
 from TemporalGliomaRisk.preprocess.placement import place_first_visit, place_later_visit, trusted
 from TemporalGliomaRisk.preprocess.posture import posture
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
@@ -148,6 +149,7 @@ def prepare_visit(
         progress(ProgressEvent(stage="prepare", fraction=0.9, message=f"{name} harmonised"))
     if config.mask != "none":
         findings += _sequence_findings(intensities, arrays, frame.brain_mask, frame.references)
+        findings += _cavity_findings(intensities, arrays, frame)
     parts = [*(loaded.key for loaded in volumes.values()), "later", frame.first_volumes_key]
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return PreparedVisit(
@@ -308,6 +310,22 @@ def _sequence_findings(
             )
             findings.append(_warning("white_matter_contradicts_label", message, name))
     return findings
+
+
+def _cavity_findings(
+    intensities: Mapping[SequenceName, FloatArray], arrays: Mapping[SequenceName, GridArray], frame: Frame
+) -> list[Finding]:
+    """That a cavity has appeared since the first visit."""
+    valid = np.logical_and.reduce([frame.brain_mask, *(array.covered for array in arrays.values())])
+    volume_mL = new_cavity_mL(frame.references, intensities, valid, frame.grid.spacing_mm)
+    if volume_mL <= NOTICED_ML:
+        return []
+    message = (
+        f"A cavity of {volume_mL:.0f} mL or more that holds fluid has appeared since visit 1, as hardly any does after "
+        "treatment, so the risk is uncertain. Check whether the patient was operated on in between: every visit must "
+        "lie after the treatment."
+    )
+    return [_warning("cavity_appeared", message)]
 
 
 def _cut_findings(mask: BoolArray, geometry: Geometry) -> list[Finding]:
