@@ -51,6 +51,13 @@ from TemporalGliomaRisk.timeline.visit import Timeline, Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Volume
 
 OUT_OF_DISTRIBUTION = ("unlike_training", "change_unlike_training")
+SEEN_IN_THE_IMAGES = (
+    "brain_turned",
+    "looks_like_another_sequence",
+    "white_matter_contradicts_label",
+    "cavity_appeared",
+)
+"""Warnings of preparing that an image isn't what it is taken for; they know nothing of the model."""
 SAID_ANYWAY = {
     *("one_visit_so_far", "single_visit", "members_at_odds", "gap_untrained"),
     *("rests_on_unlike_visit", "rests_on_untrained_gap"),
@@ -374,12 +381,14 @@ def false_alarms(found: list[dict[str, Any]]) -> dict[str, Any]:
         len({visit for code, visit in one["warnings"] if code in OUT_OF_DISTRIBUTION and visit}) for one in seen
     )
     odd_patients = sum(any(code in OUT_OF_DISTRIBUTION for code, _ in one["warnings"]) for one in seen)
+    images = sum(len({visit for code, visit in one["warnings"] if code in SEEN_IN_THE_IMAGES}) for one in seen)
     return {
         "patients": len(found),
         "refused": [{"patient": one["patient"], "by": one["refused_by"]} for one in found if one["refused_by"]],
         "visits": visits,
         "visits_unlike_training": odd_visits,
         "patients_unlike_training": odd_patients,
+        "visits_doubted_by_their_images": images,
         "warnings_by_code": dict(codes.most_common()),
     }
 
@@ -392,7 +401,8 @@ def table(content: dict[str, Any]) -> str:
         f"{good['visits_unlike_training']} visits called unlike training "
         f"({good['visits_unlike_training'] / max(good['visits'], 1):.1%}; "
         f"{content['false_alarm_rate']:.0%} by design, warned above {content['thresholds']['unusual_above']:.1f}), "
-        f"{len(good['refused'])} patients refused.",
+        f"{good['visits_doubted_by_their_images']} visits doubted by their images alone (turned, another sequence, a new "
+        f"cavity), {len(good['refused'])} patients refused.",
         "",
         "Wrong input in a timeline of two visits, at the visit named; CT and phantoms are made by code:",
         "",
