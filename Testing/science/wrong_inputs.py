@@ -403,8 +403,8 @@ def table(content: dict[str, Any]) -> str:
         f"{good['visits_unlike_training']} visits called unlike training "
         f"({good['visits_unlike_training'] / max(good['visits'], 1):.1%}; "
         f"{content['false_alarm_rate']:.0%} by design, warned above {content['thresholds']['unusual_above']:.1f}), "
-        f"{good['visits_doubted_by_their_images']} doubted by their images alone (turned, another sequence, a new cavity), "
-        f"{len(good['refused'])} patients refused.",
+        f"{good['visits_doubted_by_their_images']} doubted by their images alone (turned, another sequence, a new "
+        f"cavity), {len(good['refused'])} patients refused.",
         "",
         "Wrong input in a timeline of two visits, at the visit named; CT and phantoms are made by code:",
         "",
