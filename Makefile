@@ -15,7 +15,7 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.1
 	"$$name" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null && { echo "$$name"; break; }; done)
 BIN := .venv/bin
 SLICER512 := .venv-slicer512/bin
-SAMPLE ?= Resources/SampleData/sub-01
+SAMPLE ?= Resources/SampleData/sub-03
 DEMO_OUTPUT ?= demo-output
 SERVE ?= 1
 PYTEST_ARGS ?=

@@ -31,7 +31,7 @@ from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURES = REPOSITORY / "Resources" / "Screenshots"
-SAMPLE = REPOSITORY / "Resources" / "SampleData" / "sub-01"
+SAMPLE = REPOSITORY / "Resources" / "SampleData" / "sub-03"
 LAYOUTS = {"four": "viewer", "three_d": "viewer_3d", "compare": "viewer_compare", "row": "viewer_all_visits"}
 PATIENCE_S = 240.0
 PANEL_WIDTH, PANEL_HEIGHT, GAP = 400, 880, 20
@@ -96,6 +96,7 @@ def take_viewer(result: Path, folder: Path) -> None:
             for layout, name in LAYOUTS.items():
                 reader.page.click(f'.bar [data-layout="{layout}"]')
                 reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout, seconds=PATIENCE_S)
+                reader.page.wait_for_selector(f'.views[data-layout="{layout}"]')
                 reader.page.mouse.move(5, 5)
                 for view in reader.page.eval_on_selector_all(".view", "all => all.map(view => view.dataset.view)"):
                     reader.page.wait_for_selector(f'[data-view="{view}"] img[src]', timeout=1000 * PATIENCE_S)
@@ -153,7 +154,6 @@ def take_panel(result: Path, folder: Path) -> None:
         panel.run.apply_or_cancel()
         client.done()
         settle()
-        panel.review.patient.selected_visit = 1
         panel.ui.measurementsGroup.collapsed = False
         settle()
         pictures.append(grabbed(shown, QtCore, settle))

@@ -23,7 +23,7 @@ from TemporalGliomaRisk.run import load_model
 from TemporalGliomaRisk.timeline.reading import read_timeline
 
 EXPECTED = Path(__file__).with_name("sample_risks.json")
-PATIENTS = ("sub-01", "sub-02")
+PATIENTS = ("sub-01", "sub-02", "sub-03")
 DECIDING = (WEIGHTS, INFERENCE, CALIBRATION)
 """The files of the model that decide a risk; its card may change without harm."""
 TOLERANCE = 1e-5

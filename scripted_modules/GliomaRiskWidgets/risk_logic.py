@@ -96,7 +96,11 @@ class RiskLogic:
     @staticmethod
     def samples() -> dict[str, str]:
         """Names of the sample patients, and what to call them."""
-        return {"sub-01": _("Simulated patient 1 (recurs)"), "sub-02": _("Simulated patient 2 (does not)")}
+        return {
+            "sub-01": _("Simulated patient 1 (recurs)"),
+            "sub-02": _("Simulated patient 2 (does not)"),
+            "sub-03": _("Simulated patient 3 (recurs, grows larger)"),
+        }
 
     @staticmethod
     def sample(name: str = "sub-01") -> Path:
