@@ -114,15 +114,11 @@ def large_3d(visit: SceneVisit) -> Grid:
 
 def two_visits(first: SceneVisit, second: SceneVisit, *, with_difference: bool) -> Grid:
     """Two visits and their difference side by side, in axial and coronal slices."""
+    difference = f"visit {second.number} less visit {first.number}"
     columns = [
         ("first", visit_title(first), short_title(first), first),
         ("second", visit_title(second), short_title(second), second),
-        (
-            "difference",
-            f"visit {second.number} less visit {first.number}",
-            f"{second.number} less {first.number}",
-            None,
-        ),
+        ("difference", difference, difference, None),
     ][: 3 if with_difference else 2]
     tiles = tuple(
         Tile(
