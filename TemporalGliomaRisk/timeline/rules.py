@@ -289,6 +289,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "{where}: the voxels hold {count} different values only, as a mask does; wanted an MRI volume. "
         "Name the image instead.",
     ),
+    (
+        "flat_inside",
+        REFUSAL,
+        "{where}: the inner head has one and the same value, as a smoothed mask has; wanted an MRI volume. "
+        "Name the image instead.",
+    ),
     ("no_head", REFUSAL, "{where}: no head was found, {volume} mL of signal in one piece, wanted 300 or more."),
     (
         "brain_cut_off",

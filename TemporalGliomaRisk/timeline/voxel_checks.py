@@ -29,6 +29,8 @@ LEAST_HEIGHT_MM = 90.0
 """From the vertex down to the cut, a head that runs out of the lower face must reach this far to hold the brain."""
 FEWEST_VALUES = 16
 """Different intensities that an image has at least, on every few voxels; masks and label maps have fewer."""
+FLAT_INSIDE = 1e-3
+"""An inner head whose 2nd and 98th percentile differ by less than this share is no image; noise alone has more."""
 BRIGHT_FLUID = 4.0
 DARK_FLUID = 1.2
 """Where (p98 - p50) / (p50 - p2) of the inner head says that fluid is bright or dark; between them it can't be told."""
@@ -82,12 +84,16 @@ def _check_content(voxels: FloatArray, spacing_mm: FloatArray, visit: int, seque
     volume_mL = float(head.sum() * np.prod(coarse_mm) / 1000.0)
     if volume_mL < LEAST_HEAD_ML:
         return [finding("no_head", visit=visit, sequence=sequence, volume=f"{volume_mL:.0f}")]
+    inner = inner_head(coarse, head, coarse_mm)
+    low, high = np.percentile(inner, (2, 98))
+    if high - low < FLAT_INSIDE * max(abs(low), abs(high)):
+        return [finding("flat_inside", visit=visit, sequence=sequence)]
     findings = []
     clean = bool((voxels == voxels.flat[0]).mean() > 0.3)
     sides = cut_sides(head, coarse_mm, clean_background=clean)
     if sides:
         findings.append(finding("brain_cut_off", visit=visit, sequence=sequence, sides=" and ".join(sides)))
-    seen = fluid_looks(coarse, head, coarse_mm)
+    seen = fluid_looks(inner)
     wanted = "bright" if sequence == "T2w" else "dark"
     if seen is not None and seen != wanted:
         findings.append(finding("content_contradicts_label", visit=visit, sequence=sequence, seen=seen, wanted=wanted))
@@ -141,18 +147,22 @@ def cut_sides(head: BoolArray, spacing_mm: FloatArray, *, clean_background: bool
     return sides
 
 
-def fluid_looks(voxels: FloatArray, head: BoolArray, spacing_mm: FloatArray) -> str | None:
+def inner_head(voxels: FloatArray, head: BoolArray, spacing_mm: FloatArray) -> FloatArray:
+    """(voxels,) of the head deeper than 0.4 of its greatest depth: mostly brain, with the ventricles in it."""
+    depth = ndimage.distance_transform_edt(np.pad(head, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(voxels[depth > 0.4 * depth.max()])
+
+
+def fluid_looks(inner: FloatArray) -> str | None:
     """Whether fluid is ``bright`` (T2w) or ``dark`` (FLAIR, T1w) in the inner head; None if it can't be told.
 
-    The inner head lies deeper than 0.4 of the greatest depth: mostly brain, with the ventricles in it. There the
-    bright tail is long and the dark one short in T2w, the other way round in FLAIR and T1w.
+    There the bright tail is long and the dark one short in T2w, the other way round in FLAIR and T1w.
 
     Source:
         Measured on 16 real volumes with and without tumours (Testing/unit/timeline): T2w 4.9 to 6.5, FLAIR and T1w
         0.3 to 1.0, FLAIR with a large oedema 2.5.
     """
-    depth = ndimage.distance_transform_edt(np.pad(head, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
-    p2, p50, p98 = np.percentile(voxels[depth > 0.4 * depth.max()], (2, 50, 98))
+    p2, p50, p98 = np.percentile(inner, (2, 50, 98))
     if p50 <= 0:
         return None
     tails = (p98 - p50) / max(p50 - p2, 1e-6 * abs(p50))

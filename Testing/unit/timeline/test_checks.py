@@ -8,6 +8,7 @@ import struct
 import nibabel
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from TemporalGliomaRisk.errors import GeometryError, VolumeError
 from TemporalGliomaRisk.timeline.checks import check_timeline
@@ -135,6 +136,9 @@ def changed(volume, **changes):
         voxels[3, 4, 5] = np.nan
     if changes.get("constant"):
         voxels[:] = 7
+    if changes.get("smooth_mask"):
+        head = ndimage.binary_fill_holes(voxels > 0.1 * voxels.max())
+        voxels = 1000 * ndimage.gaussian_filter(head.astype(np.float32), 1.0)
     if changes.get("tiny"):
         voxels[np.arange(44) > 25] = 0
         voxels[:, np.arange(52) > 25] = 0
@@ -153,6 +157,7 @@ def changed(volume, **changes):
     [
         ({"nan": True}, "not_finite", Severity.REFUSAL),
         ({"constant": True}, "empty", Severity.REFUSAL),
+        ({"smooth_mask": True}, "flat_inside", Severity.REFUSAL),
         ({"tiny": True}, "no_head", Severity.REFUSAL),
         ({"scale": 0.001}, "spacing_outside", Severity.REFUSAL),
         ({"scale": 3.0}, "spacing_outside", Severity.REFUSAL),
