@@ -11,6 +11,7 @@ one section a ``--title``, so that several cohorts can stand in one card.
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
 
 MAIN_TITLE = "Test patients"
+AT_ONCE = 8
+"""Patients a process that are prepared before they are scored and discarded."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=300,
         help="patients, at most, at whom the ordering head is tried (default %(default)s)",
     )
+    parser.add_argument(
+        "--discard-prepared",
+        action="store_true",
+        help="keep no prepared visits, some 20 MB a patient, which would serve another model's evaluation",
+    )
     add_device(parser)
     add_jobs(parser, " for preparing visits")
 
@@ -92,11 +100,18 @@ def run(arguments: argparse.Namespace) -> int:
     patients = _patients(arguments, model.metadata)
     said = _participants(arguments.cohort)
     folder = arguments.output / "prepared"
-    with tqdm(total=len(patients), desc="prepare", unit="patient", disable=None) as bar:
-        prepare_cohort(patients, folder, model.preprocessing, jobs=arguments.jobs, advance=bar.update)
     cohort = ScoredCohort(model=model, peer=peer, seed=arguments.seed, order_patients=arguments.order_patients)
-    for patient in tqdm(patients, desc="score", unit="patient", disable=None):
-        cohort.add(load_patient(folder, patient.patient_id), said.get(patient.patient_id, {}))
+    at_once = AT_ONCE * arguments.jobs if arguments.discard_prepared else len(patients)
+    with tqdm(total=len(patients), desc="score", unit="patient", disable=None) as bar:
+        for start in range(0, len(patients), at_once):
+            some = patients[start : start + at_once]
+            with tqdm(total=len(some), desc="prepare", unit="patient", disable=None, leave=False) as inner:
+                prepare_cohort(some, folder, model.preprocessing, jobs=arguments.jobs, advance=inner.update)
+            for patient in some:
+                cohort.add(load_patient(folder, patient.patient_id), said.get(patient.patient_id, {}))
+                if arguments.discard_prepared:
+                    shutil.rmtree(folder / patient.patient_id)
+                bar.update()
     found = {
         "title": arguments.title,
         "model": model.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.files import check_output, read_json, write_json_whole, write_text_whole
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.patient import SimulatedPatient, SimulatedVisit, simulate_patient
@@ -59,7 +58,7 @@ def simulate_cohort(
     Raises:
         UsageError: If a number is below 1, or the folder holds a cohort of another seed, version or configuration, or
             is none.
-        InputError: If the record of what the folder's cohort was made with is damaged.
+        InputError: If the record of what the folder's cohort was made with, or of a patient in it, is damaged.
     """
     if min(patients, first_patient, jobs) < 1 or seed < 0:
         raise UsageError(
@@ -127,8 +126,7 @@ def write_patient(task: tuple[SimulationConfig, int, int, Path]) -> tuple[int, d
     config, seed, number, output = task
     truth_file = output / "truth" / f"sub-{number:05d}" / "truth.json"
     if truth_file.exists():
-        row: dict[str, Any] = json.loads(truth_file.read_text(encoding="utf-8"))["participant"]
-        return number, row
+        return number, _row_of(truth_file)
     patient = simulate_patient(config, seed, number)
     for visit in patient.visits:
         _write_visit(patient, visit, output)
@@ -141,6 +139,18 @@ def write_patient(task: tuple[SimulationConfig, int, int, Path]) -> tuple[int, d
     row = _participant_row(patient)
     write_json_whole(truth_file, {"participant": row, **truth_record(patient, config, seed, number)})
     return number, row
+
+
+def _row_of(truth_file: Path) -> dict[str, Any]:
+    """What participants.tsv says of a patient simulated before."""
+    damaged = (
+        f"{truth_file.parent.name}: the truth file is damaged; remove the patient's folder in truth and run again."
+    )
+    content = read_json(truth_file, damaged=damaged)
+    row = content.get("participant") if isinstance(content, dict) else None
+    if not isinstance(row, dict) or not set(PARTICIPANT_COLUMNS) <= set(row):
+        raise InputError(damaged)
+    return row
 
 
 def _write_visit(patient: SimulatedPatient, visit: SimulatedVisit, output: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -201,13 +204,25 @@ def test_running_again_changes_nothing(bundle: Path, cohort: Path, pretrained: P
     assert (bundle / "SHA256SUMS").read_bytes() == sums
 
 
+def evaluated(bundle: Path, cohort: Path, output: Path, *options: str) -> dict[str, Any]:
+    place = ["--cohort", str(cohort), "--model", str(bundle), "--output", str(output)]
+    assert main(["evaluate", *place, "--resamples", "20", *options]) == 0
+    found: dict[str, Any] = json.loads((output / "evaluation.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluation(bundle: Path, cohort: Path, work: Path) -> tuple[dict[str, Any], str]:
+    """What evaluate found with its card, and what it said."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        found = evaluated(bundle, cohort, work / "evaluation", "--card")
+    return found, said.getvalue()
+
+
 def test_evaluation_counts_every_landmark_row_and_writes_the_card(
-    bundle: Path, cohort: Path, work: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path, cohort: Path, evaluation: tuple[dict[str, Any], str]
 ) -> None:
-    options = ["--resamples", "20", "--card", "--output", str(work / "evaluation")]
-    assert main(["evaluate", "--cohort", str(cohort), "--model", str(bundle), *options]) == 0
-    said = capsys.readouterr().out
-    found = json.loads((work / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    found, said = evaluation
     assert found["patients"] == len(PATIENTS)
     whole = next(group for group in found["several_visits"]["groups"] if group["name"] == "all")
     # Visits before the event or the last contact, by the simulator's own records.
@@ -225,6 +240,21 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
     assert found["single_visit"]["threshold"] == model.metadata["f1_threshold"]["single_visit_risk"]
     assert "(discrimination.png)" in model.card
     assert "docs/discrimination.png" in (bundle / "SHA256SUMS").read_text(encoding="utf-8")
+
+
+def test_prepared_visits_that_are_discarded_leave_the_same_numbers(
+    bundle: Path,
+    cohort: Path,
+    work: Path,
+    evaluation: tuple[dict[str, Any], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("TemporalGliomaRisk.commands.evaluate.AT_ONCE", 2)
+    found = evaluated(bundle, cohort, work / "discarded", "--discard-prepared")
+    card = {"model_sha256": evaluation[0]["model_sha256"]}  # sealed anew with the card's results
+    assert {**found, **card} == evaluation[0]
+    assert len([*(work / "evaluation" / "prepared").glob("sub-*")]) == len(PATIENTS)
+    assert not [*(work / "discarded" / "prepared").glob("sub-*")]
 
 
 def test_the_bundle_predicts(bundle: Path, cohort: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

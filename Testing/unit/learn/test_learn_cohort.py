@@ -215,6 +215,22 @@ def test_one_cohort_named_twice_is_refused(simulated_cohort: Path) -> None:
         read_cohorts([simulated_cohort, simulated_cohort / "." / "truth" / ".."])
 
 
+def test_a_corrected_sessions_table_is_not_scored_with_the_visits_prepared_before(
+    simulated_cohort: Path, prepared: Path, tmp_path: Path
+) -> None:
+    patient = read_cohort(simulated_cohort)[0]
+    copytree(prepared, tmp_path / "prepared")
+    corrected = replace(patient, folder=tmp_path / patient.patient_id)
+    corrected.folder.mkdir()
+    name = f"{patient.patient_id}_sessions.tsv"
+    said = (patient.folder / name).read_text(encoding="utf-8")
+    (corrected.folder / name).write_text(said, encoding="utf-8")
+    prepare_cohort([corrected], tmp_path / "prepared", PreprocessConfig(register="never"))
+    (corrected.folder / name).write_text(said.replace("ses-02\t", "ses-02\t1"), encoding="utf-8")
+    with pytest.raises(InputError, match="sessions table was changed"):
+        prepare_cohort([corrected], tmp_path / "prepared", PreprocessConfig(register="never"))
+
+
 def test_a_corrected_outcome_is_not_scored_with_the_visits_prepared_before(
     simulated_cohort: Path, prepared: Path, tmp_path: Path
 ) -> None:

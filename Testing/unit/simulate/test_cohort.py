@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.simulate.cohort import simulate_cohort
 from TemporalGliomaRisk.simulate.config import SIMULATOR_VERSION, SimulationConfig
@@ -63,6 +63,16 @@ def test_a_stopped_run_goes_on_where_it_was(cohort: Path, tmp_path: Path) -> Non
 def test_a_folder_with_another_cohort_is_refused(cohort: Path) -> None:
     with pytest.raises(UsageError, match=r"another seed, version or configuration\. Choose another folder"):
         simulate_cohort(CONFIG, patients=1, seed=SEED + 1, output=cohort)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"participant": {"participant_id": "sub-00001"}}'])
+def test_a_damaged_truth_file_is_told_and_no_table_written_from_it(tmp_path: Path, content: str) -> None:
+    record = tmp_path / "truth" / "sub-00001" / "truth.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="sub-00001: the truth file is damaged"):
+        simulate_cohort(CONFIG, patients=1, seed=5, output=tmp_path)
+    assert not (tmp_path / "participants.tsv").exists()
 
 
 def test_numbers_below_one_are_refused(tmp_path: Path) -> None:
