@@ -34,6 +34,8 @@ from TemporalGliomaRisk.learn.scoring import (
 )
 
 Thresholds = tuple[float | None, float | None]
+NOTHING_MM = 1.0
+"""A lesion smaller than this, half a voxel, isn't there yet."""
 
 
 @dataclass(kw_only=True)
@@ -148,8 +150,15 @@ def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) 
             spacing_mm=(grid_mm, grid_mm, grid_mm),
             tolerance_mm=CELL_VOXELS * grid_mm / 2,
             centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
+            new_focus_mm=None if patient.truth is None else _new_focus_mm(patient.truth["visits"][: patient.visits]),
         )
     ]
+
+
+def _new_focus_mm(visits: Sequence[Mapping[str, Any]]) -> float:
+    """Diameter, at the last of the visits, of the largest lesion that was not there at the first."""
+    first, last = visits[0]["lesion_diameters_mm"], visits[-1]["lesion_diameters_mm"]
+    return max((size for name, size in last.items() if first.get(name, 0) < NOTHING_MM), default=0.0)
 
 
 def _orders(

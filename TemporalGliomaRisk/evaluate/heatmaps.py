@@ -18,6 +18,7 @@ from TemporalGliomaRisk.shapes import check_shape
 
 GROWTH_EDGES_MM = (0.0, 6.0, 10.0, math.inf)
 """Maps are also told apart by the diameter of true growth; from 6 mm on they are expected to point at it."""
+EXPECTED_FROM_MM = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class HeatmapScore:
         share_inside: Share of the map's sum over the brain that lies in true growth; None if the sum is 0.
         share_expected: Share of the brain that is true growth: what a flat map gives.
         growth_diameter_mm: Diameter of the ball that has the growth's volume.
+        new_focus_mm: Diameter of the largest lesion that was not there at the first visit, 0 where all growth is at the
+            rim of what was; None where that is not known.
     """
 
     hit: float
@@ -46,6 +49,7 @@ class HeatmapScore:
     share_inside: float | None
     share_expected: float
     growth_diameter_mm: float
+    new_focus_mm: float | None = None
 
 
 def score_heatmap(
@@ -57,6 +61,7 @@ def score_heatmap(
     tolerance_mm: float,
     centre_ijk: tuple[float, float, float] | None = None,
     threshold: float | None = None,
+    new_focus_mm: float | None = None,
 ) -> HeatmapScore:
     """Pointing game, overlap and share of hazard of one heatmap.
 
@@ -68,6 +73,7 @@ def score_heatmap(
         tolerance_mm: Half a feature cell of the model.
         centre_ijk: The centre of the cavity, the place a lazy map would point at; may lie outside brain and grid.
         threshold: Hazard per mL from which the map marks a voxel, chosen on other patients.
+        new_focus_mm: Kept with the score, see there.
 
     Raises:
         ShapeError: If shapes differ, the map is not finite or negative in the brain, the centre is not finite, or no
@@ -96,6 +102,7 @@ def score_heatmap(
         share_inside=float(values[grown].sum()) / total if total > 0 else None,
         share_expected=float(grown.mean()),
         growth_diameter_mm=(6 * float(grown.sum()) * math.prod(spacing_mm) / math.pi) ** (1 / 3),
+        new_focus_mm=new_focus_mm,
     )
 
 
@@ -109,7 +116,9 @@ def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
         ``maps``, ``pointing_game`` and ``pointing_game_by_chance``, ``share_of_hazard_in_growth`` and
         ``share_by_chance`` (means), ``peak_to_growth_mm_median``, ``pointing_game_at_cavity_centre`` (mean over the
         ``maps_with_cavity``, None without any), and ``by_growth_diameter``: the same of the maps with growth from
-        ``from_mm`` up to ``below_mm`` (None: any), where there are any.
+        ``from_mm`` up to ``below_mm`` (None: any), where there are any. ``expected``, if any: of the maps with growth of
+        6 mm or more, which may lie in a new focus of that size or, as a thin shell, at the rim of what was there
+        before: ``with_new_focus`` and ``at_rims``, where the foci are known and there are any.
     """
     groups = []
     for low, high in itertools.pairwise(GROWTH_EDGES_MM):
@@ -117,7 +126,15 @@ def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
         if some:
             edges = {"from_mm": low, "below_mm": high if math.isfinite(high) else None}
             groups.append({**edges, **_means(some)})
-    return {**_means(scores), "by_growth_diameter": groups}
+    expected = [one for one in scores if one.growth_diameter_mm >= EXPECTED_FROM_MM]
+    foci = [one for one in expected if one.new_focus_mm is not None]
+    kinds = {
+        "with_new_focus": [one for one in foci if (one.new_focus_mm or 0) >= EXPECTED_FROM_MM],
+        "at_rims": [one for one in foci if (one.new_focus_mm or 0) < EXPECTED_FROM_MM],
+    }
+    parts = {name: _means(some) for name, some in kinds.items() if some}
+    found = {**_means(scores), "by_growth_diameter": groups}
+    return {**found, "expected": {**_means(expected), **parts}} if expected else found
 
 
 def _means(scores: Sequence[HeatmapScore]) -> dict[str, float | int | None]:

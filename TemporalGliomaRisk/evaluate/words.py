@@ -55,8 +55,15 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
         "| growth | maps | peak at growth | cavity's centre at growth | hazard in growth |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for group in (maps, *maps["by_growth_diameter"]):
-        name = "any"
+    expected = maps.get("expected", {})
+    kinds = {
+        "6 mm or more": expected,
+        "of these, a new focus of 6 mm or more": expected.get("with_new_focus"),
+        "of these, at rims of what was there, or smaller": expected.get("at_rims"),
+    }
+    named = [{**kind, "name": name} for name, kind in kinds.items() if kind]
+    for group in (maps, *maps["by_growth_diameter"], *named):
+        name = group.get("name", "any")
         if "from_mm" in group:
             end = " mm or more" if group["below_mm"] is None else f" to {group['below_mm']:.0f} mm"
             name = f"{group['from_mm']:.0f}{end}"

@@ -73,6 +73,16 @@ def facts(one: Mapping[str, Any]) -> Iterator[str]:
             + (f" to {group['below_mm']:.0f} mm" if group["below_mm"] else " or more")
             for group in maps.get("by_growth_diameter", [])
         )
+        expected = maps.get("expected", {})
+        kinds = {"with_new_focus": "a new focus of that size", "at_rims": "growth at rims of what was there"}
+        told = ", ".join(
+            f"{title} {expected[kind]['pointing_game']:.0%} of {expected[kind]['maps']}"
+            for kind, title in kinds.items()
+            if kind in expected
+        )
+        if expected:
+            sizes += f"; of all from 6 mm on {expected['pointing_game']:.0%} of {expected['maps']}"
+            sizes += f": {told}" if told else ""
         yield (
             "at the last visit before an event the heatmap's peak lies on true growth in "
             f"{maps['pointing_game']:.0%} of {maps['maps']} patients (by chance "

@@ -187,6 +187,25 @@ def test_maps_are_summed_up_apart_by_the_diameter_of_growth() -> None:
     assert (big["from_mm"], big["below_mm"], big["maps"], big["share_of_hazard_in_growth"]) == (10, None, 1, 1.0)
 
 
+def test_growth_that_should_be_pointed_at_is_told_apart_by_whether_it_is_a_new_focus() -> None:
+    heatmap, growth, brain = a_place()
+    hits, misses = heatmap.copy(), heatmap.copy()
+    hits[5, 5, 5] = misses[15, 15, 15] = 1
+    large = growth.copy()
+    large[4:10, 4:10, 4:10] = True
+    given = [(hits, large, 9.0), (misses, large, 0.0), (misses, large, 5.9), (hits, large, None), (hits, growth, 7.0)]
+    scores = [
+        score_heatmap(one, new, brain, spacing_mm=(2, 2, 2), tolerance_mm=1.0, new_focus_mm=focus)
+        for one, new, focus in given
+    ]
+    expected = summarise_heatmaps(scores)["expected"]
+    assert (expected["maps"], expected["pointing_game"]) == (4, 0.5)
+    assert (expected["with_new_focus"]["maps"], expected["with_new_focus"]["pointing_game"]) == (1, 1.0)
+    assert (expected["at_rims"]["maps"], expected["at_rims"]["pointing_game"]) == (2, 0.0)
+    assert set(summarise_heatmaps(scores[3:4])["expected"]) & {"with_new_focus", "at_rims"} == set()
+    assert "expected" not in summarise_heatmaps(scores[4:])
+
+
 def test_a_visit_without_growth_is_refused() -> None:
     heatmap, growth, brain = a_place()
     with pytest.raises(ShapeError, match="at least one voxel inside the brain"):
