@@ -116,9 +116,9 @@ def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
         ``maps``, ``pointing_game`` and ``pointing_game_by_chance``, ``share_of_hazard_in_growth`` and
         ``share_by_chance`` (means), ``peak_to_growth_mm_median``, ``pointing_game_at_cavity_centre`` (mean over the
         ``maps_with_cavity``, None without any), and ``by_growth_diameter``: the same of the maps with growth from
-        ``from_mm`` up to ``below_mm`` (None: any), where there are any. ``expected``, if any: of the maps with growth of
-        6 mm or more, which may lie in a new focus of that size or, as a thin shell, at the rim of what was there
-        before: ``with_new_focus`` and ``at_rims``, where the foci are known and there are any.
+        ``from_mm`` up to ``below_mm`` (None: any), where there are any. ``expected``, if any: of the maps with growth
+        of 6 mm or more, which may lie in a new focus of that size or, as a thin shell, at the rim of what was there
+        before: ``with_new_focus`` and ``at_rims``, where the foci are known.
     """
     groups = []
     for low, high in itertools.pairwise(GROWTH_EDGES_MM):
