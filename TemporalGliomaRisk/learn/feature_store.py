@@ -26,6 +26,7 @@ from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
+from TemporalGliomaRisk.learn.true_growth import true_growth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +104,14 @@ def _priority(model: PairModel, features: Tensor, present: Tensor) -> Tensor:
 def grown_places(patient: StoredPatient) -> Tensor | None:
     """(visits, places) boolean, cells of the brain that the lesion has grown into since the first visit.
 
-    None where the truth is not known. Growth of fewer than :data:`LEAST_GROWTH_VOXELS` voxels counts as none: a mask's
-    border moves by as much with the child's own growth.
+    None where the truth is not known. Borders that may only have moved, and growth of fewer than
+    :data:`LEAST_GROWTH_VOXELS` voxels, count as none.
     """
     lesions = patient.lesion_masks
     if lesions is None:
         return None
     cells = brain_cells(torch.from_numpy(patient.brain))
-    new = torch.from_numpy(lesions & ~lesions[:1])
+    new = torch.from_numpy(np.stack([true_growth(lesions[0], one)[0] for one in lesions]))
     new &= (new.flatten(1).sum(dim=1) >= LEAST_GROWTH_VOXELS)[:, None, None, None]
     grown: Tensor = functional.max_pool3d(new[:, None].float(), CELL_VOXELS)[:, 0, cells] > 0
     return grown

@@ -22,6 +22,7 @@ from TemporalGliomaRisk.learn.augmentation import (
 )
 from TemporalGliomaRisk.learn.implants import ImplantConfig, implant
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.true_growth import true_growth
 
 LEAST_GROWTH_VOXELS = 8
 
@@ -35,7 +36,8 @@ class PairBatch:
         later: (pairs, 4, D, D, D).
         present: (pairs, 4), sequences used, the same for both visits of a pair.
         cells: (pairs, D/2, D/2, D/2), cells that hold brain.
-        grown: (pairs, D/2, D/2, D/2), 1 where the lesion grew into the cell, NaN where the truth is not known.
+        grown: (pairs, D/2, D/2, D/2), 1 where the lesion grew into the cell, NaN where the truth is not known or a
+            border may only have moved.
     """
 
     earlier: Tensor
@@ -137,12 +139,13 @@ class PairSampler:
         if patient.lesions is None:
             grown = torch.full(cells.shape, torch.nan)
         else:
-            new = _padded(patient.lesions[two][window] & ~patient.lesions[one][window], edge)
-            new = apply_flips(new, flips, order) > 0
+            masks = true_growth(patient.lesions[one][window], patient.lesions[two][window])
+            new, border = (apply_flips(_padded(mask, edge), flips, order) > 0 for mask in masks)
             if inside.any() and torch.rand((), generator=random) < self.config.implants.chance:
                 *pair, implanted = implant(pair[0], pair[1], inside_turned, self.config.implants, random)
                 new |= implanted
-            grown = functional.max_pool3d(new[None].float(), CELL_VOXELS)[0]
+            grown, doubtful = functional.max_pool3d(torch.stack([new, border]).float(), CELL_VOXELS)
+            grown = torch.where((grown == 0) & (doubtful > 0), torch.nan, grown)
         recoloured = shared_contrast([volumes[chosen] for volumes in pair], self.config.contrast, random)
         visits = []
         for volumes in recoloured:
@@ -156,7 +159,7 @@ class PairSampler:
         centre = _random_voxel(patient.brain, random)
         if patient.lesions is not None and torch.rand((), generator=random) < self.config.focus_chance:
             later, earlier = patient.lesions[two], patient.lesions[one]
-            for region in (later & ~earlier, later | earlier):
+            for region in (true_growth(earlier, later)[0], later | earlier):
                 if region.any():
                     centre = _random_voxel(region, random)
                     break
@@ -172,7 +175,7 @@ def _grew(patient: StoredPatient, one: int, two: int) -> bool:
     """Whether the lesion grew by at least :data:`LEAST_GROWTH_VOXELS` between two visits, as far as is known."""
     if patient.lesions is None:
         return False
-    return int((patient.lesions[two] & ~patient.lesions[one]).sum()) >= LEAST_GROWTH_VOXELS
+    return int(true_growth(patient.lesions[one], patient.lesions[two])[0].sum()) >= LEAST_GROWTH_VOXELS
 
 
 def _random_voxel(region: npt.NDArray[np.bool_], random: Generator) -> npt.NDArray[np.intp]:
