@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +30,9 @@ LINES = (
 )
 OFFSET = 0.13
 MOST_PANELS = 4
-HEAD_IN, FOOT_IN, LEAST_WIDTH_IN = 0.82, 0.36, 7.2
-LETTERS_AN_INCH = 17.0
-"""Of a heading at its usual size; a longer one is made smaller."""
+HEAD_IN, FOOT_IN, LEAST_WIDTH_IN = 0.98, 0.36, 7.2
+LETTERS_AN_INCH = 16.0
+"""Of a heading; a longer one takes two lines."""
 
 
 def discrimination_figure(found: Mapping[str, Any], *, heading: str, caveat: str) -> Figure | None:
@@ -119,7 +120,7 @@ def write_plot(figure: Figure, path: Path) -> None:
 
 
 def _with_level(heading: str, found: Mapping[str, Any]) -> str:
-    return f"{heading}; bars: {100 * found['several_visits']['level']:.0f} % intervals over patients"
+    return f"{heading}; bars: {100 * found['several_visits']['level']:.0f}\u00a0% intervals over patients"
 
 
 def _visits(name: str) -> bool:
@@ -141,9 +142,9 @@ def _figure(width: float, height: float, heading: str, title: str, caveat: str) 
 
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    fits = LETTERS_AN_INCH * (width - 0.28) / len(heading)
+    lines = textwrap.wrap(heading, int(LETTERS_AN_INCH * (width - 0.28)))
     figure.text(0.14 / width, 1 - 0.26 / height, title, fontsize=11, weight="bold", color=INK)
-    figure.text(0.14 / width, 1 - 0.47 / height, heading, fontsize=8.5 * min(1.0, fits), color=DIM)
+    figure.text(0.14 / width, 1 - 0.36 / height, "\n".join(lines), fontsize=8.5, color=DIM, va="top", linespacing=1.35)
     figure.text(0.14 / width, 0.13 / height, caveat, fontsize=8.5, weight="bold", color=WARN)
     return figure
 
