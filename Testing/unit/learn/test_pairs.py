@@ -19,6 +19,7 @@ from TemporalGliomaRisk.learn.augmentation import (
 )
 from TemporalGliomaRisk.learn.implants import ImplantConfig
 from TemporalGliomaRisk.learn.pair_crops import PairConfig, PairSampler
+from TemporalGliomaRisk.learn.true_growth import true_growth
 
 STILL = AugmentationConfig(
     shift_voxels=0, rotation_degrees=0, gain=0, bend=0, bias=0, noise=0, blur_chance=0, single_sequence_chance=0
@@ -122,11 +123,16 @@ def test_the_growth_target_is_the_lesion_s_change_place_by_place(make_stored) ->
     plain = {"contrast": ContrastConfig(chance=0), "implants": ImplantConfig(chance=0)}
     sampler = PairSampler([patient], PairConfig(crop_voxels=16, focus_chance=1.0, augmentation=STILL, **plain))
     batch = sampler.draw(40, seeded(2))
-    new = (batch.later[:, 0] > 0.5) & (batch.earlier[:, 0] < 0.5)
-    expected = functional.max_pool3d(new.float()[:, None], 2)[:, 0]
-    assert torch.equal(batch.grown, expected)
-    assert (batch.grown.flatten(1).sum(dim=1) > 0).float().mean() > 0.9
-    assert not (batch.grown.bool() & ~batch.cells).any()
+    seen = zip(batch.earlier[:, 0].numpy() > 0.5, batch.later[:, 0].numpy() > 0.5, strict=True)
+    new, border = (
+        torch.from_numpy(np.stack(masks)) for masks in zip(*(true_growth(*two) for two in seen), strict=True)
+    )
+    grown, doubtful = (functional.max_pool3d(mask.float()[:, None], 2)[:, 0] for mask in (new, border))
+    assert torch.equal(batch.grown == 1, grown == 1)
+    assert torch.equal(batch.grown.isnan(), (grown == 0) & (doubtful == 1))
+    assert batch.grown.isnan().any()
+    assert ((batch.grown == 1).flatten(1).sum(dim=1) > 0).float().mean() > 0.9
+    assert not ((batch.grown == 1) & ~batch.cells).any()
 
 
 def test_an_unchanged_lesion_has_an_empty_target_and_an_unknown_truth_none(make_stored) -> None:

@@ -242,10 +242,13 @@ def test_grown_places_are_the_cells_that_new_lesion_reaches(make_stored) -> None
     cells = brain_cells(torch.from_numpy(patient.brain))
     grown = grown_places(patient)
     assert grown is not None
-    # The cube of edge 3 at (10, 11, 9) becomes one of edge 5: cells 5 to 7, 5 to 7 and 4 to 6 less those it filled.
-    wanted = torch.zeros_like(cells)
-    wanted[5:8, 5:8, 4:7] = True
-    wanted[5, 5:7, 4:6] = False
+    # The cube of edge 3 at (10, 11, 9) becomes one of edge 5; faces join three new squares of 3 x 3 to it.
+    new = torch.zeros(patient.brain.shape, dtype=torch.bool)
+    new[10:15, 11:16, 9:14] = True
+    new[10:14, 11:14, 9:12] = False
+    new[10:13, 11:15, 9:12] = False
+    new[10:13, 11:14, 9:13] = False
+    wanted = torch.nn.functional.max_pool3d(new.float()[None], 2)[0] > 0
     assert not grown[0].any()
     assert torch.equal(grown[2], wanted[cells])
     assert not grown_places(make_stored(1, grows=False)).any()

@@ -11,9 +11,9 @@ def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
 
 
 def test_a_border_that_moved_by_less_than_a_voxel_is_neither_growth_nor_none() -> None:
-    before, moved = ball((15.0, 15.0, 15.0), 9.0), ball((15.6, 15.0, 15.0), 9.3)
+    before, moved = ball((15.0, 15.0, 15.0), 9.0), ball((15.3, 15.0, 15.0), 9.2)
     new, border = true_growth(before, moved)
-    assert (moved & ~before).sum() > 300
+    assert (moved & ~before).sum() > 100
     assert not new.any()
     assert np.array_equal(border, moved & ~before)
 

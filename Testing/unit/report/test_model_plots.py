@@ -51,7 +51,7 @@ def words(figure) -> str:
 
 def test_the_caveat_the_patients_the_counts_and_the_units_stand_in_both(found: dict) -> None:
     for draw in (discrimination_figure, calibration_figure):
-        shown = words(draw(found, **SAID))
+        shown = words(draw(found, **SAID)).replace("\n", " ").replace("\u00a0", " ")
         assert SAID["caveat"] in shown
         assert SAID["heading"] in shown
         assert "90" in shown
