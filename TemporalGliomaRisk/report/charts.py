@@ -12,8 +12,8 @@ from TemporalGliomaRisk.report.record import RiskRecord
 WIDTH = 1160.0
 _MARGIN = 60.0
 _GREATEST_TILE = 150.0
-_WORD = 58.0
-"""Width of the word beside the label of an uncertain risk."""
+_LABEL, _WORD = 44.0, 58.0
+"""Widths of a risk's label with its distance to the mark, and of the word beside it where the risk is uncertain."""
 _AXIS_STEPS_DAYS = (30, 90, 180, 365, 730, 1825, 3650)
 
 
@@ -109,7 +109,10 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """One visit of the curve: risk at (``x``, ``y``), the members' extremes, and the single-visit risk."""
+    """One visit of the curve: risk at (``x``, ``y``), the members' extremes, and the single-visit risk.
+
+    The label, if any, begins right of the mark, or ends left of it (``label_before``) where the drawing ends.
+    """
 
     x: float
     y: float
@@ -117,6 +120,7 @@ class Mark:
     high: float | None
     single: float | None
     label: str | None
+    label_before: bool
     certainty: str
     description: str
 
@@ -151,8 +155,10 @@ def risk_curve(record: RiskRecord) -> Curve:
     labelled = -math.inf
     for number, visit in enumerate(record.visits, start=1):
         x, y = _along(visit.days_since_first, ends), height_of(visit.risk) or bottom
-        has_room = x - labelled > 44
-        labelled = x + (_WORD if visit.certainty else 0) if has_room else labelled
+        width = _LABEL + (_WORD if visit.certainty else 0)
+        before = x + width > WIDTH
+        has_room = x - (width if before else 0) > labelled
+        labelled = x + (0 if before else width) if has_room else labelled
         range_words = numbers.percent_range(visit.risk_low, visit.risk_high)
         marks.append(
             Mark(
@@ -162,6 +168,7 @@ def risk_curve(record: RiskRecord) -> Curve:
                 high=height_of(visit.risk_high),
                 single=height_of(visit.single_visit_risk),
                 label=numbers.percent(visit.risk) if has_room else None,
+                label_before=before,
                 certainty=visit.certainty,
                 description=f"Visit {number}, day {visit.days_since_first}: {numbers.percent(visit.risk)}, members "
                 f"{range_words}, from this visit alone {numbers.percent(visit.single_visit_risk)}"

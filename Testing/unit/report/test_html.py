@@ -176,6 +176,17 @@ def test_the_label_after_an_uncertain_one_stands_clear_of_its_word() -> None:
     assert labels(0)[:2] == [0, 3]
 
 
+def test_the_label_of_an_uncertain_last_visit_stays_in_the_drawing() -> None:
+    record = a_record(3)
+    record = dataclasses.replace(record, visits=(*record.visits[:2], doubted(record.visits[2])))
+    curve = risk_curve(record)
+    assert [mark.label_before for mark in curve.marks] == [False, False, True]
+    assert curve.marks[-1].label
+    page = render_report(record, None, model_card=CARD)
+    (place,) = re.findall(r'<text class="strong halo" x="([\d.]+)" y="[\d.]+" text-anchor="end">', page)
+    assert float(place) < curve.marks[-1].x
+
+
 def doubted(visit: VisitRecord) -> VisitRecord:
     """The same visit, uncertain for two reasons that its warnings tell."""
     told = (Warned(code="planted", message="Planted."), Warned(code="long_gap", message="The gap is long."))
