@@ -34,6 +34,8 @@ from TemporalGliomaRisk.learn.scoring import (
 )
 
 Thresholds = tuple[float | None, float | None]
+SEES_FROM_MM = (0.0, 4.0, 6.0)
+"""Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
 NOTHING_MM = 1.0
 """A lesion smaller than this, half a voxel, isn't there yet."""
 
@@ -52,7 +54,8 @@ class ScoredCohort:
         rows: All landmark rows, a patient's visits together, without their maps.
         known: What is known of each patient beside the images.
         maps: Of the patients before an observed event in whom something grew.
-        reader: (rows,), the ideal reader's scores; fewer where some patients' truth is not known.
+        readers: (rows,) each, the scores of the ideal readers of :data:`SEES_FROM_MM`; fewer where some patients' truth
+            is not known.
         peer_risks: (rows,), the reference model's; none without one.
         orders: Of the patients at whom the ordering head was tried.
     """
@@ -64,7 +67,7 @@ class ScoredCohort:
     rows: list[ScoredVisit] = field(default_factory=list, init=False)
     known: list[KnownPatient] = field(default_factory=list, init=False)
     maps: list[HeatmapScore] = field(default_factory=list, init=False)
-    reader: list[float] = field(default_factory=list, init=False)
+    readers: tuple[list[float], ...] = field(default_factory=lambda: tuple([] for _ in SEES_FROM_MM), init=False)
     peer_risks: list[float] = field(default_factory=list, init=False)
     orders: list[ScoredOrder] = field(default_factory=list, init=False)
 
@@ -84,7 +87,8 @@ class ScoredCohort:
         self.rows += [row.without_map() for row in rows]
         self.known.append(KnownPatient(participant=participant, truth=patient.truth))
         self.maps += _map_score(patient, rows, model.preprocessing.grid_mm)
-        self.reader += _reader_scores(patient, seed)
+        for scores, least_mm in zip(self.readers, SEES_FROM_MM, strict=True):
+            scores.extend(_reader_scores(patient, seed, least_mm))
         self.orders += _orders(model, patient, encoded, seed, self.order_patients - len(self.orders))
         if self.peer:
             self.peer_risks += self.peer.risks(patient)
@@ -118,8 +122,12 @@ class ScoredCohort:
             "single_visit": evaluate_risks(single, rows, alone),
             "several_less_single": compare_risks(risk, single, rows, ours, thresholds[1]),
         }
-        if len(self.reader) == len(self.rows):
-            found["ideal_observer"] = evaluate_risks(np.array(self.reader), rows, ranks)
+        if len(self.readers[0]) == len(self.rows):
+            whole, *limited = (evaluate_risks(np.array(scores), rows, ranks) for scores in self.readers)
+            found["ideal_observer"] = whole
+            found["ideal_observer_seeing_from"] = [
+                {"from_mm": least_mm, **one} for least_mm, one in zip(SEES_FROM_MM[1:], limited, strict=True)
+            ]
         if self.peer_risks:
             peer = np.array(self.peer_risks)
             found["reference"] = evaluate_risks(peer, rows, config)
@@ -183,14 +191,17 @@ def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, A
     )
 
 
-def _reader_scores(patient: StoredPatient, seed: list[int]) -> list[float]:
+def _reader_scores(patient: StoredPatient, seed: list[int], least_mm: float) -> list[float]:
     """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
 
-    An event is judged lesion by lesion, so the reader is given each lesion's own diameter.
+    An event is judged lesion by lesion, so the reader is given each lesion's own diameter, nothing below ``least_mm``.
     """
     if patient.truth is None:
         return []
-    diameters = [visit["lesion_diameters_mm"] for visit in patient.truth["visits"][: patient.visits]]
+    diameters = [
+        {name: size if size >= least_mm else 0.0 for name, size in visit["lesion_diameters_mm"].items()}
+        for visit in patient.truth["visits"][: patient.visits]
+    ]
     generator = np.random.default_rng(seed)
     scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
     return [float(score) for score in scores]

@@ -117,7 +117,9 @@ def _headline(found: Mapping[str, Any]) -> str:
         if ideal["value"] > 0.5:
             way = (model["value"] - 0.5) / (ideal["value"] - 0.5)
             text += f", so the model goes {way:.0%} of that observer's way from chance"
-    return text + "."
+    limited = [(one["from_mm"], _auroc_of(one["groups"])) for one in found.get("ideal_observer_seeing_from", [])]
+    told = [f"below {least:.0f} mm {format_cell(one)}" for least, one in limited if one and one["value"] is not None]
+    return text + (f". An ideal observer who sees no lesion {' or '.join(told)}." if told else ".")
 
 
 def _auroc_of(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -55,6 +55,12 @@ def lines(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
 
 def facts(one: Mapping[str, Any]) -> Iterator[str]:
     """Calibration, heatmaps and order of one population, in words."""
+    limited = ", ".join(
+        f"{cell(metric(part['groups'], '4 or more', 'auroc'))} if it sees nothing below {part['from_mm']:.0f} mm"
+        for part in one.get("ideal_observer_seeing_from", [])
+    )
+    if limited:
+        yield f"the ideal observer's AUROC with four or more visits is {limited}"
     slope, error = (
         metric(one["several_visits"]["groups"], "all", name) for name in ("calibration_slope", "calibration_error")
     )

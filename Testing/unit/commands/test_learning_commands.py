@@ -229,7 +229,13 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
     records = [json.loads(path.read_text("utf-8")) for path in sorted((cohort / "truth").glob("sub-*/truth.json"))]
     rows = sum(visit["days_since_first"] < one["follow_up_days"] for one in records for visit in one["visits"])
     assert whole["rows"] == rows
-    assert "ideal_observer" in found
+    # An ideal reader who sees small lesions only from some size on has the same rows.
+    limited = found["ideal_observer_seeing_from"]
+    assert [one["from_mm"] for one in limited] == [4.0, 6.0]
+    for one in limited:
+        assert [group["rows"] for group in one["groups"]] == [
+            group["rows"] for group in found["ideal_observer"]["groups"]
+        ]
     model = load_bundle(bundle)
     assert "Not yet evaluated" not in model.card
     assert f"{len(PATIENTS)} simulated patients that the model never saw" in model.card
