@@ -16,9 +16,9 @@ from TemporalGliomaRisk.errors import ShapeError
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray
 from TemporalGliomaRisk.shapes import check_shape
 
-GROWTH_EDGES_MM = (0.0, 6.0, 10.0, math.inf)
-"""Maps are also told apart by the diameter of true growth; from 6 mm on they are expected to point at it."""
 EXPECTED_FROM_MM = 6.0
+GROWTH_EDGES_MM = (0.0, EXPECTED_FROM_MM, 10.0, math.inf)
+"""Maps are also told apart by the diameter of true growth; from 6 mm on they are expected to point at it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +127,10 @@ def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
             edges = {"from_mm": low, "below_mm": high if math.isfinite(high) else None}
             groups.append({**edges, **_means(some)})
     expected = [one for one in scores if one.growth_diameter_mm >= EXPECTED_FROM_MM]
-    foci = [one for one in expected if one.new_focus_mm is not None]
+    foci = [(one, one.new_focus_mm >= EXPECTED_FROM_MM) for one in expected if one.new_focus_mm is not None]
     kinds = {
-        "with_new_focus": [one for one in foci if (one.new_focus_mm or 0) >= EXPECTED_FROM_MM],
-        "at_rims": [one for one in foci if (one.new_focus_mm or 0) < EXPECTED_FROM_MM],
+        "with_new_focus": [one for one, new in foci if new],
+        "at_rims": [one for one, new in foci if not new],
     }
     parts = {name: _means(some) for name, some in kinds.items() if some}
     found = {**_means(scores), "by_growth_diameter": groups}

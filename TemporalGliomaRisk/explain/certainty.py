@@ -11,34 +11,27 @@ from TemporalGliomaRisk.risk.doubt import Doubt, VisitDoubt, VisitSummary, judge
 from TemporalGliomaRisk.risk.ensemble import VisitHazards
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 
-UNCERTAIN_CODES = (
-    "single_visit",
-    "one_visit_so_far",
-    "gap_untrained",
-    "rests_on_untrained_gap",
-    "members_at_odds",
+CAST_ON_LATER_VISITS = (
     "unlike_training",
     "change_unlike_training",
     "brain_turned",
     "content_contradicts_label",
     "white_matter_contradicts_label",
     "looks_like_another_sequence",
+)
+"""Codes of the findings at a visit by which the later risks, which rest on it too, become uncertain with its own."""
+
+UNCERTAIN_CODES = (
+    "single_visit",
+    "one_visit_so_far",
+    "gap_untrained",
+    "rests_on_untrained_gap",
+    "members_at_odds",
+    *CAST_ON_LATER_VISITS,
     "cavity_appeared",
     "rests_on_unlike_visit",
 )
 """Codes of the findings by which a risk counts as uncertain."""
-
-CAST_ON_LATER_VISITS = frozenset(
-    {
-        "unlike_training",
-        "change_unlike_training",
-        "brain_turned",
-        "content_contradicts_label",
-        "white_matter_contradicts_label",
-        "looks_like_another_sequence",
-    }
-)
-"""Those by which the later visits' risks, which rest on the visit too, become uncertain with it."""
 
 
 class DoubtKeeper:

@@ -15,9 +15,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
-
-EVERY_VOXEL = 37
-"""One voxel in so many of the brain is ranked: some thousands, at places that have nothing to do with slices."""
+from TemporalGliomaRisk.preprocess.mistaken import EVERY_VOXEL
 
 
 def contrast_agreement(patient: StoredPatient) -> npt.NDArray[np.float64]:

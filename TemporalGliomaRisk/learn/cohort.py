@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.files import read_json
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.text_table import read_text_table
 from TemporalGliomaRisk.timeline.visit import Visit
@@ -64,10 +64,9 @@ class CohortPatient:
         """
         if self.truth is None:
             return None
-        try:
-            record: dict[str, Any] = json.loads((self.truth / "truth.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError("The truth file cannot be read as JSON. Simulate the patient again.") from error
+        record: dict[str, Any] = read_json(
+            self.truth / "truth.json", damaged="The truth file cannot be read as JSON. Simulate the patient again."
+        )
         return record
 
 

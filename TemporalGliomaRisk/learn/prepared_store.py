@@ -6,7 +6,6 @@ A patient's folder holds ``volumes.npy`` (volumes, I, J, K) float16 in the order
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import uuid
@@ -23,6 +22,7 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
@@ -165,7 +165,6 @@ def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
     try:
         facts = json.loads(prepared.read_text(encoding="utf-8"))
         found = (facts["event_observed"], facts["follow_up_days"])
-        sessions = facts.get("sessions_sha256", _sessions_hash(patient))  # older folders don't say
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(patient.patient_id, patient.told) from error
     if found != (patient.event_observed, patient.follow_up_days):
@@ -173,7 +172,8 @@ def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
             f"{patient.told}: the visits prepared in this folder earlier are of another patient of that name, or have "
             "another outcome than participants.tsv says now; name a new folder."
         )
-    if sessions != _sessions_hash(patient):
+    now = _sessions_hash(patient)
+    if facts.get("sessions_sha256", now) != now:  # older folders don't say
         raise InputError(
             f"{patient.told}: the sessions table was changed after the visits were prepared in this folder; name a new "
             "folder, so that days and visits are those of the table."
@@ -183,7 +183,7 @@ def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
 def _sessions_hash(patient: CohortPatient) -> str | None:
     """Of the bytes of the patient's sessions table; None where there is none."""
     table = patient.folder / f"{patient.patient_id}_sessions.tsv"
-    return hashlib.sha256(table.read_bytes()).hexdigest() if table.is_file() else None
+    return sha256_of(table) if table.is_file() else None
 
 
 def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessConfig) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from scipy import ndimage
+from scipy.stats import rankdata
 
 from TemporalGliomaRisk.timeline.visit import SequenceName
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray
@@ -46,8 +47,8 @@ def looks_like(
     sample = np.flatnonzero(valid)[::EVERY_VOXEL]
     if name not in references or len(sample) < FEWEST:
         return None
-    ranks = _ranks(voxels.ravel()[sample])
-    alike = {other: _correlation(ranks, _ranks(volume.ravel()[sample])) for other, volume in references.items()}
+    ranks = rankdata(voxels.ravel()[sample])
+    alike = {other: _correlation(ranks, rankdata(volume.ravel()[sample])) for other, volume in references.items()}
     others = [other for other in alike if not {name, other} <= ALIKE]
     best = max(others, key=alike.__getitem__, default=name)
     return best if alike[best] > alike[name] + CLEARLY else None
@@ -69,16 +70,10 @@ def white_matter_contradicts(name: SequenceName, voxels: FloatArray, valid: Bool
     middling = (inside > low) & (inside < high)
     if np.count_nonzero(middling) < FEWEST:
         return None
-    deep = _correlation(_ranks(inside[middling]), _ranks(depth[middling]))
+    deep = _correlation(rankdata(inside[middling]), rankdata(depth[middling]))
     if deep > DEEP_BRIGHT.get(name, np.inf):
         return "bright"
     return "dark" if deep < DEEP_DARK.get(name, -np.inf) else None
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    """Average ranks; ties are common at depths."""
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[where], dtype=np.float64)
 
 
 def _correlation(one: FloatArray, other: FloatArray) -> float:

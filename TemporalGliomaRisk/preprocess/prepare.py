@@ -13,6 +13,7 @@ from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
 from TemporalGliomaRisk.preprocess.brain_mask import check_plausible, cut_area_cm2, head_mask
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
+from TemporalGliomaRisk.preprocess.image_doubts import cavity_doubts, posture_doubts, sequence_doubts
 from TemporalGliomaRisk.preprocess.intensity import (
     block_means,
     fit_bias,
@@ -22,10 +23,7 @@ from TemporalGliomaRisk.preprocess.intensity import (
 )
 from TemporalGliomaRisk.preprocess.keys import combined_key, volume_key
 from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, on_grid
-from TemporalGliomaRisk.preprocess.mistaken import looks_like, white_matter_contradicts
-from TemporalGliomaRisk.preprocess.new_cavity import NOTICED_ML, new_cavity_mL
 from TemporalGliomaRisk.preprocess.placement import place_first_visit, place_later_visit, trusted
-from TemporalGliomaRisk.preprocess.posture import posture
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
 from TemporalGliomaRisk.preprocess.template_mask import template_mask
@@ -91,8 +89,8 @@ def prepare_first_visit(
         name: scaled(references[name], brain & arrays[name].covered, scales[name], config.clip) for name in arrays
     }
     if config.mask != "none":
-        findings += _posture_findings(brain, grid, findings)
-        findings += _sequence_findings(intensities, arrays, brain, {})
+        findings += posture_doubts(brain, grid, findings)
+        findings += sequence_doubts(intensities, arrays, brain, {})
     prepared = PreparedVisit(
         intensities=_stacked(intensities, grid),
         present=_present(volumes),
@@ -148,8 +146,8 @@ def prepare_visit(
         findings += noticed
         progress(ProgressEvent(stage="prepare", fraction=0.9, message=f"{name} harmonised"))
     if config.mask != "none":
-        findings += _sequence_findings(intensities, arrays, frame.brain_mask, frame.references)
-        findings += _cavity_findings(intensities, arrays, frame)
+        findings += sequence_doubts(intensities, arrays, frame.brain_mask, frame.references)
+        findings += cavity_doubts(intensities, arrays, frame)
     parts = [*(loaded.key for loaded in volumes.values()), "later", frame.first_volumes_key]
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return PreparedVisit(
@@ -269,63 +267,6 @@ def _coverage_findings(arrays: Mapping[SequenceName, GridArray], brain: BoolArra
             message = f"{name} has intensities below its background; all were raised by a constant."
             findings.append(_note("negative_intensities", message, name))
     return findings
-
-
-def _posture_findings(brain: BoolArray, grid: Geometry, noticed: list[Finding]) -> list[Finding]:
-    """That the brain doesn't stand upright in the header's axes."""
-    cut = any(finding.code == "brain_cut_off" for finding in noticed)
-    stands = posture(brain, grid.spacing_mm, cut=cut)
-    if stands is None:
-        return []
-    message = (
-        f"By its shape the brain of visit 1 is {stands} in the axes that its header names, so every risk is uncertain "
-        "and not to be relied on. Correct the header, or check that it is MRI of a head."
-    )
-    return [_warning("brain_turned", message)]
-
-
-def _sequence_findings(
-    intensities: Mapping[SequenceName, FloatArray],
-    arrays: Mapping[SequenceName, GridArray],
-    brain: BoolArray,
-    references: Mapping[SequenceName, FloatArray],
-) -> list[Finding]:
-    """That volumes seem to be another pulse sequence than they are called."""
-    findings = []
-    for name, voxels in intensities.items():
-        valid = brain & arrays[name].covered
-        other = looks_like(name, voxels, valid, references)
-        if other is not None:
-            message = (
-                f"{name} looks more like {other} of visit 1 than like {name} there, so the risk is uncertain. Check at "
-                "both visits that the files are the pulse sequences they are called."
-            )
-            findings.append(_warning("looks_like_another_sequence", message, name))
-        seen = white_matter_contradicts(name, voxels, valid)
-        if seen is not None:
-            wanted = {"bright": "dark", "dark": "bright"}[seen]
-            message = (
-                f"In {name} white matter looks {seen} beside the cortex, wanted {wanted}, so the risk is uncertain. "
-                "Check that the file is the pulse sequence it is called (under a year of age the two are reversed)."
-            )
-            findings.append(_warning("white_matter_contradicts_label", message, name))
-    return findings
-
-
-def _cavity_findings(
-    intensities: Mapping[SequenceName, FloatArray], arrays: Mapping[SequenceName, GridArray], frame: Frame
-) -> list[Finding]:
-    """That a cavity has appeared since the first visit."""
-    valid = np.logical_and.reduce([frame.brain_mask, *(array.covered for array in arrays.values())])
-    volume_mL = new_cavity_mL(frame.references, intensities, valid, frame.grid.spacing_mm)
-    if volume_mL <= NOTICED_ML:
-        return []
-    message = (
-        f"A cavity of {volume_mL:.0f} mL or more that holds fluid has appeared since visit 1, as hardly any does after "
-        "treatment, so the risk is uncertain. Check whether the patient was operated on in between: every visit must "
-        "lie after the treatment."
-    )
-    return [_warning("cavity_appeared", message)]
 
 
 def _cut_findings(mask: BoolArray, geometry: Geometry) -> list[Finding]:

@@ -170,13 +170,18 @@ def test_what_lies_outside_the_brain_is_not_looked_at() -> None:
     assert score_heatmap(heatmap, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=2.0).hit == 1.0
 
 
-def test_maps_are_summed_up_apart_by_the_diameter_of_growth() -> None:
+def two_maps_two_sizes():
+    """A map that points at growth and one that doesn't; growth of 8 and of 216 voxels; the brain."""
     heatmap, growth, brain = a_place()
-    hits, misses = heatmap.copy(), heatmap.copy()
+    hits, misses, large = heatmap.copy(), heatmap.copy(), growth.copy()
     hits[5, 5, 5] = misses[15, 15, 15] = 1
-    # 8 voxels of 1 and of 8 cubic millimetres: balls of 2.5 and 5.0 mm; 216 of the larger ones: 14.9 mm.
-    large = growth.copy()
     large[4:10, 4:10, 4:10] = True
+    return hits, misses, growth, large, brain
+
+
+def test_maps_are_summed_up_apart_by_the_diameter_of_growth() -> None:
+    hits, misses, growth, large, brain = two_maps_two_sizes()
+    # 8 voxels of 1 and of 8 cubic millimetres: balls of 2.5 and 5.0 mm; 216 of the larger ones: 14.9 mm.
     given = [(hits, growth, 1), (misses, growth, 2), (hits, large, 2)]
     scores = [score_heatmap(one, new, brain, spacing_mm=(e, e, e), tolerance_mm=1.0) for one, new, e in given]
     assert [one.growth_diameter_mm for one in scores] == pytest.approx([2.481, 4.963, 14.888], abs=1e-3)
@@ -188,11 +193,7 @@ def test_maps_are_summed_up_apart_by_the_diameter_of_growth() -> None:
 
 
 def test_growth_that_should_be_pointed_at_is_told_apart_by_whether_it_is_a_new_focus() -> None:
-    heatmap, growth, brain = a_place()
-    hits, misses = heatmap.copy(), heatmap.copy()
-    hits[5, 5, 5] = misses[15, 15, 15] = 1
-    large = growth.copy()
-    large[4:10, 4:10, 4:10] = True
+    hits, misses, growth, large, brain = two_maps_two_sizes()
     given = [(hits, large, 9.0), (misses, large, 0.0), (misses, large, 5.9), (hits, large, None), (hits, growth, 7.0)]
     scores = [
         score_heatmap(one, new, brain, spacing_mm=(2, 2, 2), tolerance_mm=1.0, new_focus_mm=focus)

@@ -71,15 +71,12 @@ def test_what_is_fluid_in_one_sequence_alone_is_no_cavity(frame, place) -> None:
 
 def test_a_visit_with_a_new_cavity_is_told_and_one_without_is_not(visit: Visit, frame) -> None:
     def later(radius_mm: float):
-        sources = {}
-        for name in ("FLAIR",):
-            volume = visit.sources[name].read()
-            brain = volume.voxels > 0
-            centre = np.argwhere(brain).mean(axis=0) + np.array([23, 5, 12]) * np.sign(
-                np.diag(volume.geometry.ijk_to_ras)[:3]
-            )
-            voxels = hollow({name: volume.voxels.astype(np.float32)}, brain, centre, radius_mm)[name]
-            sources[name] = VolumeInMemory(volume=replace(volume, voxels=voxels))
+        volume = visit.sources["FLAIR"].read()
+        brain = volume.voxels > 0
+        way = np.array([23, 5, 12]) * np.sign(np.diag(volume.geometry.ijk_to_ras)[:3])
+        centre = np.argwhere(brain).mean(axis=0) + way
+        voxels = hollow({"FLAIR": volume.voxels.astype(np.float32)}, brain, centre, radius_mm)["FLAIR"]
+        sources = {"FLAIR": VolumeInMemory(volume=replace(volume, voxels=voxels))}
         return prepare_visit(replace(visit, sources=sources, days_since_first=90), frame, NEVER, number=2).findings
 
     assert not [one for one in later(0.0) if one.code == "cavity_appeared"]
