@@ -32,6 +32,7 @@ from TemporalGliomaRisk.learn.scoring import (
     map_on_grid,
     score_patient,
 )
+from TemporalGliomaRisk.learn.true_growth import Mask, true_growth
 
 Thresholds = tuple[float | None, float | None]
 SEES_FROM_MM = (0.0, 4.0, 6.0)
@@ -54,6 +55,7 @@ class ScoredCohort:
         rows: All landmark rows, a patient's visits together, without their maps.
         known: What is known of each patient beside the images.
         maps: Of the patients before an observed event in whom something grew.
+        maps_off_borders: The same where borders that may only have moved are no growth (:func:`true_growth`).
         readers: (rows,) each, the scores of the ideal readers of :data:`SEES_FROM_MM`; fewer where some patients' truth
             is not known.
         peer_risks: (rows,), the reference model's; none without one.
@@ -67,6 +69,7 @@ class ScoredCohort:
     rows: list[ScoredVisit] = field(default_factory=list, init=False)
     known: list[KnownPatient] = field(default_factory=list, init=False)
     maps: list[HeatmapScore] = field(default_factory=list, init=False)
+    maps_off_borders: list[HeatmapScore] = field(default_factory=list, init=False)
     readers: tuple[list[float], ...] = field(default_factory=lambda: tuple([] for _ in SEES_FROM_MM), init=False)
     peer_risks: list[float] = field(default_factory=list, init=False)
     orders: list[ScoredOrder] = field(default_factory=list, init=False)
@@ -86,7 +89,9 @@ class ScoredCohort:
         )
         self.rows += [row.without_map() for row in rows]
         self.known.append(KnownPatient(participant=participant, truth=patient.truth))
-        self.maps += _map_score(patient, rows, model.preprocessing.grid_mm)
+        grid_mm = model.preprocessing.grid_mm
+        self.maps += _map_score(patient, rows, patient.growth_before_event, grid_mm)
+        self.maps_off_borders += _map_score(patient, rows, _growth_off_borders(patient), grid_mm)
         for scores, least_mm in zip(self.readers, SEES_FROM_MM, strict=True):
             scores.extend(_reader_scores(patient, seed, least_mm))
         self.orders += _orders(model, patient, encoded, seed, self.order_patients - len(self.orders))
@@ -133,9 +138,14 @@ class ScoredCohort:
             found["reference"] = evaluate_risks(peer, rows, config)
             found["several_less_reference"] = compare_risks(risk, peer, rows, config)
         if self.maps:
-            found["heatmaps_at_last_visit_before_event"] = summarise_heatmaps(self.maps)
+            found["heatmaps_at_last_visit_before_event"] = self._pointing()
         found["local_hazard_at_last_visit"] = _quietness(self.rows)
         return found
+
+    def _pointing(self) -> dict[str, Any]:
+        found = summarise_heatmaps(self.maps)
+        off_borders = summarise_heatmaps(self.maps_off_borders) if self.maps_off_borders else {}
+        return {**found, "expected_off_borders": off_borders["expected"]} if "expected" in off_borders else found
 
     def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
         rows = LandmarkRows(**landmark_columns(self.rows))
@@ -145,9 +155,18 @@ class ScoredCohort:
         return evaluate_subgroups(np.array([row.hazards.risk for row in self.rows]), rows, groupings, config)
 
 
-def _map_score(patient: StoredPatient, rows: list[ScoredVisit], grid_mm: float) -> list[HeatmapScore]:
+def _growth_off_borders(patient: StoredPatient) -> Mask | None:
+    """The growth before an observed event without borders that may only have moved; None where there is none."""
+    if patient.growth_before_event is None or patient.lesion_masks is None:
+        return None
+    growth = true_growth(patient.lesion_masks[0], patient.lesion_masks[-1])[0] & patient.brain
+    return growth if growth.any() else None
+
+
+def _map_score(
+    patient: StoredPatient, rows: list[ScoredVisit], grown: Mask | None, grid_mm: float
+) -> list[HeatmapScore]:
     """The last map before an observed event against the growth since the first visit, where there is any."""
-    grown = patient.growth_before_event
     if grown is None:
         return []
     return [

@@ -48,7 +48,7 @@ COMMANDS: Mapping[str, str] = {
     "pretrain": "Teach the encoder, without risk labels, what changes between visits and in which order.",
     "finetune": "Train the risk heads on whole timelines, or the reference model that they are measured against.",
     "calibrate": "Fit the calibration constants of a trained model on validation patients, and write the model bundle.",
-    "evaluate": "Score a model on a cohort it never saw.",
+    "evaluate": "Score a model on a cohort kept apart.",
 }
 """Command -> its help, in the order of ``--help``. A test compares this with the files and their docstrings."""
 

@@ -105,6 +105,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
+    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
@@ -127,7 +128,11 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
-    metadata |= {**_thresholds(rows, ensemble, single), "notes": list(arguments.note)}
+    metadata |= {
+        **_thresholds(rows, ensemble, single),
+        "notes": list(arguments.note),
+        "cohorts_sha256": [cohort_sha256(read_cohort(folder)) for folder in arguments.cohort],
+    }
     usual = agreeing(_spread(train, arguments.doubt_patients), least)
     doubt, sanity = _measure(network, ensemble, usual, watched, _spread(learnable, arguments.sanity_patients))
     write_bundle(

@@ -1,4 +1,4 @@
-"""Score a model on a cohort it never saw.
+"""Score a model on a cohort kept apart.
 
 Every visit before the event is a landmark row. Writes evaluation.json with every number and its patient-clustered
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": model.name,
         "model_sha256": model.sha256,
         "patients": len(patients),
+        "learnt_from": _learnt_from(arguments, model.metadata),
         **cohort.measured(
             _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
         ),
@@ -149,6 +151,17 @@ def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
             "apart, with --part all."
         )
     return test
+
+
+def _learnt_from(arguments: argparse.Namespace, metadata: Mapping[str, Any]) -> bool:
+    """Whether the patients are those the model learnt from, as far as it can know: the same labels and outcomes."""
+    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
+
+    known: bool = cohort_sha256(read_cohort(arguments.cohort)) in metadata.get("cohorts_sha256", ())
+    if known and arguments.part == "all":
+        message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
+        print(message, file=sys.stderr)
+    return known and arguments.part == "all"
 
 
 def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedReference:
@@ -194,10 +207,10 @@ def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None
 
 def _write_plots(folder: Path, suffix: str, found: Mapping[str, Any], model: RiskModel) -> list[str]:
     """Write the plots that the numbers suffice for, remove older ones that they don't, and give the names written."""
+    from TemporalGliomaRisk.evaluate.words import whom
     from TemporalGliomaRisk.report.model_plots import calibration_figure, discrimination_figure, write_plot
 
-    what = "simulated patients" if found["cohort"]["simulated"] else "patients"
-    heading = f"{model.name}, {found['title'].lower()}: {found['patients']:,} {what} that it never saw"
+    heading = f"{model.name}, {found['title'].lower()}: {whom(found)}"
     written = []
     for kind, draw in (("discrimination", discrimination_figure), ("calibration", calibration_figure)):
         path = folder / f"{kind}{suffix}.png"

@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the first head (default %(default)s)")
     parser.add_argument(
         "--pooling",
-        type=int,
+        type=positive,
         default=2,
         help="voxels averaged along each axis before the network, reference only (default %(default)s)",
     )

@@ -60,6 +60,7 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
         "6 mm or more": expected,
         "of these, a new focus of 6 mm or more": expected.get("with_new_focus"),
         "of these, at rims of what was there, or smaller": expected.get("at_rims"),
+        "6 mm or more, borders that may only have moved left out": maps.get("expected_off_borders"),
     }
     named = [{**kind, "name": name} for name, kind in kinds.items() if kind]
     for group in (maps, *maps["by_growth_diameter"], *named):
@@ -90,12 +91,18 @@ def _order_text(order: Mapping[str, Any]) -> str:
     )
 
 
+def whom(found: Mapping[str, Any]) -> str:
+    """How many patients of what kind the figures are of, and whether the model had seen them."""
+    what = "simulated patients" if found.get("cohort", {}).get("simulated") else "patients"
+    seen = "of a cohort that the model learnt from" if found.get("learnt_from") else "that the model never saw"
+    return f"{found['patients']:,} {what} {seen}"
+
+
 def _who(found: Mapping[str, Any]) -> str:
     several, cohort = found["several_visits"], found.get("cohort", {})
-    what = "simulated patients" if cohort.get("simulated") else "patients"
     drawn = ", ".join(f"`{name}`, simulator version {version}" for name, version in cohort.get("simulators", []))
     return (
-        f"{found['patients']} {what} that the model never saw{f' (population {drawn})' if drawn else ''}; "
+        f"{whom(found)}{f' (population {drawn})' if drawn else ''}; "
         f"{100 * several['level']:.0f} % intervals by {several['resamples']} bootstrap resamples of patients. Events "
         f"within {several['horizon_days']:.0f} days of a visit, weighted for censoring."
     )

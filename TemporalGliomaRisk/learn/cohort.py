@@ -128,6 +128,12 @@ def read_cohorts(folders: Sequence[Path]) -> tuple[CohortPatient, ...]:
     return tuple(patients)
 
 
+def cohort_sha256(patients: Sequence[CohortPatient]) -> str:
+    """Hash of a cohort's labels and outcomes, by which a model knows again whom it learnt from; it names nobody."""
+    rows = sorted((one.patient_id, one.event_observed, one.follow_up_days) for one in patients)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
 def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
     label = row["participant_id"]
     if not label.startswith("sub-") or Path(label).name != label:

@@ -23,6 +23,7 @@ from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import written_whole
+from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
@@ -40,6 +41,21 @@ class PlaceSampling:
 
     foremost: int = 1500
     sampled: int = 3000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """What the cached features of a run depend on beside its encoder.
+
+    Args:
+        sampling: How many places are kept.
+        seed: Of the sampled places.
+        bfloat16: As for :func:`timeline_features`.
+    """
+
+    sampling: PlaceSampling
+    seed: int
+    bfloat16: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +204,13 @@ def cache_features(
         jobs: Processes, one thread each where there are several; on a GPU there is one.
         ranks: This process among those that share the patients.
         advance: Called with the number of patients done since the last call.
+
+    Raises:
+        InputError: If the folder was begun with another sampling, seed or precision.
     """
+    if ranks.first:
+        settings = FeatureSettings(sampling=sampling, seed=seed, bfloat16=bfloat16)
+        begin_with(folder / "settings.json", settings, what="The cache of features in this run")
     encoding = Encoding(model, patients, folder, sampling, seed, bfloat16=bfloat16)
     ours = range(ranks.rank, len(patients), ranks.world)
     workers = jobs if jobs > 1 and device_of(model).type == "cpu" else 0

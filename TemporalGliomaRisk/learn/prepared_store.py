@@ -21,7 +21,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
@@ -32,6 +32,9 @@ from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+
+LOOKED_AT = 20
+"""Patients whose dates are looked at before any is prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +131,8 @@ def prepare_cohort(
         advance: Called with the number of patients done since the last call.
 
     Raises:
-        InputError: If the folder was made with another preprocessing or of other patients, or a patient cannot be
-            prepared.
+        InputError: If the folder was made with another preprocessing or of other patients, outcomes leave nobody a
+            second visit, or a patient cannot be prepared.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "preprocessing.json"
@@ -142,6 +145,7 @@ def prepare_cohort(
     for patient in patients:
         if patient.patient_id not in unprepared:
             _refuse_another(patient, folder / patient.patient_id / "patient.json")
+    _refuse_other_units(missing)
     advance(len(patients) - len(missing))
     work = partial(prepare_patient, folder=folder, config=config)
     if jobs <= 1:
@@ -152,6 +156,24 @@ def prepare_cohort(
     with ProcessPoolExecutor(jobs) as pool:
         for _ in pool.map(work, missing):
             advance(1)
+
+
+def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
+    """Refuse outcomes that leave nobody a second visit: years or months in place of days, or counted from elsewhere."""
+    several = 0
+    for patient in patients[:LOOKED_AT]:
+        try:
+            visits = read_timeline(patient.folder).visits
+        except GliomaRiskError:
+            return  # Preparing this patient will say what is wrong.
+        if len(patient.input_visits(visits)) > 1:
+            return
+        several += len(visits) > 1
+    if several > 1:
+        raise InputError(
+            f"Of the {several} patients looked at who have several visits none has a second one before the end of "
+            "follow-up. follow_up_days counts days, from the first visit on; correct it if it holds years or months."
+        )
 
 
 def _damaged(patient_id: str, told: str) -> InputError:

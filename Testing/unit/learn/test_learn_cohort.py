@@ -241,6 +241,13 @@ def test_a_corrected_outcome_is_not_scored_with_the_visits_prepared_before(
         prepare_cohort([corrected], tmp_path / "prepared", PreprocessConfig(register="never"))
 
 
+def test_follow_up_in_years_is_refused_before_anybody_is_prepared(simulated_cohort: Path, tmp_path: Path) -> None:
+    patients = [replace(one, follow_up_days=one.follow_up_days / 365) for one in read_cohort(simulated_cohort)]
+    with pytest.raises(InputError, match="none has a second one before the end of follow-up"):
+        prepare_cohort(patients, tmp_path, PreprocessConfig(register="never"))
+    assert not [*tmp_path.glob("sub-*")]
+
+
 def test_a_patient_who_cannot_be_prepared_is_told_by_line_from_any_process(tmp_path: Path) -> None:
     patients = []
     for line, label in ((2, "sub-07"), (3, "sub-20190304")):

@@ -11,6 +11,7 @@ import torch
 
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.feature_store import (
     PatientFeatures,
     PlaceSampling,
@@ -139,6 +140,8 @@ def test_kept_features_are_the_encoder_s_at_the_foremost_places_and_a_sample(mak
     before = path.stat().st_mtime_ns
     cache_features(pair_model, [patient], tmp_path, sampling, seed=1)
     assert path.stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="cache of features in this run was begun with other settings"):
+        cache_features(pair_model, [patient], tmp_path, sampling, seed=1, bfloat16=True)
 
 
 def test_several_processes_keep_the_same_features(make_stored, pair_model, tmp_path) -> None:
