@@ -9,7 +9,7 @@ from pathlib import Path
 
 from TemporalGliomaRisk.errors import UsageError
 
-DEFAULT_MODEL = "Models/evidence-simulated-4"
+DEFAULT_MODEL = "Models/evidence-simulated-5"
 """The model that is shipped, by its path inside Resources/."""
 
 _PACKAGE = Path(__file__).resolve().parent

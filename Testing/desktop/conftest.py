@@ -181,7 +181,7 @@ def write_result(timeline: Timeline, folder: Path) -> Path:
             "uncertain_because": ["one_visit_so_far", "members_at_odds"] if number == 1 else [],
         }
         visits.append(content)
-    model = {"name": "evidence-simulated-4", "version": "0.1.0", "caveat": "Made up.", "sha256": "0" * 64}
+    model = {"name": "evidence-simulated-5", "version": "0.1.0", "caveat": "Made up.", "sha256": "0" * 64}
     model["heatmap_check"] = "Maps of random weights are unlike these."
     said = {"schema_version": "1.1", "patient": timeline.patient_id}
     risk_json = {**said, "horizon_days": 365, "model": model, "visits": visits, "warnings": []}

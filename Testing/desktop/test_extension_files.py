@@ -32,8 +32,8 @@ def test_cmake_lists_the_model_the_schemas_the_samples_and_the_panel(cmake_lists
     listed = cmake_lists.listed("PACKAGE_RESOURCES")
 
     assert {
-        "Resources/Models/evidence-simulated-4/models/model.safetensors",
-        "Resources/Models/evidence-simulated-4/LICENSE",
+        "Resources/Models/evidence-simulated-5/models/model.safetensors",
+        "Resources/Models/evidence-simulated-5/LICENSE",
         "Resources/SampleData/sub-01/sub-01_sessions.tsv",
         "Resources/UI/GliomaRisk.ui",
         "Resources/Icons/GliomaRisk.png",
@@ -139,7 +139,7 @@ found = [GliomaRisk.__file__, TemporalGliomaRisk.__file__, resource("UI/GliomaRi
 assert all(pathlib.Path(path).is_relative_to(modules) for path in found), found
 assert [path for path in sys.path if path and pathlib.Path(path) == modules.parent] == []
 assert len(widget.panel.review.patient.visits) == 6
-assert [model.name for model in widget.logic.models()] == ["evidence-simulated-4"]
+assert [model.name for model in widget.logic.models()] == ["evidence-simulated-5"]
 heavy = {"torch", "monai", "matplotlib", "highdicom", "jinja2"} & {name.split(".")[0] for name in sys.modules}
 assert not heavy, heavy
 widget.cleanup()

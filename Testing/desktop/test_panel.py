@@ -169,7 +169,7 @@ def test_an_untouched_folder_goes_to_the_worker_as_it_is(read: Any, scripted_cli
 
     assert scripted_client.asked[0]["timeline"] == small_series
     assert scripted_client.asked[0]["register"] == "auto"
-    assert Path(scripted_client.asked[0]["model"]).name == "evidence-simulated-4"
+    assert Path(scripted_client.asked[0]["model"]).name == "evidence-simulated-5"
 
 
 def test_apply_turns_into_cancel_and_shows_the_stage_and_the_time_left(read: Any, scripted_client: Any) -> None:

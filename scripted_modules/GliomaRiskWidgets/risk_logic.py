@@ -28,7 +28,7 @@ from . import dependencies, dicom_database
 from .staging import link_files
 from .worker_session import Listeners, Message, WorkerSession, error_of, ignore
 
-DEFAULT_MODEL = "evidence-simulated-4"
+DEFAULT_MODEL = "evidence-simulated-5"
 REGISTRATION = "GliomaRisk.registration"
 """Attribute of the transforms that registration makes, so that a second one renews them."""
 
