@@ -37,6 +37,8 @@ from TemporalGliomaRisk.learn.true_growth import Mask, true_growth
 Thresholds = tuple[float | None, float | None]
 SEES_FROM_MM = (0.0, 4.0, 6.0)
 """Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
+EFFECT = "treatment_effect_diameter_mm"
+"""Of a visit in the simulator's truth."""
 NOTHING_MM = 1.0
 """A lesion smaller than this, half a voxel, isn't there yet."""
 
@@ -58,6 +60,7 @@ class ScoredCohort:
         maps_off_borders: The same where borders that may only have moved are no growth (:func:`true_growth`).
         readers: (rows,) each, the scores of the ideal readers of :data:`SEES_FROM_MM`; fewer where some patients' truth
             is not known.
+        deceived: (rows,), the scores of an ideal reader who takes a treatment effect for a lesion; likewise.
         peer_risks: (rows,), the reference model's; none without one.
         orders: Of the patients at whom the ordering head was tried.
     """
@@ -71,6 +74,7 @@ class ScoredCohort:
     maps: list[HeatmapScore] = field(default_factory=list, init=False)
     maps_off_borders: list[HeatmapScore] = field(default_factory=list, init=False)
     readers: tuple[list[float], ...] = field(default_factory=lambda: tuple([] for _ in SEES_FROM_MM), init=False)
+    deceived: list[float] = field(default_factory=list, init=False)
     peer_risks: list[float] = field(default_factory=list, init=False)
     orders: list[ScoredOrder] = field(default_factory=list, init=False)
 
@@ -94,6 +98,7 @@ class ScoredCohort:
         self.maps_off_borders += _map_score(patient, rows, _growth_off_borders(patient), grid_mm)
         for scores, least_mm in zip(self.readers, SEES_FROM_MM, strict=True):
             scores.extend(_reader_scores(patient, seed, least_mm))
+        self.deceived += _reader_scores(patient, seed, deceived=True)
         self.orders += _orders(model, patient, encoded, seed, self.order_patients - len(self.orders))
         if self.peer:
             self.peer_risks += self.peer.risks(patient)
@@ -133,6 +138,8 @@ class ScoredCohort:
             found["ideal_observer_seeing_from"] = [
                 {"from_mm": least_mm, **one} for least_mm, one in zip(SEES_FROM_MM[1:], limited, strict=True)
             ]
+        if len(self.deceived) == len(self.rows):
+            found["ideal_observer_deceived"] = evaluate_risks(np.array(self.deceived), rows, ranks)
         if self.peer_risks:
             peer = np.array(self.peer_risks)
             found["reference"] = evaluate_risks(peer, rows, config)
@@ -210,17 +217,25 @@ def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, A
     )
 
 
-def _reader_scores(patient: StoredPatient, seed: list[int], least_mm: float) -> list[float]:
+def _reader_scores(
+    patient: StoredPatient, seed: list[int], least_mm: float = 0.0, *, deceived: bool = False
+) -> list[float]:
     """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
 
-    An event is judged lesion by lesion, so the reader is given each lesion's own diameter, nothing below ``least_mm``.
+    An event is judged lesion by lesion, so the reader is given each lesion's own diameter, nothing below ``least_mm``;
+    a deceived one is given the treatment effect as one more lesion, if the truth is new enough to hold it.
     """
     if patient.truth is None:
         return []
+    visits = patient.truth["visits"][: patient.visits]
     diameters = [
         {name: size if size >= least_mm else 0.0 for name, size in visit["lesion_diameters_mm"].items()}
-        for visit in patient.truth["visits"][: patient.visits]
+        for visit in visits
     ]
+    if deceived:
+        if not all(EFFECT in visit for visit in visits):
+            return []
+        diameters = [{**sizes, EFFECT: visit[EFFECT]} for sizes, visit in zip(diameters, visits, strict=True)]
     generator = np.random.default_rng(seed)
     scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
     return [float(score) for score in scores]

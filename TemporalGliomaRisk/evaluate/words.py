@@ -126,7 +126,11 @@ def _headline(found: Mapping[str, Any]) -> str:
             text += f", so the model goes {way:.0%} of that observer's way from chance"
     limited = [(one["from_mm"], _auroc_of(one["groups"])) for one in found.get("ideal_observer_seeing_from", [])]
     told = [f"below {least:.0f} mm {format_cell(one)}" for least, one in limited if one and one["value"] is not None]
-    return text + (f". An ideal observer who sees no lesion {' or '.join(told)}." if told else ".")
+    text += f". An ideal observer who sees no lesion {' or '.join(told)}" if told else ""
+    deceived = _auroc_of(found["ideal_observer_deceived"]["groups"]) if "ideal_observer_deceived" in found else None
+    if deceived is not None and deceived["value"] is not None:
+        text += f". One who takes a treatment effect for a lesion {format_cell(deceived)}"
+    return text + "."
 
 
 def _auroc_of(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

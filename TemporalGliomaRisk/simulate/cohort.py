@@ -202,6 +202,7 @@ def truth_record(patient: SimulatedPatient, config: SimulationConfig, seed: int,
                 "files": {sequence: dict(facts) for sequence, facts in visit.files.items()},
                 "lesion_diameter_mm": round(visit.lesion_diameter_mm, 4),
                 "lesion_diameters_mm": {kind: round(mm, 4) for kind, mm in visit.lesion_diameters_mm.items()},
+                "treatment_effect_diameter_mm": round(visit.treatment_effect_diameter_mm, 4),
                 "lesion_mL": round(float(visit.lesion.sum()) * patient.geometry.voxel_mL, 4),
                 "cavity_centre_ras_mm": visit.cavity_centre_ras_mm,
             }

@@ -43,6 +43,7 @@ class SimulatedVisit:
         lesion: (I, J, K) true visible tumour on that grid, the child's growth included, misregistration not.
         lesion_diameter_mm: Diameter of the disc with the area of all lesions' largest visible cross-sections.
         lesion_diameters_mm: The same for each lesion.
+        treatment_effect_diameter_mm: Of the treatment effect that looks like progression, 0 where there is none.
         cavity_centre_ras_mm: A place in the resection cavity: its voxel nearest to its centre of mass, moved as the
             lesion is; None where there is no cavity, or none any more.
     """
@@ -55,6 +56,7 @@ class SimulatedVisit:
     lesion: BoolArray
     lesion_diameter_mm: float
     lesion_diameters_mm: Mapping[str, float]
+    treatment_effect_diameter_mm: float
     cavity_centre_ras_mm: tuple[float, float, float] | None
 
 
@@ -219,6 +221,7 @@ def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
         lesion=lesion,
         lesion_diameter_mm=truth.diameter_at(day),
         lesion_diameters_mm=truth.diameters_at(day),
+        treatment_effect_diameter_mm=truth.treatment_effect_diameter_at(day),
         cavity_centre_ras_mm=centre_inside(cavity, truth.geometry),
     )
 

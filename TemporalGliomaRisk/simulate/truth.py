@@ -83,6 +83,11 @@ class PatientTruth:
         """Diameter of the disc whose area is that of all lesions' largest cross-sections together, mm."""
         return float(np.sqrt(sum(diameter**2 for diameter in self.diameters_at(day).values())))
 
+    def treatment_effect_diameter_at(self, day: float) -> float:
+        """Diameter of the treatment effect that looks like progression on a day, mm; 0 where there is none."""
+        effect = self.reactions.treatment_effect
+        return 0.0 if effect is None else 2 * effect.radius_at(self.schedule.first_days_since_treatment + day)
+
     def growth_since_first(self, day: float) -> float:
         """Size of the child's brain on a day relative to the first visit."""
         scale = self.population.anatomy.scale

@@ -60,6 +60,10 @@ def facts(one: Mapping[str, Any]) -> Iterator[str]:
         for part in one.get("ideal_observer_seeing_from", [])
     )
     if limited:
+        deceived = one.get("ideal_observer_deceived")
+        if deceived:
+            said = cell(metric(deceived["groups"], "4 or more", "auroc"))
+            limited += f", {said} if it takes a treatment effect for a lesion"
         yield f"the ideal observer's AUROC with four or more visits is {limited}"
     slope, error = (
         metric(one["several_visits"]["groups"], "all", name) for name in ("calibration_slope", "calibration_error")

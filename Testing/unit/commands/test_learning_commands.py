@@ -229,10 +229,10 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
     records = [json.loads(path.read_text("utf-8")) for path in sorted((cohort / "truth").glob("sub-*/truth.json"))]
     rows = sum(visit["days_since_first"] < one["follow_up_days"] for one in records for visit in one["visits"])
     assert whole["rows"] == rows
-    # An ideal reader who sees small lesions only from some size on has the same rows.
+    # Ideal readers who see small lesions only from some size on, or take more for a lesion, have the same rows.
     limited = found["ideal_observer_seeing_from"]
     assert [one["from_mm"] for one in limited] == [4.0, 6.0]
-    for one in limited:
+    for one in [*limited, found["ideal_observer_deceived"]]:
         assert [group["rows"] for group in one["groups"]] == [
             group["rows"] for group in found["ideal_observer"]["groups"]
         ]

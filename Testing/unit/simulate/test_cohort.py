@@ -92,6 +92,8 @@ def test_the_truth_file_agrees_with_the_truth_and_the_files(cohort: Path) -> Non
         assert sessions[0] == "session_id\tdays_since_treatment"
         for line, visit in zip(sessions[1:], record["visits"], strict=True):
             session, days = line.split("\t")
+            swelling = truth.treatment_effect_diameter_at(visit["days_since_first"])
+            assert visit["treatment_effect_diameter_mm"] == pytest.approx(swelling, abs=1e-3)
             assert (session, int(days)) == (visit["session_id"], visit["days_since_treatment"])
             name = f"{truth.patient_id}_{session}"
             image = sitk.ReadImage(str(cohort / truth.patient_id / session / "anat" / f"{name}_FLAIR.nii.gz"))

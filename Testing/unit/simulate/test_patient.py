@@ -112,6 +112,11 @@ def test_treatment_effects_change_the_images_and_not_the_truth() -> None:
     assert during.swelling.sum() * 8e-3 > 0.1
     assert before.swelling.sum() == 0.0
     assert truth.diameter_at(peak) == truth.diameter_at(0.0)
+    # Days of visits count from the first one, those of the effect from surgery.
+    on_the_first_visits_clock = peak - truth.schedule.first_days_since_treatment
+    assert truth.treatment_effect_diameter_at(on_the_first_visits_clock) == pytest.approx(2 * effect.peak_radius_mm)
+    without = replace(truth, reactions=replace(truth.reactions, treatment_effect=None))
+    assert without.treatment_effect_diameter_at(on_the_first_visits_clock) == 0.0
 
 
 def test_the_centre_of_the_cavity_lies_in_the_cavity_of_an_oblique_patient_as_its_head_grows() -> None:
