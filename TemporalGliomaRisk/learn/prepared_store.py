@@ -35,6 +35,8 @@ from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 LOOKED_AT = 20
 """Patients whose dates are looked at before any is prepared."""
+ENOUGH = 5
+"""So many with several visits don't all have an event before the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +147,8 @@ def prepare_cohort(
     for patient in patients:
         if patient.patient_id not in unprepared:
             _refuse_another(patient, folder / patient.patient_id / "patient.json")
-    _refuse_other_units(missing)
+    if missing:
+        _refuse_other_units(patients)
     advance(len(patients) - len(missing))
     work = partial(prepare_patient, folder=folder, config=config)
     if jobs <= 1:
@@ -169,7 +172,7 @@ def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
         if len(patient.input_visits(visits)) > 1:
             return
         several += len(visits) > 1
-    if several > 1:
+    if several >= ENOUGH:
         raise InputError(
             f"Of the {several} patients looked at who have several visits none has a second one before the end of "
             "follow-up. follow_up_days counts days, from the first visit on; correct it if it holds years or months."

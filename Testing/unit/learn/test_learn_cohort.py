@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, read_cohorts, split_patients
 from TemporalGliomaRisk.learn.prepared_store import (
+    ENOUGH,
     _cavity_centres,
     _truth_lesions,
     load_patient,
@@ -242,7 +243,9 @@ def test_a_corrected_outcome_is_not_scored_with_the_visits_prepared_before(
 
 
 def test_follow_up_in_years_is_refused_before_anybody_is_prepared(simulated_cohort: Path, tmp_path: Path) -> None:
-    patients = [replace(one, follow_up_days=one.follow_up_days / 365) for one in read_cohort(simulated_cohort)]
+    several = [one for one in read_cohort(simulated_cohort) if len(read_timeline(one.folder).visits) > 1]
+    in_years = [replace(one, follow_up_days=one.follow_up_days / 365) for one in several]
+    patients = [replace(in_years[number % len(several)], patient_id=f"sub-{number}") for number in range(ENOUGH)]
     with pytest.raises(InputError, match="none has a second one before the end of follow-up"):
         prepare_cohort(patients, tmp_path, PreprocessConfig(register="never"))
     assert not [*tmp_path.glob("sub-*")]
