@@ -32,7 +32,7 @@ from TemporalGliomaRisk.learn.scoring import (
     map_on_grid,
     score_patient,
 )
-from TemporalGliomaRisk.learn.true_growth import Mask, true_growth
+from TemporalGliomaRisk.learn.true_growth import Mask
 
 Thresholds = tuple[float | None, float | None]
 SEES_FROM_MM = (0.0, 4.0, 6.0)
@@ -57,7 +57,7 @@ class ScoredCohort:
         rows: All landmark rows, a patient's visits together, without their maps.
         known: What is known of each patient beside the images.
         maps: Of the patients before an observed event in whom something grew.
-        maps_off_borders: The same where borders that may only have moved are no growth (:func:`true_growth`).
+        maps_off_borders: The same where borders that may only have moved are no growth (learn/true_growth.py).
         readers: (rows,) each, the scores of the ideal readers of :data:`SEES_FROM_MM`; fewer where some patients' truth
             is not known.
         deceived: (rows,), the scores of an ideal reader who takes a treatment effect for a lesion; likewise.
@@ -95,7 +95,7 @@ class ScoredCohort:
         self.known.append(KnownPatient(participant=participant, truth=patient.truth))
         grid_mm = model.preprocessing.grid_mm
         self.maps += _map_score(patient, rows, patient.growth_before_event, grid_mm)
-        self.maps_off_borders += _map_score(patient, rows, _growth_off_borders(patient), grid_mm)
+        self.maps_off_borders += _map_score(patient, rows, patient.growth_off_borders_before_event, grid_mm)
         for scores, least_mm in zip(self.readers, SEES_FROM_MM, strict=True):
             scores.extend(_reader_scores(patient, seed, least_mm))
         self.deceived += _reader_scores(patient, seed, deceived=True)
@@ -160,14 +160,6 @@ class ScoredCohort:
         groupings = known_groupings(self.known, rows.patient.tolist(), rows.visits.tolist(), sequences)
         config = EvaluationConfig(bootstrap=bootstrap)
         return evaluate_subgroups(np.array([row.hazards.risk for row in self.rows]), rows, groupings, config)
-
-
-def _growth_off_borders(patient: StoredPatient) -> Mask | None:
-    """The growth before an observed event without borders that may only have moved; None where there is none."""
-    if patient.growth_before_event is None or patient.lesion_masks is None:
-        return None
-    growth = true_growth(patient.lesion_masks[0], patient.lesion_masks[-1])[0] & patient.brain
-    return growth if growth.any() else None
 
 
 def _map_score(

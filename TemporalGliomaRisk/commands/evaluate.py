@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
+    from TemporalGliomaRisk.learn.cohort import cohort_sha256
     from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
@@ -99,6 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
     model.network.to(device)
     peer = _reference(arguments, model) if arguments.reference else None
     patients = _patients(arguments, model.metadata)
+    learnt_from = cohort_sha256(patients) in model.metadata.get("cohorts_sha256", ())
+    if learnt_from:
+        message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
+        print(message, file=sys.stderr)
     said = _participants(arguments.cohort)
     folder = arguments.output / "prepared"
     cohort = ScoredCohort(model=model, peer=peer, seed=arguments.seed, order_patients=arguments.order_patients)
@@ -118,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": model.name,
         "model_sha256": model.sha256,
         "patients": len(patients),
-        "learnt_from": _learnt_from(arguments, model.metadata),
+        "learnt_from": learnt_from,
         **cohort.measured(
             _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
         ),
@@ -151,17 +156,6 @@ def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
             "apart, with --part all."
         )
     return test
-
-
-def _learnt_from(arguments: argparse.Namespace, metadata: Mapping[str, Any]) -> bool:
-    """Whether the patients are those the model learnt from, as far as it can know: the same labels and outcomes."""
-    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
-
-    known: bool = cohort_sha256(read_cohort(arguments.cohort)) in metadata.get("cohorts_sha256", ())
-    if known and arguments.part == "all":
-        message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
-        print(message, file=sys.stderr)
-    return known and arguments.part == "all"
 
 
 def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedReference:

@@ -24,6 +24,7 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import CohortPatient
+from TemporalGliomaRisk.learn.true_growth import true_growth
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.timeline.labels import may_be_shown
@@ -86,6 +87,15 @@ class StoredPatient:
         """Growth that the last map before an observed event should point at; None where there is none to know of."""
         growth = self.growth if self.event_observed else None
         return growth if growth is not None and growth.any() else None
+
+    @property
+    def growth_off_borders_before_event(self) -> npt.NDArray[np.bool_] | None:
+        """The same without borders that may only have moved (:func:`true_growth`)."""
+        lesions = self.lesion_masks if self.event_observed else None
+        if lesions is None:
+            return None
+        growth = true_growth(lesions[0], lesions[-1])[0] & self.brain
+        return growth if growth.any() else None
 
     def volume_index(self, visit: int, sequence: int) -> int:
         """Row of ``volumes`` that holds a visit's sequence, both counted from 0."""

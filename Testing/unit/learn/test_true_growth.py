@@ -6,7 +6,6 @@ import numpy as np
 from scipy import ndimage
 
 from TemporalGliomaRisk.learn.true_growth import true_growth
-from TemporalGliomaRisk.scored_cohort import _growth_off_borders
 
 
 def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
@@ -46,11 +45,11 @@ def test_nothing_new_is_no_growth_at_the_edge_of_the_grid_either() -> None:
 
 def test_a_map_is_also_judged_by_growth_off_the_borders_alone(make_stored) -> None:
     patient = make_stored(1, visits=3)
-    found = _growth_off_borders(patient)
+    found = patient.growth_off_borders_before_event
     assert found is not None
     beside = ndimage.binary_dilation(patient.lesions[0])
     assert np.array_equal(found, patient.growth_before_event & ~beside)
     assert 0 < found.sum() < patient.growth_before_event.sum()
     lesions = np.stack([patient.lesions[0], beside])
-    assert _growth_off_borders(replace(make_stored(1, visits=2), lesions=lesions)) is None
-    assert _growth_off_borders(make_stored(1, grows=False)) is None
+    assert replace(make_stored(1, visits=2), lesions=lesions).growth_off_borders_before_event is None
+    assert make_stored(1, grows=False).growth_off_borders_before_event is None
