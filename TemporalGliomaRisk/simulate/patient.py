@@ -107,7 +107,7 @@ def simulate_patient(config: SimulationConfig, seed: int, patient_number: int) -
     truth = draw_truth(config, seed, patient_number)
     return SimulatedPatient(
         patient_id=truth.patient_id,
-        visits=tuple(_render_visit(truth, number) for number in range(len(truth.visit_days))),
+        visits=tuple(render_visit(truth, number) for number in range(len(truth.visit_days))),
         geometry=truth.geometry,
         brain_mask=truth.anatomy.brain,
         event_observed=truth.event_observed,
@@ -165,7 +165,8 @@ def findings_of(truth: PatientTruth, visit_number: int) -> FindingMaps | None:
     return finding_maps(truth.findings, truth.anatomy, truth.surgery, since_surgery)
 
 
-def _render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
+def render_visit(truth: PatientTruth, visit_number: int) -> SimulatedVisit:
+    """One visit (from 0), every draw from a stream of its own: a changed truth changes what is shown, not the noise."""
     day = truth.visit_days[visit_number]
     scene, findings = scene_of(truth, visit_number), findings_of(truth, visit_number)
     displacement = None if findings is None else findings.displacement

@@ -55,7 +55,7 @@ def chosen_days(count: int) -> list[int]:
 def rows_of(number: int, population: str, seed: int, fraction: float) -> dict[str, Any]:
     """A patient's visits, the sequences most often there, and the slice."""
     truth = patients.draw_truth(SimulationConfig(population=population, recurrent_fraction=fraction), seed, number)
-    visits = [patients._render_visit(truth, visit) for visit in chosen_days(len(truth.visit_days))]
+    visits = [patients.render_visit(truth, visit) for visit in chosen_days(len(truth.visit_days))]
     often = sorted(SHOWN, key=lambda name: -sum(name in visit.volumes for visit in visits))[:2]
     often.sort(key=SHOWN.index)
     sequences = [name for name in often if any(name in visit.volumes for visit in visits)]

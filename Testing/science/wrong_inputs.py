@@ -190,7 +190,7 @@ def before_the_operation(visit: Visit, truth: simulated.PatientTruth) -> Visit:
     tumour = draw_quiet_residual(np.random.default_rng(1), truth.anatomy, intact)
     reactions = replace(truth.reactions, treatment_effect=None)
     earlier = replace(truth, surgery=intact, lesions=(tumour,), reactions=reactions)
-    rendered = simulated._render_visit(earlier, 0)
+    rendered = simulated.render_visit(earlier, 0)
     return replace(visit, sources={name: VolumeInMemory(volume=rendered.volumes[name]) for name in visit.sequences})
 
 

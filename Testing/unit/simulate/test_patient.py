@@ -29,7 +29,7 @@ def recurrent_truths() -> list[patients.PatientTruth]:
 def test_not_one_voxel_of_the_first_visit_depends_on_fate(number: int) -> None:
     recurs, stays = (patients.draw_truth(config, SEED, number) for config in (ALL_RECUR, NONE_RECUR))
     assert (recurs.fate, stays.fate) == ("recurrent", "stable")
-    first, other = patients._render_visit(recurs, 0), patients._render_visit(stays, 0)
+    first, other = patients.render_visit(recurs, 0), patients._render_visit(stays, 0)
     assert first.volumes.keys() == other.volumes.keys()
     for sequence, volume in first.volumes.items():
         assert np.array_equal(volume.voxels, other.volumes[sequence].voxels)
@@ -125,7 +125,7 @@ def test_the_centre_of_the_cavity_lies_in_the_cavity_of_an_oblique_patient_as_it
     assert np.sort(axes, axis=0)[-2].max() > 0.1
     last = len(truth.visit_days) - 1
     for number in (0, last):
-        centre = patients._render_visit(replace(truth, config=ONE_SEQUENCE), number).cavity_centre_ras_mm
+        centre = patients.render_visit(replace(truth, config=ONE_SEQUENCE), number).cavity_centre_ras_mm
         assert centre is not None
         growth = truth.growth_since_first(truth.visit_days[number])
         # Where that is in the head of the first visit, and how deep in the cavity, which has shrunk since.

@@ -58,7 +58,7 @@ def drawn() -> dict[str, list[truths.PatientTruth]]:
 
 def test_version_1_gives_the_bytes_it_always_gave() -> None:
     truth = patients.draw_truth(SimulationConfig(), *VERSION_1_PATIENT)
-    visit = patients._render_visit(truth, 0)
+    visit = patients.render_visit(truth, 0)
     maps = {name: volume.voxels for name, volume in visit.volumes.items()}
     # Processors of other kinds round the last bits of exponentials otherwise, and a voxel in a million with them.
     for name, (mean, spread) in VERSION_1_SUMMARY.items():
@@ -100,7 +100,7 @@ def test_not_one_voxel_of_the_first_visit_depends_on_fate(
         stays = patients.draw_truth(config(population, 0.0), SEED, recurs.patient_number)
         assert (recurs.fate, stays.fate) == ("recurrent", "stable")
         kinds |= {lesion.kind for lesion in recurs.lesions}
-        first, other = patients._render_visit(recurs, 0), patients._render_visit(stays, 0)
+        first, other = patients.render_visit(recurs, 0), patients._render_visit(stays, 0)
         assert first.volumes.keys() == other.volumes.keys()
         for sequence, volume in first.volumes.items():
             assert np.array_equal(volume.voxels, other.volumes[sequence].voxels)
