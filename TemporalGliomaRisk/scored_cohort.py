@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from TemporalGliomaRisk.bundle import RiskModel
-from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap, summarise_heatmaps
+from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, summarise_heatmaps
 from TemporalGliomaRisk.evaluate.known_groups import KnownPatient, known_groupings
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.evaluate.ordering import summarise_order
 from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
-from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
-from TemporalGliomaRisk.learn.score_reference import TrainedReference
+from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
 from TemporalGliomaRisk.learn.scoring import (
-    EncodedVisit,
     ScoredVisit,
-    encoded_visits,
     landmark_columns,
-    map_on_grid,
-    score_patient,
 )
-from TemporalGliomaRisk.learn.true_growth import Mask
+from TemporalGliomaRisk.patient_scoring import SEES_FROM_MM, ScoredPatient
 
 Thresholds = tuple[float | None, float | None]
-SEES_FROM_MM = (0.0, 4.0, 6.0)
-"""Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
-EFFECT = "treatment_effect_diameter_mm"
-"""Of a visit in the simulator's truth."""
-NOTHING_MM = 1.0
-"""A lesion smaller than this, half a voxel, isn't there yet."""
 
 
 @dataclass(kw_only=True)
 class ScoredCohort:
     """Scores of the patients so far.
-
-    Args:
-        model: What is measured.
-        peer: The reference model on the same rows, if any.
-        seed: Of the reader's errors and of the ordering head's pictures.
-        order_patients: Patients, at most, at whom the ordering head is tried.
 
     Attributes:
         rows: All landmark rows, a patient's visits together, without their maps.
@@ -65,10 +43,6 @@ class ScoredCohort:
         orders: Of the patients at whom the ordering head was tried.
     """
 
-    model: RiskModel
-    peer: TrainedReference | None
-    seed: int
-    order_patients: int
     rows: list[ScoredVisit] = field(default_factory=list, init=False)
     known: list[KnownPatient] = field(default_factory=list, init=False)
     maps: list[HeatmapScore] = field(default_factory=list, init=False)
@@ -78,30 +52,17 @@ class ScoredCohort:
     peer_risks: list[float] = field(default_factory=list, init=False)
     orders: list[ScoredOrder] = field(default_factory=list, init=False)
 
-    @torch.inference_mode()
-    def add(self, patient: StoredPatient, participant: Mapping[str, str]) -> None:
-        """Score a patient, of whom participants.tsv says so much."""
-        seed = [self.seed, len(self.known)]
-        model = self.model
-        encoded = list(encoded_visits(model.network, patient))
-        rows = score_patient(
-            model.network,
-            patient,
-            calibration=model.calibration,
-            single_visit_calibration=model.single_visit_calibration,
-            encoded=encoded,
-        )
-        self.rows += [row.without_map() for row in rows]
-        self.known.append(KnownPatient(participant=participant, truth=patient.truth))
-        grid_mm = model.preprocessing.grid_mm
-        self.maps += _map_score(patient, rows, patient.growth_before_event, grid_mm)
-        self.maps_off_borders += _map_score(patient, rows, patient.growth_off_borders_before_event, grid_mm)
-        for scores, least_mm in zip(self.readers, SEES_FROM_MM, strict=True):
-            scores.extend(_reader_scores(patient, seed, least_mm))
-        self.deceived += _reader_scores(patient, seed, deceived=True)
-        self.orders += _orders(model, patient, encoded, seed, self.order_patients - len(self.orders))
-        if self.peer:
-            self.peer_risks += self.peer.risks(patient)
+    def add(self, patient: ScoredPatient) -> None:
+        """Take in the next patient of the cohort."""
+        self.rows += patient.rows
+        self.known.append(patient.known)
+        self.maps += patient.maps
+        self.maps_off_borders += patient.maps_off_borders
+        for scores, more in zip(self.readers, patient.readers, strict=True):
+            scores.extend(more)
+        self.deceived += patient.deceived
+        self.peer_risks += patient.peer_risks
+        self.orders += patient.orders
 
     def measured(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Every figure, with its interval.
@@ -162,43 +123,6 @@ class ScoredCohort:
         return evaluate_subgroups(np.array([row.hazards.risk for row in self.rows]), rows, groupings, config)
 
 
-def _map_score(
-    patient: StoredPatient, rows: list[ScoredVisit], grown: Mask | None, grid_mm: float
-) -> list[HeatmapScore]:
-    """The last map before an observed event against the growth since the first visit, where there is any."""
-    if grown is None:
-        return []
-    return [
-        score_heatmap(
-            map_on_grid(patient, rows[-1].hazards),
-            grown,
-            patient.brain,
-            spacing_mm=(grid_mm, grid_mm, grid_mm),
-            tolerance_mm=CELL_VOXELS * grid_mm / 2,
-            centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
-            new_focus_mm=None if patient.truth is None else _new_focus_mm(patient.truth["visits"][: patient.visits]),
-        )
-    ]
-
-
-def _new_focus_mm(visits: Sequence[Mapping[str, Any]]) -> float:
-    """Diameter, at the last of the visits, of the largest lesion that was not there at the first."""
-    first, last = visits[0]["lesion_diameters_mm"], visits[-1]["lesion_diameters_mm"]
-    return max((size for name, size in last.items() if first.get(name, 0) < NOTHING_MM), default=0.0)
-
-
-def _orders(
-    model: RiskModel, patient: StoredPatient, encoded: Sequence[EncodedVisit], seed: list[int], wanted: int
-) -> list[ScoredOrder]:
-    """What the ordering head says of a patient's first and last visit, if the model has one and more are wanted."""
-    if model.order is None or wanted < 1:
-        return []
-    random = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
-    order = model.order.to(next(model.network.parameters()).device)
-    found = order_of_patient(model.network, order, patient, encoded, grid_mm=model.preprocessing.grid_mm, random=random)
-    return [] if found is None else [found]
-
-
 def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, Any]:
     return summarise_order(
         np.array([one.confidence for one in orders]),
@@ -207,30 +131,6 @@ def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, A
         growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
         config=bootstrap,
     )
-
-
-def _reader_scores(
-    patient: StoredPatient, seed: list[int], least_mm: float = 0.0, *, deceived: bool = False
-) -> list[float]:
-    """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
-
-    An event is judged lesion by lesion, so the reader is given each lesion's own diameter, nothing below ``least_mm``;
-    a deceived one is given the treatment effect as one more lesion, if the truth is new enough to hold it.
-    """
-    if patient.truth is None:
-        return []
-    visits = patient.truth["visits"][: patient.visits]
-    diameters = [
-        {name: size if size >= least_mm else 0.0 for name, size in visit["lesion_diameters_mm"].items()}
-        for visit in visits
-    ]
-    if deceived:
-        if not all(EFFECT in visit for visit in visits):
-            return []
-        diameters = [{**sizes, EFFECT: visit[EFFECT]} for sizes, visit in zip(diameters, visits, strict=True)]
-    generator = np.random.default_rng(seed)
-    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
-    return [float(score) for score in scores]
 
 
 def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ one section a ``--title``, so that several cohorts can stand in one card.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
 
 MAIN_TITLE = "Test patients"
-AT_ONCE = 8
-"""Patients a process that are prepared before they are scored and discarded."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--order-patients",
         type=int,
         default=300,
-        help="patients, at most, at whom the ordering head is tried (default %(default)s)",
+        help="at so many of the first patients the ordering head is tried (default %(default)s)",
     )
     parser.add_argument(
         "--discard-prepared",
@@ -69,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep no prepared visits, some 20 MB a patient, which would serve another model's evaluation",
     )
     add_device(parser)
-    add_jobs(parser, " for preparing visits")
+    add_jobs(parser, " for preparing and scoring")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,7 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.cohort import cohort_sha256
-    from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_cohort
+    from TemporalGliomaRisk.learn.prepared_store import begin_preparing
+    from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     check_title(arguments.title)
@@ -106,18 +104,24 @@ def run(arguments: argparse.Namespace) -> int:
         print(message, file=sys.stderr)
     said = _participants(arguments.cohort)
     folder = arguments.output / "prepared"
-    cohort = ScoredCohort(model=model, peer=peer, seed=arguments.seed, order_patients=arguments.order_patients)
-    at_once = AT_ONCE * arguments.jobs if arguments.discard_prepared else len(patients)
-    with tqdm(total=len(patients), desc="score", unit="patient", disable=None) as bar:
-        for start in range(0, len(patients), at_once):
-            some = patients[start : start + at_once]
-            with tqdm(total=len(some), desc="prepare", unit="patient", disable=None, leave=False) as inner:
-                prepare_cohort(some, folder, model.preprocessing, jobs=arguments.jobs, advance=inner.update)
-            for patient in some:
-                cohort.add(load_patient(folder, patient.patient_id), said.get(patient.patient_id, {}))
-                if arguments.discard_prepared:
-                    shutil.rmtree(folder / patient.patient_id)
-                bar.update()
+    begin_preparing(patients, folder, model.preprocessing)
+    scoring = PatientScoring(
+        model=model,
+        peer=peer,
+        folder=folder,
+        discard=arguments.discard_prepared,
+        seed=arguments.seed,
+        order_patients=arguments.order_patients,
+    )
+    tasks = [
+        Task(number=number, patient=patient, participant=said.get(patient.patient_id, {}))
+        for number, patient in enumerate(patients)
+    ]
+    cohort = ScoredCohort()
+    with tqdm(total=len(tasks), desc="score", unit="patient", disable=None) as bar:
+        for scored in scoring.score_all(tasks, jobs=arguments.jobs):
+            cohort.add(scored)
+            bar.update()
     found = {
         "title": arguments.title,
         "model": model.name,

@@ -146,19 +146,7 @@ def prepare_cohort(
         InputError: If the folder was made with another preprocessing or of other patients, outcomes leave nobody a
             second visit, or a patient cannot be prepared.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = folder / "preprocessing.json"
-    content = json.dumps(configs.to_json(config), sort_keys=True)
-    if written.exists() and written.read_text(encoding="utf-8") != content:
-        raise InputError("This run's prepared visits were made with another preprocessing; name a new run folder.")
-    written.write_text(content, encoding="utf-8")
-    missing = [patient for patient in patients if not (folder / patient.patient_id / "patient.json").exists()]
-    unprepared = {patient.patient_id for patient in missing}
-    for patient in patients:
-        if patient.patient_id not in unprepared:
-            _refuse_another(patient, folder / patient.patient_id / "patient.json")
-    if missing:
-        _refuse_other_units(patients)
+    missing = begin_preparing(patients, folder, config)
     advance(len(patients) - len(missing))
     work = partial(prepare_patient, folder=folder, config=config)
     if jobs <= 1:
@@ -169,6 +157,42 @@ def prepare_cohort(
     with ProcessPoolExecutor(jobs) as pool:
         for _ in pool.map(work, missing):
             advance(1)
+
+
+def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: PreprocessConfig) -> list[CohortPatient]:
+    """Look at a folder of prepared patients before anybody is prepared.
+
+    Args:
+        patients: The cohort.
+        folder: Where prepared patients are kept; made if need be.
+        config: Preprocessing.
+
+    Returns:
+        The patients who are not there yet.
+
+    Raises:
+        InputError: If the folder was made with another preprocessing or of other patients, or outcomes leave nobody a
+            second visit.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / "preprocessing.json"
+    content = json.dumps(configs.to_json(config), sort_keys=True)
+    if written.exists() and written.read_text(encoding="utf-8") != content:
+        raise InputError("This run's prepared visits were made with another preprocessing; name a new run folder.")
+    written.write_text(content, encoding="utf-8")
+    missing = [patient for patient in patients if not is_prepared(folder, patient.patient_id)]
+    unprepared = {patient.patient_id for patient in missing}
+    for patient in patients:
+        if patient.patient_id not in unprepared:
+            _refuse_another(patient, folder / patient.patient_id / "patient.json")
+    if missing:
+        _refuse_other_units(patients)
+    return missing
+
+
+def is_prepared(folder: Path, patient_id: str) -> bool:
+    """Whether a patient is in a folder of prepared patients."""
+    return (folder / patient_id / "patient.json").exists()
 
 
 def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:

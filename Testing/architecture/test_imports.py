@@ -56,7 +56,8 @@ ALLOWED: dict[str, set[str]] = {
     "run": FOUNDATION | {"bundle", "pipeline", "results", "visit_cache", "timeline", "scene", "preprocess"},
     "repeat": FOUNDATION | {"run", "bundle", "pipeline", "report", "timeline", "preprocess"},
     # What evaluate gathers of a cohort: it needs both the model's side and the statistics, which know nothing of it.
-    "scored_cohort": FOUNDATION | {"bundle", "encode", "evaluate", "learn"},
+    "patient_scoring": FOUNDATION | {"bundle", "device", "encode", "evaluate", "learn"},
+    "scored_cohort": FOUNDATION | {"evaluate", "learn", "patient_scoring"},
     "worker": set(),
     "worker.messages": set(),
     "worker.process": set(),
@@ -77,6 +78,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"timeline", "preprocess", "encode", "risk", "explain", "report", "scene", "viewer", "learn", "simulate"}
     | {
         "evaluate",
+        "patient_scoring",
         "scored_cohort",
         "worker.server",
         "bundle",

@@ -251,18 +251,26 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
 
 
 def test_prepared_visits_that_are_discarded_leave_the_same_numbers(
-    bundle: Path,
-    cohort: Path,
-    work: Path,
-    evaluation: tuple[dict[str, Any], str],
-    monkeypatch: pytest.MonkeyPatch,
+    bundle: Path, cohort: Path, work: Path, evaluation: tuple[dict[str, Any], str]
 ) -> None:
-    monkeypatch.setattr("TemporalGliomaRisk.commands.evaluate.AT_ONCE", 2)
     found = evaluated(bundle, cohort, work / "discarded", "--discard-prepared")
     card = {"model_sha256": evaluation[0]["model_sha256"]}  # sealed anew with the card's results
     assert {**found, **card} == evaluation[0]
     assert len([*(work / "evaluation" / "prepared").glob("sub-*")]) == len(PATIENTS)
     assert not [*(work / "discarded" / "prepared").glob("sub-*")]
+
+
+def test_two_processes_find_what_one_finds(
+    bundle: Path, cohort: Path, work: Path, evaluation: tuple[dict[str, Any], str]
+) -> None:
+    found = evaluated(bundle, cohort, work / "by-two", "--discard-prepared", "--jobs", "2")
+    assert not [*(work / "by-two" / "prepared").glob("sub-*")]
+    for key in ("several_visits", "single_visit", "ideal_observer", "ideal_observer_deceived"):
+        for ours, theirs in zip(found[key]["groups"], evaluation[0][key]["groups"], strict=True):
+            assert (ours["name"], ours["rows"], ours["events"]) == (theirs["name"], theirs["rows"], theirs["events"])
+            for name, metric in theirs["metrics"].items():
+                # A process that shares the machine has one thread: other last digits of a risk, no other rank.
+                assert ours["metrics"][name]["value"] == pytest.approx(metric["value"], abs=1e-5), name
 
 
 def test_the_bundle_predicts(bundle: Path, cohort: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

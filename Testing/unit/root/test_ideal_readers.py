@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from TemporalGliomaRisk.scored_cohort import EFFECT, _reader_scores
+from TemporalGliomaRisk.patient_scoring import EFFECT, _reader_scores
 
 VISITS = 4
 

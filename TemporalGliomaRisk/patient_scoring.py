@@ -1,0 +1,228 @@
+"""What a model, its peer and the ideal readers say of one patient after another, by one process or several.
+
+Patients are prepared where that has not been done, scored, and forgotten, so that a cohort of any size is measured.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from TemporalGliomaRisk.bundle import RiskModel
+from TemporalGliomaRisk.device import device_of
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
+from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
+from TemporalGliomaRisk.learn.cohort import CohortPatient
+from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
+from TemporalGliomaRisk.learn.prepared_store import StoredPatient, is_prepared, load_patient, prepare_patient
+from TemporalGliomaRisk.learn.score_reference import TrainedReference
+from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_patient
+from TemporalGliomaRisk.learn.true_growth import Mask
+
+SEES_FROM_MM = (0.0, 4.0, 6.0)
+"""Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
+EFFECT = "treatment_effect_diameter_mm"
+"""Of a visit in the simulator's truth."""
+NOTHING_MM = 1.0
+"""A lesion smaller than this, half a voxel, isn't there yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A patient to score.
+
+    Args:
+        number: Place in the cohort, from 0, which seeds what is drawn for the patient.
+        patient: The patient.
+        participant: What participants.tsv says.
+    """
+
+    number: int
+    patient: CohortPatient
+    participant: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredPatient:
+    """What was found of a patient; see :class:`ScoredCohort`, which gathers it.
+
+    Args:
+        rows: Landmark rows without their maps.
+        known: What is known beside the images.
+        maps: The last map before an observed event, if something grew.
+        maps_off_borders: The same without borders that may only have moved.
+        readers: (rows,) each, of :data:`SEES_FROM_MM`; empty without truth.
+        deceived: (rows,), likewise.
+        peer_risks: (rows,), empty without a peer.
+        orders: At most one.
+    """
+
+    rows: list[ScoredVisit]
+    known: KnownPatient
+    maps: list[HeatmapScore]
+    maps_off_borders: list[HeatmapScore]
+    readers: tuple[list[float], ...]
+    deceived: list[float]
+    peer_risks: list[float]
+    orders: list[ScoredOrder]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientScoring:
+    """How patients are scored.
+
+    Args:
+        model: What is measured, where it is to run.
+        peer: The reference model on the same rows, if any.
+        folder: Of prepared patients.
+        discard: Whether a patient's prepared visits are removed once scored.
+        seed: Of the reader's errors and of the ordering head's pictures.
+        order_patients: At so many of the first patients the ordering head is tried.
+    """
+
+    model: RiskModel
+    peer: TrainedReference | None
+    folder: Path
+    discard: bool
+    seed: int
+    order_patients: int
+
+    def score(self, task: Task) -> ScoredPatient:
+        """Prepare a patient if need be, and score.
+
+        Raises:
+            InputError: If the patient cannot be prepared, or files prepared earlier are damaged.
+        """
+        label = task.patient.patient_id
+        if not is_prepared(self.folder, label):
+            prepare_patient(task.patient, folder=self.folder, config=self.model.preprocessing)
+        found = self._scored(load_patient(self.folder, label), task)
+        if self.discard:
+            shutil.rmtree(self.folder / label)
+        return found
+
+    def score_all(self, tasks: Iterable[Task], *, jobs: int) -> Iterator[ScoredPatient]:
+        """Patients in their order.
+
+        Args:
+            tasks: The cohort.
+            jobs: Processes, with one thread each where there are several; on a GPU there is one.
+        """
+        if jobs <= 1 or device_of(self.model.network).type != "cpu":
+            yield from map(self.score, tasks)
+            return
+        # Processes begun anew, not copied: a copy of one whose libraries have threads may wait for them for ever.
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_begin, initargs=(self,)) as pool:
+            yield from pool.map(_score_here, tasks)
+
+    @torch.inference_mode()
+    def _scored(self, patient: StoredPatient, task: Task) -> ScoredPatient:
+        seed, model = [self.seed, task.number], self.model
+        encoded = list(encoded_visits(model.network, patient))
+        rows = score_patient(
+            model.network,
+            patient,
+            calibration=model.calibration,
+            single_visit_calibration=model.single_visit_calibration,
+            encoded=encoded,
+        )
+        grid_mm = model.preprocessing.grid_mm
+        ordered = task.number < self.order_patients
+        return ScoredPatient(
+            rows=[row.without_map() for row in rows],
+            known=KnownPatient(participant=task.participant, truth=patient.truth),
+            maps=_map_score(patient, rows, patient.growth_before_event, grid_mm),
+            maps_off_borders=_map_score(patient, rows, patient.growth_off_borders_before_event, grid_mm),
+            readers=tuple(_reader_scores(patient, seed, least_mm) for least_mm in SEES_FROM_MM),
+            deceived=_reader_scores(patient, seed, deceived=True),
+            peer_risks=list(self.peer.risks(patient)) if self.peer else [],
+            orders=_orders(model, patient, encoded, seed) if ordered else [],
+        )
+
+
+_scoring: PatientScoring | None = None
+"""Of a process that only scores."""
+
+
+def _begin(scoring: PatientScoring) -> None:
+    global _scoring  # noqa: PLW0603  (a process of its own, with this one thing to know)
+    torch.set_num_threads(1)
+    _scoring = scoring
+
+
+def _score_here(task: Task) -> ScoredPatient:
+    if _scoring is None:
+        raise RuntimeError("A scoring process must be begun with what it scores by.")
+    return _scoring.score(task)
+
+
+def _map_score(
+    patient: StoredPatient, rows: list[ScoredVisit], grown: Mask | None, grid_mm: float
+) -> list[HeatmapScore]:
+    """The last map before an observed event against the growth since the first visit, where there is any."""
+    if grown is None:
+        return []
+    return [
+        score_heatmap(
+            map_on_grid(patient, rows[-1].hazards),
+            grown,
+            patient.brain,
+            spacing_mm=(grid_mm, grid_mm, grid_mm),
+            tolerance_mm=CELL_VOXELS * grid_mm / 2,
+            centre_ijk=patient.cavity_centres_ijk[-1] if patient.cavity_centres_ijk else None,
+            new_focus_mm=None if patient.truth is None else _new_focus_mm(patient.truth["visits"][: patient.visits]),
+        )
+    ]
+
+
+def _new_focus_mm(visits: Sequence[Mapping[str, Any]]) -> float:
+    """Diameter, at the last of the visits, of the largest lesion that was not there at the first."""
+    first, last = visits[0]["lesion_diameters_mm"], visits[-1]["lesion_diameters_mm"]
+    return max((size for name, size in last.items() if first.get(name, 0) < NOTHING_MM), default=0.0)
+
+
+def _orders(
+    model: RiskModel, patient: StoredPatient, encoded: Sequence[EncodedVisit], seed: list[int]
+) -> list[ScoredOrder]:
+    """What the ordering head says of a patient's first and last visit, if the model has one."""
+    if model.order is None:
+        return []
+    random = torch.Generator().manual_seed(seed[0] * 1_000_003 + seed[1])
+    order = model.order.to(device_of(model.network))
+    found = order_of_patient(model.network, order, patient, encoded, grid_mm=model.preprocessing.grid_mm, random=random)
+    return [] if found is None else [found]
+
+
+def _reader_scores(
+    patient: StoredPatient, seed: list[int], least_mm: float = 0.0, *, deceived: bool = False
+) -> list[float]:
+    """The ideal observer's scores at the patient's visits, by the lesion that looks worst; none without truth.
+
+    An event is judged lesion by lesion, so the reader is given each lesion's own diameter, nothing below ``least_mm``;
+    a deceived one is given the treatment effect as one more lesion, if the truth is new enough to hold it.
+    """
+    if patient.truth is None:
+        return []
+    visits = patient.truth["visits"][: patient.visits]
+    diameters = [
+        {name: size if size >= least_mm else 0.0 for name, size in visit["lesion_diameters_mm"].items()}
+        for visit in visits
+    ]
+    if deceived:
+        if not all(EFFECT in visit for visit in visits):
+            return []
+        diameters = [{**sizes, EFFECT: visit[EFFECT]} for sizes, visit in zip(diameters, visits, strict=True)]
+    generator = np.random.default_rng(seed)
+    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
+    return [float(score) for score in scores]
