@@ -29,7 +29,7 @@ def recurrent_truths() -> list[patients.PatientTruth]:
 def test_not_one_voxel_of_the_first_visit_depends_on_fate(number: int) -> None:
     recurs, stays = (patients.draw_truth(config, SEED, number) for config in (ALL_RECUR, NONE_RECUR))
     assert (recurs.fate, stays.fate) == ("recurrent", "stable")
-    first, other = patients.render_visit(recurs, 0), patients._render_visit(stays, 0)
+    first, other = patients.render_visit(recurs, 0), patients.render_visit(stays, 0)
     assert first.volumes.keys() == other.volumes.keys()
     for sequence, volume in first.volumes.items():
         assert np.array_equal(volume.voxels, other.volumes[sequence].voxels)

@@ -100,7 +100,7 @@ def test_not_one_voxel_of_the_first_visit_depends_on_fate(
         stays = patients.draw_truth(config(population, 0.0), SEED, recurs.patient_number)
         assert (recurs.fate, stays.fate) == ("recurrent", "stable")
         kinds |= {lesion.kind for lesion in recurs.lesions}
-        first, other = patients.render_visit(recurs, 0), patients._render_visit(stays, 0)
+        first, other = patients.render_visit(recurs, 0), patients.render_visit(stays, 0)
         assert first.volumes.keys() == other.volumes.keys()
         for sequence, volume in first.volumes.items():
             assert np.array_equal(volume.voxels, other.volumes[sequence].voxels)
