@@ -106,6 +106,9 @@ def map_facts(maps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for key, title in (("with_new_focus", "a new focus of that size"), ("at_rims", "at rims of what was there")):
             if found := expected.get(key):
                 yield f"{PEAK}, {title}", f"{found['pointing_game']:.0%} of {found['maps']}"
+    if off := maps.get("expected_off_borders"):
+        title = "6 mm or more, borders that may only have moved left out"
+        yield f"{PEAK}, {title}", f"{off['pointing_game']:.0%} of {off['maps']}"
 
 
 def with_results(text: str, known: Mapping[str, dict[str, Any]]) -> str:
