@@ -1,6 +1,6 @@
 """How much of true growth the images show at all: a reader who knows what it would look like, but not where it is.
 
-    python Testing/science/growth_visibility.py --patients 300 --jobs 2 --output growth_visibility.json
+    python Testing/science/growth_visibility.py --patients 400 --jobs 2 --work FOLDER --output growth_visibility.json
 
 Each later visit with growth is rendered twice, by the same random draws: as it is, and with every lesion as it was at
 the first visit. Prepared on the model's grid, the difference of the two is exactly what the growth adds. A matched
@@ -8,9 +8,10 @@ filter with that very shape and contrast, all sequences together, goes over the 
 noise is whitened by the spectrum of the visit's own difference to the first one and by its local size. The growth is
 called visible where the filter says more at its own place than anywhere else in the brain.
 
-No reader who looks for growth that he hasn't been shown can do as well by one difference of two visits, so an ideal
-observer to whom invisible growth is no growth is nearer to what an image allows than one who knows every diameter. He
-still knows tumour from treatment effect, and does not average over visits.
+A reader who hasn't been shown what to look for can hardly do as well by one difference of two visits, so an ideal
+observer to whom invisible growth is no growth is nearer to what an image allows than one who knows every diameter. It is
+no strict bound: the filter is linear and does not average over visits, and the observer still knows tumour from a
+treatment effect.
 
 Source: whitened matched filters, e.g. Barrett HH, Myers KJ. Foundations of Image Science. Wiley 2004, chapter 13.
 """
