@@ -9,8 +9,8 @@ noise is whitened by the spectrum of the visit's own difference to the first one
 called visible where the filter says more at its own place than anywhere else in the brain.
 
 A reader who hasn't been shown what to look for can hardly do as well by one difference of two visits, so an ideal
-observer to whom invisible growth is no growth is nearer to what an image allows than one who knows every diameter. It is
-no strict bound: the filter is linear and does not average over visits, and the observer still knows tumour from a
+observer to whom invisible growth is no growth is nearer to what an image allows than one who knows every diameter. That
+is no strict bound: the filter is linear and does not average over visits, and the observer still knows tumour from a
 treatment effect.
 
 Source: whitened matched filters, e.g. Barrett HH, Myers KJ. Foundations of Image Science. Wiley 2004, chapter 13.
