@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,13 @@ from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient, is_prepared, load_patient, prepare_patient
+from TemporalGliomaRisk.learn.prepared_store import (
+    StoredPatient,
+    is_prepared,
+    load_patient,
+    prepare_cohort,
+    prepare_patient,
+)
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
 from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_patient
 from TemporalGliomaRisk.learn.true_growth import Mask
@@ -33,6 +39,8 @@ SEES_FROM_MM = (0.0, 4.0, 6.0)
 """Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
 EFFECT = "treatment_effect_diameter_mm"
 """Of a visit in the simulator's truth."""
+AT_ONCE = 8
+"""Patients a process that are prepared ahead of one that scores."""
 NOTHING_MM = 1.0
 """A lesion smaller than this, half a voxel, isn't there yet."""
 
@@ -111,20 +119,31 @@ class PatientScoring:
             shutil.rmtree(self.folder / label)
         return found
 
-    def score_all(self, tasks: Iterable[Task], *, jobs: int) -> Iterator[ScoredPatient]:
+    def score_all(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[ScoredPatient]:
         """Patients in their order.
 
         Args:
             tasks: The cohort.
-            jobs: Processes, with one thread each where there are several; on a GPU there is one.
+            jobs: Processes, with one thread each where there are several; on a GPU they prepare and this one scores.
         """
-        if jobs <= 1 or device_of(self.model.network).type != "cpu":
+        if jobs <= 1:
             yield from map(self.score, tasks)
+            return
+        if device_of(self.model.network).type != "cpu":
+            yield from self.score_behind(tasks, jobs=jobs)
             return
         # Processes begun anew, not copied: a copy of one whose libraries have threads may wait for them for ever.
         fresh = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_begin, initargs=(self,)) as pool:
             yield from pool.map(_score_here, tasks)
+
+    def score_behind(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[ScoredPatient]:
+        """Patients in their order, some prepared ahead by several processes, scored by this one."""
+        at_once = AT_ONCE * jobs
+        for start in range(0, len(tasks), at_once):
+            some = tasks[start : start + at_once]
+            prepare_cohort([task.patient for task in some], self.folder, self.model.preprocessing, jobs=jobs)
+            yield from map(self.score, some)
 
     @torch.inference_mode()
     def _scored(self, patient: StoredPatient, task: Task) -> ScoredPatient:

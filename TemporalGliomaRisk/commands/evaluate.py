@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from TemporalGliomaRisk.commands import add_device, add_jobs, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
+    from TemporalGliomaRisk.learn.cohort import CohortPatient
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
+    from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
 MAIN_TITLE = "Test patients"
 
@@ -71,8 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare, score, measure, write."""
-    from tqdm import tqdm
-
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.device import choose_device
@@ -82,9 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.cohort import cohort_sha256
-    from TemporalGliomaRisk.learn.prepared_store import begin_preparing
-    from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
-    from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     check_title(arguments.title)
     check_output(arguments.output)
@@ -102,6 +99,37 @@ def run(arguments: argparse.Namespace) -> int:
     if learnt_from:
         message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
         print(message, file=sys.stderr)
+    cohort = _scored(arguments, model, peer, patients)
+    found = {
+        "title": arguments.title,
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "patients": len(patients),
+        "learnt_from": learnt_from,
+        **cohort.measured(
+            _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
+        ),
+    }
+    if peer:
+        found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
+    write_json_whole(arguments.output / "evaluation.json", found)
+    print(f"{results_text(found)}\n\n{subgroups_text(found)}")
+    _write_plots(arguments.output, "", found, model)
+    if arguments.card:
+        _write_card(arguments, found, model)
+    return 0
+
+
+def _scored(
+    arguments: argparse.Namespace, model: RiskModel, peer: TrainedReference | None, patients: Sequence[CohortPatient]
+) -> ScoredCohort:
+    """Every patient's scores, with a progress bar."""
+    from tqdm import tqdm
+
+    from TemporalGliomaRisk.learn.prepared_store import begin_preparing
+    from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
+    from TemporalGliomaRisk.scored_cohort import ScoredCohort
+
     said = _participants(arguments.cohort)
     folder = arguments.output / "prepared"
     begin_preparing(patients, folder, model.preprocessing)
@@ -122,24 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         for scored in scoring.score_all(tasks, jobs=arguments.jobs):
             cohort.add(scored)
             bar.update()
-    found = {
-        "title": arguments.title,
-        "model": model.name,
-        "model_sha256": model.sha256,
-        "patients": len(patients),
-        "learnt_from": learnt_from,
-        **cohort.measured(
-            _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
-        ),
-    }
-    if peer:
-        found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
-    write_json_whole(arguments.output / "evaluation.json", found)
-    print(f"{results_text(found)}\n\n{subgroups_text(found)}")
-    _write_plots(arguments.output, "", found, model)
-    if arguments.card:
-        _write_card(arguments, found, model)
-    return 0
+    return cohort
 
 
 def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:

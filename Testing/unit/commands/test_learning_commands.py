@@ -21,6 +21,7 @@ from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.run_folder import Beginning, RunFolder
+from TemporalGliomaRisk.patient_scoring import PatientScoring
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
 from TemporalGliomaRisk.simulate.config import SimulationConfig
@@ -260,11 +261,20 @@ def test_prepared_visits_that_are_discarded_leave_the_same_numbers(
     assert not [*(work / "discarded" / "prepared").glob("sub-*")]
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["both score", "they prepare ahead of one that scores"])
 def test_two_processes_find_what_one_finds(
-    bundle: Path, cohort: Path, work: Path, evaluation: tuple[dict[str, Any], str]
+    ahead: bool,
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
+    evaluation: tuple[dict[str, Any], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = evaluated(bundle, cohort, work / "by-two", "--discard-prepared", "--jobs", "2")
-    assert not [*(work / "by-two" / "prepared").glob("sub-*")]
+    if ahead:  # As on a GPU.
+        monkeypatch.setattr(PatientScoring, "score_all", PatientScoring.score_behind)
+        monkeypatch.setattr("TemporalGliomaRisk.patient_scoring.AT_ONCE", 1)
+    found = evaluated(bundle, cohort, tmp_path / "by-two", "--discard-prepared", "--jobs", "2")
+    assert not [*(tmp_path / "by-two" / "prepared").glob("sub-*")]
     for key in ("several_visits", "single_visit", "ideal_observer", "ideal_observer_deceived"):
         for ours, theirs in zip(found[key]["groups"], evaluation[0][key]["groups"], strict=True):
             assert (ours["name"], ours["rows"], ours["events"]) == (theirs["name"], theirs["rows"], theirs["events"])
