@@ -18,10 +18,7 @@ from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
-from TemporalGliomaRisk.learn.scoring import (
-    ScoredVisit,
-    landmark_columns,
-)
+from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns
 from TemporalGliomaRisk.patient_scoring import SEES_FROM_MM, ScoredPatient
 
 Thresholds = tuple[float | None, float | None]

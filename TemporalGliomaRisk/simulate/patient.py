@@ -59,6 +59,15 @@ class SimulatedVisit:
     treatment_effect_diameter_mm: float
     cavity_centre_ras_mm: tuple[float, float, float] | None
 
+    def as_visit(self) -> Visit:
+        """The visit as the rest of the package takes it."""
+        return Visit(
+            session_id=self.session_id,
+            days_since_first=self.days_since_first,
+            days_since_treatment=self.days_since_treatment,
+            sources={name: VolumeInMemory(volume=volume) for name, volume in self.volumes.items()},
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedPatient:
@@ -79,18 +88,7 @@ class SimulatedPatient:
 
     def timeline(self) -> Timeline:
         """The visits as the rest of the package takes them."""
-        return Timeline(
-            patient_id=self.patient_id,
-            visits=tuple(
-                Visit(
-                    session_id=visit.session_id,
-                    days_since_first=visit.days_since_first,
-                    days_since_treatment=visit.days_since_treatment,
-                    sources={name: VolumeInMemory(volume=volume) for name, volume in visit.volumes.items()},
-                )
-                for visit in self.visits
-            ),
-        )
+        return Timeline(patient_id=self.patient_id, visits=tuple(visit.as_visit() for visit in self.visits))
 
 
 def simulate_patient(config: SimulationConfig, seed: int, patient_number: int) -> SimulatedPatient:

@@ -46,9 +46,8 @@ from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_v
 from TemporalGliomaRisk.preprocess.prepared import Frame, PreparedVisit
 from TemporalGliomaRisk.report.model_plots import BLUE, DPI, GRID, INK, ORANGE, WARN
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SimulationConfig
-from TemporalGliomaRisk.simulate.patient import SimulatedVisit, render_visit
+from TemporalGliomaRisk.simulate.patient import render_visit
 from TemporalGliomaRisk.simulate.truth import PatientTruth, draw_truth
-from TemporalGliomaRisk.timeline.visit import Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Volume
 
 LEAST_GROWTH_MM = 0.5
@@ -121,7 +120,9 @@ def response(first: PreparedVisit, grown: PreparedVisit, still: PreparedVisit, f
     there, own = np.zeros(brain.shape), 0.0
     for number, one in enumerate(common):
         noise = ((still.intensities[one] - first.intensities[one]) * brain).astype(np.float64)
-        white_noise, template = _whitened(noise, noise) * brain, _whitened(signals[number].astype(np.float64), noise)
+        size = _size_by_frequency(noise)
+        white_noise, template = (_whitened(values, size) for values in (noise, signals[number].astype(np.float64)))
+        white_noise = white_noise * brain
         local = _local_size(white_noise, brain, LOCAL_MM / float(frame.grid.ijk_to_ras[0, 0]))
         white_noise, template = white_noise / local, (template / local)[box]
         # Signals of independent noise add up where each is counted by its own variance.
@@ -135,12 +136,17 @@ def response(first: PreparedVisit, grown: PreparedVisit, still: PreparedVisit, f
     return Response(z=float((here - values.mean()) / values.std()), higher_share=float(np.mean(values >= here)))
 
 
-def _whitened(values: Array, noise: Array) -> Array:
-    """Values divided, frequency by frequency, by the size of the noise there."""
-    power = np.abs(np.fft.fftn(noise)) ** 2
-    smooth = ndimage.gaussian_filter(power, SPECTRUM_VOXELS, mode="wrap")
+def _size_by_frequency(noise: Array) -> Array:
+    """The size of the noise at every frequency of the grid, 1 on average in its power."""
+    smooth = ndimage.gaussian_filter(np.abs(np.fft.fftn(noise)) ** 2, SPECTRUM_VOXELS, mode="wrap")
     smooth += 1e-3 * smooth.mean()
-    found: Array = np.fft.ifftn(np.fft.fftn(values) / np.sqrt(smooth / smooth.mean())).real
+    size: Array = np.sqrt(smooth / smooth.mean())
+    return size
+
+
+def _whitened(values: Array, size: Array) -> Array:
+    """Values divided, frequency by frequency, by the size of the noise there."""
+    found: Array = np.fft.ifftn(np.fft.fftn(values) / size).real
     return found
 
 
@@ -165,9 +171,9 @@ def look_at(number: int, *, population: str, seed: int, folder: Path, preprocess
     if grown:
         twin = without_growth(truth)
         mask = Volume(voxels=truth.anatomy.brain.astype(np.uint8), geometry=truth.geometry)
-        frame, first = prepare_first_visit(_as_visit(render_visit(truth, 0)), preprocessing, brain_mask=mask)
+        frame, first = prepare_first_visit(render_visit(truth, 0).as_visit(), preprocessing, brain_mask=mask)
         for visit in grown:
-            pair = (prepare_visit(_as_visit(render_visit(one, visit)), frame, preprocessing) for one in (truth, twin))
+            pair = (prepare_visit(render_visit(one, visit).as_visit(), frame, preprocessing) for one in (truth, twin))
             responses[visit] = response(first, *pair, frame)
     visits = []
     for visit, day in enumerate(days):
@@ -186,15 +192,6 @@ def look_at(number: int, *, population: str, seed: int, folder: Path, preprocess
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(record), encoding="utf-8")
     return path
-
-
-def _as_visit(visit: SimulatedVisit) -> Visit:
-    return Visit(
-        session_id=visit.session_id,
-        days_since_first=visit.days_since_first,
-        days_since_treatment=visit.days_since_treatment,
-        sources={name: VolumeInMemory(volume=volume) for name, volume in visit.volumes.items()},
-    )
 
 
 def seen_diameters(visit: dict[str, Any]) -> dict[str, float]:

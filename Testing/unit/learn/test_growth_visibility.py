@@ -65,9 +65,9 @@ def test_strong_growth_is_visible_and_faint_growth_is_not(visibility) -> None:
     assert strong.z > 5 > faint.z
 
 
-def test_the_response_rises_with_the_contrast_in_proportion_to_its_square(visibility) -> None:
+def test_the_response_rises_in_proportion_to_the_contrast(visibility) -> None:
     one, two, none = (visibility.response(*three_visits(contrast)).z for contrast in (0.4, 0.8, 1e-6))
-    # A matched template is as strong as what it looks for, so at its place its response holds signal over noise once.
+    # The template has the contrast of what it looks for: its response rises with the square of it, its noise with it.
     assert (two - none) == pytest.approx(2 * (one - none), rel=0.05)
 
 
