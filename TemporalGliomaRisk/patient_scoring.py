@@ -19,6 +19,7 @@ import torch
 from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
 from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
@@ -71,7 +72,8 @@ class ScoredPatient:
         maps_off_borders: The same without borders that may only have moved.
         readers: (rows,) each, of :data:`SEES_FROM_MM`; empty without truth.
         deceived: (rows,), likewise.
-        peer_risks: (rows,), empty without a peer.
+        peer_risks: (rows,), the reference model's; empty without one.
+        rival_risks: (rows,), another model's; likewise.
         orders: At most one.
     """
 
@@ -82,7 +84,45 @@ class ScoredPatient:
     readers: tuple[list[float], ...]
     deceived: list[float]
     peer_risks: list[float]
+    rival_risks: list[float]
     orders: list[ScoredOrder]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another model on the same rows.
+
+    Args:
+        model: It, where it is to run.
+        same_features: Whether its encoder is that of the model it is compared with, so that nothing is encoded twice.
+    """
+
+    model: RiskModel
+    same_features: bool
+
+    @classmethod
+    def of(cls, rival: RiskModel, model: RiskModel) -> Rival:
+        """A rival of a model.
+
+        Raises:
+            UsageError: If it reads visits that are prepared otherwise.
+        """
+        if rival.preprocessing != model.preprocessing:
+            raise UsageError("The model of --rival reads visits that are prepared otherwise, so no rows can be shared.")
+        theirs, ours = rival.network.encoder.state_dict(), model.network.encoder.state_dict()
+        same = theirs.keys() == ours.keys() and all(torch.equal(theirs[name], ours[name]) for name in ours)
+        return cls(rival, same)
+
+    def risks(self, patient: StoredPatient, encoded: Sequence[EncodedVisit]) -> list[float]:
+        """(rows,), its risk at each of a patient's visits; ``encoded`` is what the other model's encoder gave."""
+        rows = score_patient(
+            self.model.network,
+            patient,
+            calibration=self.model.calibration,
+            single_visit_calibration=self.model.single_visit_calibration,
+            encoded=encoded if self.same_features else None,
+        )
+        return [row.hazards.risk for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +132,7 @@ class PatientScoring:
     Args:
         model: What is measured, where it is to run.
         peer: The reference model on the same rows, if any.
+        rival: Another model on them, if any.
         folder: Of prepared patients.
         discard: Whether a patient's prepared visits are removed once scored.
         seed: Of the reader's errors and of the ordering head's pictures.
@@ -100,6 +141,7 @@ class PatientScoring:
 
     model: RiskModel
     peer: TrainedReference | None
+    rival: Rival | None
     folder: Path
     discard: bool
     seed: int
@@ -166,6 +208,7 @@ class PatientScoring:
             readers=tuple(_reader_scores(patient, seed, least_mm) for least_mm in SEES_FROM_MM),
             deceived=_reader_scores(patient, seed, deceived=True),
             peer_risks=list(self.peer.risks(patient)) if self.peer else [],
+            rival_risks=self.rival.risks(patient, encoded) if self.rival else [],
             orders=_orders(model, patient, encoded, seed) if ordered else [],
         )
 

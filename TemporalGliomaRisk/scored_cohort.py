@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, summarise_heatmaps
-from TemporalGliomaRisk.evaluate.known_groups import KnownPatient, known_groupings
+from TemporalGliomaRisk.evaluate.heatmaps import summarise_heatmaps
+from TemporalGliomaRisk.evaluate.known_groups import known_groupings
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.ordering import summarise_order
 from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
@@ -21,45 +23,28 @@ from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
 from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns
 from TemporalGliomaRisk.patient_scoring import SEES_FROM_MM, ScoredPatient
 
+Item = TypeVar("Item")
 Thresholds = tuple[float | None, float | None]
 
 
-@dataclass(kw_only=True)
+@dataclass
 class ScoredCohort:
-    """Scores of the patients so far.
+    """The patients so far.
 
     Attributes:
-        rows: All landmark rows, a patient's visits together, without their maps.
-        known: What is known of each patient beside the images.
-        maps: Of the patients before an observed event in whom something grew.
-        maps_off_borders: The same where borders that may only have moved are no growth (learn/true_growth.py).
-        readers: (rows,) each, the scores of the ideal readers of :data:`SEES_FROM_MM`; fewer where some patients' truth
-            is not known.
-        deceived: (rows,), the scores of an ideal reader who takes a treatment effect for a lesion; likewise.
-        peer_risks: (rows,), the reference model's; none without one.
-        orders: Of the patients at whom the ordering head was tried.
+        patients: Each one's scores, without maps.
     """
 
-    rows: list[ScoredVisit] = field(default_factory=list, init=False)
-    known: list[KnownPatient] = field(default_factory=list, init=False)
-    maps: list[HeatmapScore] = field(default_factory=list, init=False)
-    maps_off_borders: list[HeatmapScore] = field(default_factory=list, init=False)
-    readers: tuple[list[float], ...] = field(default_factory=lambda: tuple([] for _ in SEES_FROM_MM), init=False)
-    deceived: list[float] = field(default_factory=list, init=False)
-    peer_risks: list[float] = field(default_factory=list, init=False)
-    orders: list[ScoredOrder] = field(default_factory=list, init=False)
+    patients: list[ScoredPatient] = field(default_factory=list)
 
     def add(self, patient: ScoredPatient) -> None:
         """Take in the next patient of the cohort."""
-        self.rows += patient.rows
-        self.known.append(patient.known)
-        self.maps += patient.maps
-        self.maps_off_borders += patient.maps_off_borders
-        for scores, more in zip(self.readers, patient.readers, strict=True):
-            scores.extend(more)
-        self.deceived += patient.deceived
-        self.peer_risks += patient.peer_risks
-        self.orders += patient.orders
+        self.patients.append(patient)
+
+    @cached_property
+    def _rows(self) -> list[ScoredVisit]:
+        """All landmark rows, a patient's visits together."""
+        return _joined(one.rows for one in self.patients)
 
     def measured(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Every figure, with its interval.
@@ -69,55 +54,74 @@ class ScoredCohort:
             bootstrap: How intervals are made.
         """
         found = {
-            "cohort": _cohort(one.truth for one in self.known),
+            "cohort": _cohort(one.known.truth for one in self.patients),
             **self._compared(thresholds, bootstrap),
             "subgroups": self._subgroups(bootstrap),
         }
-        if self.orders:
-            found["order"] = _order(self.orders, bootstrap)
+        orders = _joined(one.orders for one in self.patients)
+        if orders:
+            found["order"] = _order(orders, bootstrap)
         return found
 
     def _compared(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
-        """Against the visit alone, the ideal reader and the peer, on the same rows; and the maps."""
-        rows = LandmarkRows(**landmark_columns(self.rows))
+        """Against the visit alone, the ideal readers, the peer and the rival, on the same rows; and the maps."""
+        rows = LandmarkRows(**landmark_columns(self._rows))
         config = EvaluationConfig(bootstrap=bootstrap, concordance=torchsurv_concordance)
         ranks = dataclasses.replace(config, probabilities=False)
         ours, alone = (dataclasses.replace(config, threshold=threshold) for threshold in thresholds)
-        risk = np.array([row.hazards.risk for row in self.rows])
-        single = np.array([row.hazards.single_visit_risk for row in self.rows])
+        risk = np.array([row.hazards.risk for row in self._rows])
+        single = np.array([row.hazards.single_visit_risk for row in self._rows])
         found: dict[str, Any] = {
             "several_visits": evaluate_risks(risk, rows, ours),
             "single_visit": evaluate_risks(single, rows, alone),
             "several_less_single": compare_risks(risk, single, rows, ours, thresholds[1]),
         }
-        if len(self.readers[0]) == len(self.rows):
-            whole, *limited = (evaluate_risks(np.array(scores), rows, ranks) for scores in self.readers)
+        readers = [self._scores(one.readers[number] for one in self.patients) for number in range(len(SEES_FROM_MM))]
+        deceived = self._scores(one.deceived for one in self.patients)
+        if readers[0] is not None:
+            whole, *limited = (evaluate_risks(scores, rows, ranks) for scores in readers if scores is not None)
             found["ideal_observer"] = whole
             found["ideal_observer_seeing_from"] = [
                 {"from_mm": least_mm, **one} for least_mm, one in zip(SEES_FROM_MM[1:], limited, strict=True)
             ]
-        if len(self.deceived) == len(self.rows):
-            found["ideal_observer_deceived"] = evaluate_risks(np.array(self.deceived), rows, ranks)
-        if self.peer_risks:
-            peer = np.array(self.peer_risks)
-            found["reference"] = evaluate_risks(peer, rows, config)
-            found["several_less_reference"] = compare_risks(risk, peer, rows, config)
-        if self.maps:
+        if deceived is not None:
+            found["ideal_observer_deceived"] = evaluate_risks(deceived, rows, ranks)
+        others = {
+            "reference": self._scores(one.peer_risks for one in self.patients),
+            "rival": self._scores(one.rival_risks for one in self.patients),
+        }
+        for name, other in others.items():
+            if other is not None:
+                found[name] = evaluate_risks(other, rows, config)
+                found[f"several_less_{name}"] = compare_risks(risk, other, rows, config)
+        if any(one.maps for one in self.patients):
             found["heatmaps_at_last_visit_before_event"] = self._pointing()
-        found["local_hazard_at_last_visit"] = _quietness(self.rows)
+        found["local_hazard_at_last_visit"] = _quietness(self._rows)
         return found
 
+    def _scores(self, by_patient: Iterable[list[float]]) -> npt.NDArray[np.float64] | None:
+        """(rows,), somebody's scores of all rows; None where some patients have none, as without truth or peer."""
+        found = _joined(by_patient)
+        return np.array(found) if len(found) == len(self._rows) else None
+
     def _pointing(self) -> dict[str, Any]:
-        found = summarise_heatmaps(self.maps)
-        off_borders = summarise_heatmaps(self.maps_off_borders) if self.maps_off_borders else {}
+        """Maps at the last visit before an event in whom something grew; also where moved borders are no growth."""
+        found = summarise_heatmaps(_joined(one.maps for one in self.patients))
+        maps = _joined(one.maps_off_borders for one in self.patients)
+        off_borders = summarise_heatmaps(maps) if maps else {}
         return {**found, "expected_off_borders": off_borders["expected"]} if "expected" in off_borders else found
 
     def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
-        rows = LandmarkRows(**landmark_columns(self.rows))
-        sequences = [row.sequences for row in self.rows]
-        groupings = known_groupings(self.known, rows.patient.tolist(), rows.visits.tolist(), sequences)
+        rows = LandmarkRows(**landmark_columns(self._rows))
+        sequences = [row.sequences for row in self._rows]
+        known = [one.known for one in self.patients]
+        groupings = known_groupings(known, rows.patient.tolist(), rows.visits.tolist(), sequences)
         config = EvaluationConfig(bootstrap=bootstrap)
-        return evaluate_subgroups(np.array([row.hazards.risk for row in self.rows]), rows, groupings, config)
+        return evaluate_subgroups(np.array([row.hazards.risk for row in self._rows]), rows, groupings, config)
+
+
+def _joined(lists: Iterable[list[Item]]) -> list[Item]:
+    return [item for one in lists for item in one]
 
 
 def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Every visit before the event is a landmark row. Writes evaluation.json with every number and its patient-clustered
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
 cohorts, for the ideal observer, and how the heatmaps point at true growth. With ``--reference`` also for the reference
-model of a run, with the paired difference to it: the peer to beat, never part of a bundle. Subgroups are fixed in
+model of a run, with the paired difference to it: the peer to beat, never part of a bundle. ``--rival`` does the same
+for another bundle, as one that was trained before. Subgroups are fixed in
 evaluate/known_groups.py. Two plots lie beside evaluation.json; ``--card`` puts all of it into the bundle's model card,
 one section a ``--title``, so that several cohorts can stand in one card.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.learn.cohort import CohortPatient
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
+    from TemporalGliomaRisk.patient_scoring import Rival
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
 MAIN_TITLE = "Test patients"
@@ -43,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RUN",
         help="run folder with a trained reference model, scored on the same rows",
+    )
+    parser.add_argument(
+        "--rival", type=Path, metavar="MODEL", help="another model bundle, compared in pairs on the same rows"
     )
     parser.add_argument(
         "--resamples", type=int, default=1000, help="number of resamples of the bootstrap (default %(default)s)"
@@ -82,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.cohort import cohort_sha256
+    from TemporalGliomaRisk.patient_scoring import Rival
 
     check_title(arguments.title)
     check_output(arguments.output)
@@ -94,12 +100,16 @@ def run(arguments: argparse.Namespace) -> int:
     tell(findings)
     model.network.to(device)
     peer = _reference(arguments, model) if arguments.reference else None
+    other = load_bundle(arguments.rival) if arguments.rival else None
+    if other:
+        other.network.to(device)
+    rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
     learnt_from = cohort_sha256(patients) in model.metadata.get("cohorts_sha256", ())
     if learnt_from:
         message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
         print(message, file=sys.stderr)
-    cohort = _scored(arguments, model, peer, patients)
+    cohort = _scored(arguments, model, peer, rival, patients)
     found = {
         "title": arguments.title,
         "model": model.name,
@@ -112,6 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
+    if other:
+        found["rival_model"] = {"name": other.name, "sha256": other.sha256}
     write_json_whole(arguments.output / "evaluation.json", found)
     print(f"{results_text(found)}\n\n{subgroups_text(found)}")
     _write_plots(arguments.output, "", found, model)
@@ -121,7 +133,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _scored(
-    arguments: argparse.Namespace, model: RiskModel, peer: TrainedReference | None, patients: Sequence[CohortPatient]
+    arguments: argparse.Namespace,
+    model: RiskModel,
+    peer: TrainedReference | None,
+    rival: Rival | None,
+    patients: Sequence[CohortPatient],
 ) -> ScoredCohort:
     """Every patient's scores, with a progress bar."""
     from tqdm import tqdm
@@ -136,6 +152,7 @@ def _scored(
     scoring = PatientScoring(
         model=model,
         peer=peer,
+        rival=rival,
         folder=folder,
         discard=arguments.discard_prepared,
         seed=arguments.seed,

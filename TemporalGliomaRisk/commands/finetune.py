@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, positive, tell
 
 if TYPE_CHECKING:
+    from TemporalGliomaRisk.bundle import RiskModel
+    from TemporalGliomaRisk.encode.evidence import HistoryHead
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
     from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.ranks import Ranks
@@ -49,8 +51,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--implants",
         type=float,
         default=0.5,
-        help="share of the patients without an event who are learnt from a second time, with a lesion of any size and "
-        "course laid into their visits and the event that it means; evidence only (default %(default)s)",
+        help="share of the patients without an event who are learnt from again, with a lesion of any size and course "
+        "laid into their visits and the event that it means; evidence only (default %(default)s)",
+    )
+    parser.add_argument(
+        "--implants-each",
+        type=positive,
+        default=1,
+        help="how often each of those is, every time with another lesion (default %(default)s)",
+    )
+    parser.add_argument(
+        "--heads-from",
+        type=Path,
+        metavar="MODEL",
+        help="begin with the heads of a finished model on the same encoder, which a run keeps that was begun with "
+        "pretrain --start-from MODEL --updates 0; evidence only",
+    )
+    parser.add_argument(
+        "--places",
+        type=positive,
+        default=4500,
+        help="places of a brain whose features are kept, a third of them the foremost, the others sampled, of which a "
+        "third is seen a pass; fewer take less memory, evidence only (default %(default)s)",
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=1e-3,
+        help="the largest, evidence only (default %(default)s)",
     )
     parser.add_argument(
         "--least-agreement",
@@ -78,32 +106,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prepare what is not yet prepared, then train what was asked for."""
     from TemporalGliomaRisk.learn.cohort import read_cohorts
+    from TemporalGliomaRisk.learn.feature_store import PlaceSampling
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
     from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
     # Before anything is read, so that a wrong value costs nobody an hour.
+    foremost = -(-arguments.places // 3)
+    sampled = arguments.places - foremost
     shared = FinetuneConfig(
         seed=arguments.seed,
         epochs=arguments.epochs,
+        learning_rate=arguments.learning_rate,
         place_weight=arguments.place_weight,
         least_agreement=arguments.least_agreement,
-        implants=TimelineImplantConfig(share=arguments.implants),
+        sampling=PlaceSampling(foremost=foremost, sampled=sampled),
+        sampled_places=-(-sampled // 3),
+        implants=TimelineImplantConfig(share=arguments.implants, each=arguments.implants_each),
     )
     with joined(arguments.device) as ranks:
         if ranks.first:
             tell(ranks.findings)
         run_folder = RunFolder.open(arguments.run_folder)
+        finished = None if arguments.heads_from is None else _finished(arguments.heads_from, run_folder)
+        if finished is not None:
+            shared = replace(shared, begun_from=finished.sha256)
         parts = run_folder.split(read_cohorts(arguments.cohort))
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
         if arguments.architecture == "evidence":
-            _evidence(arguments, shared, run_folder, train, validation, ranks=ranks)
+            _evidence(arguments, shared, run_folder, train, validation, finished=finished, ranks=ranks)
         elif ranks.first:
             _reference(arguments, run_folder, train, validation)
         ranks.wait()
     return 0
+
+
+def _finished(folder: Path, run_folder: RunFolder) -> RiskModel:
+    """The model whose heads are begun with; its encoder must be the run's."""
+    import torch
+
+    from TemporalGliomaRisk.bundle import load_bundle
+    from TemporalGliomaRisk.errors import UsageError
+
+    model = load_bundle(folder)
+    theirs, ours = model.network.encoder.state_dict(), run_folder.pretrained().encoder.state_dict()
+    if model.network.config != run_folder.config.model or not all(torch.equal(theirs[at], ours[at]) for at in ours):
+        raise UsageError(
+            "The heads of --heads-from read another encoder's features than this run's. Begin a run with "
+            "pretrain --start-from that model --updates 0, or leave --heads-from out."
+        )
+    return model
 
 
 def _evidence(
@@ -113,6 +167,7 @@ def _evidence(
     train: Sequence[StoredPatient],
     validation: Sequence[StoredPatient],
     *,
+    finished: RiskModel | None,
     ranks: Ranks,
 ) -> None:
     """Cache the features, then train every member, the single-visit and the ordering head; ranks share the work."""
@@ -154,12 +209,30 @@ def _evidence(
         path = run_folder.heads_folder / f"{name}.safetensors"
         with tqdm(total=config.epochs, desc=name, unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, name)
-            finetune_head(pretrained, (*train, *implanted), validation, load, path, config=config, report=report)
+            start = None if finished is None else _head_of(finished, name)
+            finetune_head(
+                pretrained,
+                (*train, *implanted),
+                validation,
+                load,
+                path,
+                config=config,
+                start_from=start,
+                report=report,
+            )
     if ranks.first:
         order = OrderConfig(seed=shared.seed, epochs=min(shared.epochs, OrderConfig.epochs))
         with tqdm(total=order.epochs, desc="order", unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, "order")
             train_order(pretrained, train, validation, load, run_folder.order_file, config=order, report=report)
+
+
+def _head_of(model: RiskModel, name: str) -> HistoryHead:
+    """The head of a finished model that a run's head of this name begins with; members go round."""
+    if name == "single":
+        return model.network.single
+    members = [cast("HistoryHead", head) for head in model.network.members]
+    return members[(int(name.removeprefix("member-")) - 1) % len(members)]
 
 
 def _reference(

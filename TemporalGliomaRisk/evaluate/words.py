@@ -18,14 +18,19 @@ def results_text(found: dict[str, Any]) -> str:
     parts = [_who(found), _headline(found), _auroc_table(found)]
     parts.append("All visits so far, further figures:\n\n" + format_table(several["groups"], tuple(names)))
     parts.append(_threshold_words(several))
+    peers = ("auroc", "auprc", "brier", "concordance")
     if "reference" in found:
-        settings, peers = found["reference_settings"], ("auroc", "auprc", "brier", "concordance")
+        settings = found["reference_settings"]
         parts.append(
             "The published architecture (`reference`), same rows; one network trained from random weights on outcomes "
             f"alone, on volumes averaged over {settings['pooling']} voxels along each axis, so the distance is not the "
             "architecture's alone:\n\n" + format_table(found["reference"]["groups"], peers)
         )
         parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], peers))
+    if "rival" in found:
+        name = found["rival_model"]["name"]
+        parts.append(f"`{name}`, same rows:\n\n" + format_table(found["rival"]["groups"], peers))
+        parts.append(f"Model above less `{name}`, paired:\n\n" + format_table(found["several_less_rival"], peers))
     parts.append(_calibration_text(several["groups"]))
     maps = found.get("heatmaps_at_last_visit_before_event")
     if maps:

@@ -20,14 +20,18 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from TemporalGliomaRisk.device import device_of
-from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceConfig, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.learn.checkpoints import begin_with
+from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.learn.true_growth import true_growth
+
+MOVED = 1e-3
+"""Change of a scaled intensity below which a voxel counts as unchanged: about what float16 keeps of an intensity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,55 @@ def timeline_features(model: PairModel, patient: StoredPatient, *, bfloat16: boo
 
 
 @torch.no_grad()
+def implanted_features(model: PairModel, patient: ImplantedPatient, host: Tensor, *, bfloat16: bool = False) -> Tensor:
+    """(visits, 4, places, channels), as :func:`timeline_features` gives them, encoded only where the lesion is seen.
+
+    Args:
+        model: Pretrained encoder.
+        patient: The patient with a lesion laid in.
+        host: (visits, 4, places, channels), features of the visits without it.
+        bfloat16: As for :func:`timeline_features`.
+    """
+    device = device_of(model)
+    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
+    place_of = torch.cumsum(cells.flatten(), 0).reshape(cells.shape) - 1
+    found = host.clone()
+    for visit in range(patient.visits):
+        volumes = torch.from_numpy(patient.visit_volumes(visit))
+        moved = torch.from_numpy(patient.host.visit_volumes(visit)).sub_(volumes).abs_().amax(dim=0) > MOVED
+        if not moved.any():
+            continue
+        seeing, read = _boxes(moved, model.config)
+        inside = cells[read]
+        inner = torch.zeros_like(cells)
+        inner[seeing] = True
+        wanted = inner[read] & inside
+        voxels = tuple(slice(CELL_VOXELS * side.start, CELL_VOXELS * side.stop) for side in read)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
+            there = torch.from_numpy(patient.present[visit]).to(device)
+            anew = model.encoder(volumes[(slice(None), *voxels)].contiguous().to(device), there, inside)
+        found[visit][:, place_of[read][wanted]] = anew[:, wanted[inside]].to(found.dtype)
+    return found
+
+
+def _boxes(moved: Tensor, config: EvidenceConfig) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Cells that see a changed voxel, and the cells whose voxels must be read to encode those, as boxes of the grid.
+
+    A stem sees one voxel beyond its cell, every convolution a cell further.
+    """
+    seeing, read = [], []
+    for axis, length in enumerate(moved.shape):
+        others = [other for other in range(moved.ndim) if other != axis]
+        at = torch.nonzero(moved.any(dim=others[1]).any(dim=others[0])).flatten()
+        reach = config.convolutions + 1
+        first, last = int(at[0]) // CELL_VOXELS - reach, int(at[-1]) // CELL_VOXELS + reach
+        cells = length // CELL_VOXELS
+        seeing.append(slice(max(0, first), min(cells, last + 1)))
+        read.append(slice(max(0, first - reach), min(cells, last + 1 + reach)))
+    return tuple(seeing), tuple(read)
+
+
+@torch.no_grad()
 def _priority(model: PairModel, features: Tensor, present: Tensor) -> Tensor:
     """(places,), the largest change any visit shows against the first or the previous one.
 
@@ -134,7 +187,11 @@ def grown_places(patient: StoredPatient) -> Tensor | None:
 
 
 class Encoding(Dataset[int]):
-    """Encodes and stores a patient each time one is asked for, unless it is stored already; gives 1."""
+    """Encodes and stores a patient each time one is asked for, unless it is stored already.
+
+    Those with a lesion laid into the same visits are encoded with their host, at the places that see the lesion. Gives
+    how many patients that makes.
+    """
 
     def __init__(
         self,
@@ -146,24 +203,35 @@ class Encoding(Dataset[int]):
         *,
         bfloat16: bool = False,
     ) -> None:
-        self._model, self._patients, self._folder = model, patients, folder
+        self._model, self._folder = model, folder
         self._sampling, self._seed, self._bfloat16 = sampling, seed, bfloat16
+        hosts: dict[str, list[tuple[int, StoredPatient]]] = {}
+        for number, patient in enumerate(patients):
+            hosts.setdefault(_host_of(patient).patient_id, []).append((number, patient))
+        self._groups = list(hosts.values())
 
     def __len__(self) -> int:
-        """Number of patients."""
-        return len(self._patients)
+        """Number of hosts."""
+        return len(self._groups)
 
     def __getitem__(self, number: int) -> int:
-        """Encode patient ``number``."""
-        patient = self._patients[number]
-        path = self._folder / f"{patient.patient_id}.safetensors"
-        if not path.exists():
+        """Encode host ``number`` and whoever has its visits with a lesion."""
+        group = self._groups[number]
+        paths = [self._folder / f"{patient.patient_id}.safetensors" for _, patient in group]
+        host: Tensor | None = None
+        for (place, patient), path in zip(group, paths, strict=True):
+            if path.exists():
+                continue
+            if host is None:
+                host = timeline_features(self._model, _host_of(patient), bfloat16=self._bfloat16)
+            features = host
+            if isinstance(patient, ImplantedPatient):
+                features = implanted_features(self._model, patient, host, bfloat16=self._bfloat16)
             with written_whole(path) as temporary:
-                save_file(self._content(patient, number), str(temporary))
-        return 1
+                save_file(self._content(patient, place, features), str(temporary))
+        return len(group)
 
-    def _content(self, patient: StoredPatient, number: int) -> dict[str, Tensor]:
-        features = timeline_features(self._model, patient, bfloat16=self._bfloat16)
+    def _content(self, patient: StoredPatient, number: int, features: Tensor) -> dict[str, Tensor]:
         priority = _priority(self._model, features, torch.from_numpy(patient.present).to(features.device)).cpu()
         grown = grown_places(patient)
         if grown is not None:
@@ -178,6 +246,11 @@ class Encoding(Dataset[int]):
             "counts": torch.tensor([len(foremost), len(rest)]),
         }
         return content if grown is None else {**content, "grown": grown[:, kept].contiguous()}
+
+
+def _host_of(patient: StoredPatient) -> StoredPatient:
+    """Whose visits they are, before any lesion was laid in."""
+    return patient.host if isinstance(patient, ImplantedPatient) else patient
 
 
 def cache_features(
@@ -212,7 +285,7 @@ def cache_features(
         settings = FeatureSettings(sampling=sampling, seed=seed, bfloat16=bfloat16)
         begin_with(folder / "settings.json", settings, what="The cache of features in this run")
     encoding = Encoding(model, patients, folder, sampling, seed, bfloat16=bfloat16)
-    ours = range(ranks.rank, len(patients), ranks.world)
+    ours = range(ranks.rank, len(encoding), ranks.world)
     workers = jobs if jobs > 1 and device_of(model).type == "cpu" else 0
     for done in DataLoader(encoding, batch_size=None, sampler=ours, num_workers=workers):
         advance(int(done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -50,7 +51,8 @@ class FinetuneConfig:
         place_weight: Weight, beside the likelihood, of the loss that says where the hazard should lie: before an
             event, in the true growth. Nothing where the truth is not known.
         sampling: Places kept by the feature cache.
-        implants: Patients learnt from a second time, with a lesion laid in.
+        implants: Patients learnt from again, with a lesion laid in.
+        begun_from: Hash of the model whose heads it begins with, None for a fresh recurrence.
     """
 
     seed: int = 1
@@ -69,10 +71,13 @@ class FinetuneConfig:
     place_weight: float = 0.2
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
     implants: TimelineImplantConfig = field(default_factory=TimelineImplantConfig)
+    begun_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.seed < 0:
             raise UsageError(f"Wanted --epochs of 1 or more, --seed of 0 or more; got {self.epochs} and {self.seed}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"The learning rate (--learning-rate) is a number above 0, got {self.learning_rate}.")
         if not 0 <= self.place_weight < math.inf:
             raise UsageError(f"The weight of places (--place-weight) is a number from 0 on, got {self.place_weight}.")
         if not -1 <= self.least_agreement <= 1:
@@ -244,6 +249,7 @@ def finetune_head(
     path: Path,
     *,
     config: FinetuneConfig,
+    start_from: HistoryHead | None = None,
     report: Report = lambda epoch, numbers: None,
 ) -> HistoryHead:
     """Fine-tune one head, going on from its checkpoint where there is one.
@@ -258,13 +264,18 @@ def finetune_head(
         load: Gives a patient's cached features.
         path: Where the final weights go; ``.checkpoint`` and ``.best`` files beside it while it runs.
         config: Settings.
+        start_from: A finished head on the same encoder to begin with, None for a fresh recurrence.
         report: Called with the number of passes done and the losses.
 
     Returns:
         The head of the best validation likelihood.
     """
     device = device_of(pretrained)
-    head = begin_head(pretrained, config).to(device)
+    head = (begin_head(pretrained, config) if start_from is None else copy.deepcopy(start_from)).to(device)
+
+    def begin() -> None:
+        if start_from is None:
+            match_prevalence(head, train[:40], load, config)
 
     def training_losses(patient: StoredPatient, rows: TimelineRows) -> tuple[Tensor, Tensor]:
         rows = rows.to(device)
@@ -293,7 +304,7 @@ def finetune_head(
         network=head,
         backward=backward,
         row_losses=likelihood_losses,
-        begin=lambda: match_prevalence(head, train[:40], load, config),
+        begin=begin,
     )
     train_by_likelihood(learner, train, validation, path, config=config, report=report)
     return head

@@ -1,4 +1,4 @@
-"""Patients learnt from a second time, with a lesion laid into their visits and the outcome that it means.
+"""Patients learnt from again, with a lesion laid into their visits and the outcome that it means.
 
 A cohort's visits end before the event, so the lesions that fine-tuning sees grow are small, and what it sees large is a
 treatment effect that did no harm: from that alone it learns that large growth is harmless. Here the lesion of a patient
@@ -44,7 +44,8 @@ class TimelineImplantConfig:
     """How lesions are laid into timelines.
 
     Args:
-        share: Share of the patients with two visits or more and no event who are learnt from a second time.
+        share: Share of the patients with two visits or more and no event who are learnt from again.
+        each: How often they are, each time with another lesion.
         courses: Chances of :data:`COURSES`: from nothing; from a smaller size; as large at every visit; smaller or gone
             from some visit on; at one visit only; a signal void at one visit only.
         diameter_mm: Range of the largest diameter at any visit; its logarithm is drawn evenly.
@@ -53,6 +54,7 @@ class TimelineImplantConfig:
     """
 
     share: float = 0.5
+    each: int = 1
     courses: tuple[float, ...] = (0.4, 0.2, 0.12, 0.12, 0.06, 0.1)
     diameter_mm: tuple[float, ...] = (4.0, 30.0)
     smaller_share: tuple[float, ...] = (0.3, 0.8)
@@ -87,6 +89,7 @@ class ImplantedPatient(StoredPatient):
     """A stored patient with a lesion in every visit that has it; voxels stay the host's until they are read.
 
     Args:
+        host: The patient whose visits they are, without the lesion.
         lesion: The lesion in its window.
         corner: The window's first voxel in the brain's grid.
         radii_voxels: (visits,), 0 where it is not there.
@@ -95,6 +98,7 @@ class ImplantedPatient(StoredPatient):
         void: Whether it is a signal void, which is no lesion.
     """
 
+    host: StoredPatient
     lesion: Lesion
     corner: tuple[int, ...]
     radii_voxels: npt.NDArray[np.float64]
@@ -146,21 +150,23 @@ class ImplantedPatient(StoredPatient):
 def with_implants(
     patients: Sequence[StoredPatient], config: TimelineImplantConfig, *, grid_mm: float, seed: int
 ) -> list[StoredPatient]:
-    """The patients who are learnt from a second time, each with a lesion of its own.
+    """The patients who are learnt from again, each time with a lesion of its own.
 
     Args:
         patients: Training patients.
         config: How lesions are laid in.
         grid_mm: Edge of the model grid's voxels.
-        seed: Of every draw; a patient's lesion does not depend on who else is in the cohort.
+        seed: Of every draw; a patient's lesions do not depend on who else is in the cohort.
     """
     found: list[StoredPatient] = []
     for host in patients:
         digest = hashlib.sha256(f"{seed} {host.patient_id}".encode()).digest()
         random = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
         if host.visits > 1 and not host.event_observed and uniform((0.0, 1.0), random) < config.share:
-            # The seed in the name keeps features cached for one draw from being taken for another's.
-            found.append(_implanted(host, f"{host.patient_id}_implant-{seed}", config, grid_mm, random))
+            for number in range(config.each):
+                # Seed and number in the name keep features cached for one draw from being taken for another's.
+                name = f"{host.patient_id}_implant-{seed}" + (f"-{number + 1}" if number else "")
+                found.append(_implanted(host, name, config, grid_mm, random))
     return found
 
 
@@ -182,6 +188,7 @@ def _implanted(
     event = {} if course.event_day is None else {"event_observed": True, "follow_up_days": course.event_day}
     return ImplantedPatient(
         **{**facts, **event, "patient_id": name},
+        host=host,
         lesion=lesion,
         corner=tuple(corner),
         radii_voxels=course.diameters_mm / 2 / grid_mm,

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +16,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, WEIGHTS, load_bundle
+from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, WEIGHTS, load_bundle, seal_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.run_folder import Beginning, RunFolder
 from TemporalGliomaRisk.patient_scoring import PatientScoring
 from TemporalGliomaRisk.report.record import read_risk_record
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 
@@ -152,6 +155,35 @@ def test_a_run_can_begin_with_a_finished_model(cohort: Path, work: Path, pretrai
     assert RunFolder.open(run).config.begun_from == Beginning(sha256=load_bundle(bundle).sha256, updates=UPDATES)
 
 
+def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
+    cohort: Path, work: Path, pretrained: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = begun_run(work / "run-of-heads", pretrained)
+    kept = [*pretraining(cohort, run), "--start-from", str(bundle)]
+    kept[kept.index("--updates") + 1] = "0"
+    assert main(kept) == 0
+    place = ["--cohort", str(cohort), "--run", str(run), "--heads-from", str(bundle)]
+    # A rate of next to nothing leaves the heads where they began; members beyond the model's go round.
+    few = ["--members", "3", "--epochs", "1", "--learning-rate", "1e-12", "--places", "301", "--implants-each", "2"]
+    assert main(["finetune", *place, *few]) == 0
+    model = load_bundle(bundle)
+    wanted = {"member-1": 0, "member-2": 1, "member-3": 0}
+    for name, number in wanted.items():
+        head, theirs = load_file(run / "heads" / f"{name}.safetensors"), model.network.members[number].state_dict()
+        assert all(torch.allclose(head[f"weights.{at}"], theirs[at], atol=1e-6) for at in theirs)
+    settings = json.loads((run / "heads" / "member-2.json").read_text("utf-8"))
+    assert settings["begun_from"] == model.sha256
+    assert settings["sampling"] == {"foremost": 101, "sampled": 200}
+    assert settings["sampled_places"] == 67
+    assert len([*(run / "features").glob("*_implant-1-2.safetensors")]) == len(
+        [*(run / "features").glob("*_implant-1.safetensors")]
+    )
+    # Another encoder's features mean something else.
+    capsys.readouterr()
+    assert main(["finetune", *place[:-1], str(resource_path(DEFAULT_MODEL)), "--members", "1"]) == 2
+    assert "another encoder's features" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def bundle(cohort: Path, work: Path, pretrained: Path) -> Path:
     place = ["--cohort", str(cohort), "--run", str(pretrained)]
@@ -259,6 +291,35 @@ def test_prepared_visits_that_are_discarded_leave_the_same_numbers(
     assert {**found, **card} == evaluation[0]
     assert len([*(work / "evaluation" / "prepared").glob("sub-*")]) == len(PATIENTS)
     assert not [*(work / "discarded" / "prepared").glob("sub-*")]
+
+
+def test_a_rival_is_compared_in_pairs_on_the_same_rows(
+    bundle: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "louder"
+    shutil.copytree(bundle, other)
+    constants = json.loads((other / CALIBRATION).read_text("utf-8"))
+    constants["ensemble"] = {name: 3 * value for name, value in constants["ensemble"].items()}
+    (other / CALIBRATION).write_text(json.dumps(constants), "utf-8")
+    seal_bundle(other)
+    found = evaluated(bundle, cohort, tmp_path / "out", "--rival", str(other), "--discard-prepared")
+    said = capsys.readouterr().out
+    assert found["rival_model"] == {"name": "tiny", "sha256": load_bundle(other).sha256}
+    assert "Model above less `tiny`, paired" in said
+    ours, theirs, difference = (
+        found[key][0] if key == "several_less_rival" else found[key]["groups"][0]
+        for key in ("several_visits", "rival", "several_less_rival")
+    )
+    assert ours["rows"] == theirs["rows"]
+    # A hazard times three ranks all rows as before, and says more at each.
+    assert theirs["metrics"]["auroc"]["value"] == ours["metrics"]["auroc"]["value"]
+    brier = [one["metrics"]["brier"]["value"] for one in (ours, theirs, difference)]
+    assert brier[0] != brier[1]
+    assert brier[2] == pytest.approx(brier[0] - brier[1])
+    # The shipped model, with an encoder of its own; its visits are prepared as these are.
+    found = evaluated(bundle, cohort, tmp_path / "apart", "--rival", str(resource_path(DEFAULT_MODEL)))
+    assert found["rival_model"]["name"] == load_bundle(resource_path(DEFAULT_MODEL)).name
+    assert found["rival"]["groups"][0]["rows"] == ours["rows"]
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["both score", "they prepare ahead of one that scores"])

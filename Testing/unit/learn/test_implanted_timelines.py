@@ -18,7 +18,9 @@ from TemporalGliomaRisk.learn.feature_store import (
     PlaceSampling,
     cache_features,
     grown_places,
+    implanted_features,
     load_features,
+    timeline_features,
 )
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, begin_head, finetune_head, plain_rows, training_rows
 from TemporalGliomaRisk.learn.implanted_timelines import (
@@ -161,6 +163,53 @@ def test_hosts_are_patients_with_several_visits_and_no_event_each_with_a_draw_of
     assert not {patient.patient_id for patient in half} & {patient.patient_id for patient in other_seed}
     alone = with_implants([stable[int(half[0].patient_id[4:9])]], TimelineImplantConfig(), grid_mm=2.0, seed=1)
     assert np.array_equal(alone[0].visit_volumes(2), half[0].visit_volumes(2))
+
+
+def test_each_host_is_learnt_from_as_often_as_asked_every_time_with_another_lesion(make_stored: MakeStored) -> None:
+    stable = [make_stored(number, grows=False) for number in range(6)]
+    once = with_implants(stable, TimelineImplantConfig(share=1.0), grid_mm=2.0, seed=1)
+    thrice = with_implants(stable, TimelineImplantConfig(share=1.0, each=3), grid_mm=2.0, seed=1)
+    assert len(thrice) == 3 * len(once) == 18
+    assert len({patient.patient_id for patient in thrice}) == 18
+    assert len({tuple(patient.radii_voxels) for patient in thrice if isinstance(patient, ImplantedPatient)}) == 18
+    for first, again in zip(once, thrice[::3], strict=True):
+        assert first.patient_id == again.patient_id
+        assert np.array_equal(first.visit_volumes(2), again.visit_volumes(2))
+
+
+@pytest.mark.parametrize("course", ["appears", "grows", "fades", "void"])
+@pytest.mark.parametrize("convolutions", [0, 1, 3])
+def test_places_that_see_no_lesion_need_no_second_encoding(
+    course: str, convolutions: int, make_stored: MakeStored
+) -> None:
+    config = EvidenceConfig(feature_channels=4, convolutions=convolutions)
+    model = PairModel(config)
+    host = make_stored(3, visits=3, grows=False)
+    without = timeline_features(model, host)
+    changed = 0
+    for seed in range(4):
+        found = laid_in(host, course, seed, diameter_mm=(4.0, 12.0))
+        whole = timeline_features(model, found)
+        assert (implanted_features(model, found, without) - whole).abs().max() < 5e-3
+        changed += bool((whole - without).abs().max() > 5e-2)
+    assert changed
+
+
+def test_features_are_the_same_whether_the_host_is_encoded_with_them_or_not(
+    make_stored: MakeStored, tmp_path: Path
+) -> None:
+    model = PairModel(EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6))
+    host = make_stored(3, visits=3, grows=False)
+    found = laid_in(host, "appears")
+    done: list[int] = []
+    sampling = PlaceSampling(foremost=30, sampled=30)
+    cache_features(model, (host, found), tmp_path / "both", sampling, seed=1, advance=done.append)
+    cache_features(model, (host,), tmp_path / "later", sampling, seed=1)
+    cache_features(model, (host, found), tmp_path / "later", sampling, seed=1, advance=done.append)
+    assert done == [2, 2]
+    for patient in (host, found):
+        one, other = (load_features(tmp_path / name, patient.patient_id) for name in ("both", "later"))
+        assert torch.equal(one.features, other.features)
 
 
 def test_an_implant_teaches_nothing_about_the_days(make_stored: MakeStored, tmp_path: Path) -> None:
