@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +46,20 @@ class LandmarkRows:
             check_shape(getattr(self, name), name, (np.asarray(self.patient).size,))
         if not (np.isfinite(self.days).all() and (self.days >= 0).all() and (self.visits >= 1).all()):
             raise ShapeError("days must be finite and at least 0, and visits at least 1, in every landmark row.")
+
+    @classmethod
+    def of_timelines(cls, timelines: Iterable[tuple[Sequence[float], float, bool]]) -> LandmarkRows:
+        """A row at every visit of patients, each given by days of the visits, day of the end, and whether by an event.
+
+        Days count from the patient's first visit; all visits lie before the end.
+        """
+        columns: dict[str, list[Any]] = {"patient": [], "visits": [], "days": [], "event_observed": []}
+        for number, (visits, end, event) in enumerate(timelines):
+            columns["patient"] += [number] * len(visits)
+            columns["visits"] += range(1, len(visits) + 1)
+            columns["days"] += [end - day for day in visits]
+            columns["event_observed"] += [event] * len(visits)
+        return cls(**{name: np.array(values) for name, values in columns.items()})
 
     def __len__(self) -> int:
         """Number of rows."""

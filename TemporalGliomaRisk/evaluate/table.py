@@ -96,6 +96,21 @@ def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationCo
     }
 
 
+def auroc_by_visits(
+    scores: npt.ArrayLike, rows: LandmarkRows, bootstrap: BootstrapConfig
+) -> dict[str, dict[str, float | int | None]]:
+    """How well a score ranks the rows: by the name of each group ``rows``, ``events``, ``value``, ``low``, ``high``."""
+    found = evaluate_risks(scores, rows, EvaluationConfig(probabilities=False, bootstrap=bootstrap))
+    return {
+        group["name"]: {
+            "rows": group["rows"],
+            "events": group["events"],
+            **{end: group["metrics"]["auroc"][end] for end in ("value", "low", "high")},
+        }
+        for group in found["groups"]
+    }
+
+
 def compare_risks(
     risk: npt.ArrayLike,
     other: npt.ArrayLike,

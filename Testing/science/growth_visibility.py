@@ -39,7 +39,7 @@ from scipy import ndimage, signal
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig, evaluate_risks
+from TemporalGliomaRisk.evaluate.table import auroc_by_visits
 from TemporalGliomaRisk.files import write_json_whole, written_whole
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
@@ -204,22 +204,19 @@ def seen_diameters(visit: dict[str, Any]) -> dict[str, float]:
 def measure(records: Iterable[dict[str, Any]], resamples: int) -> dict[str, Any]:
     """Visibility by size, and both readers on the same rows with the same errors."""
     patients = list(records)
-    columns: dict[str, list[Any]] = {"patient": [], "visits": [], "days": [], "event_observed": []}
+    timelines = []
     scores: dict[str, list[float]] = {"ideal_observer": [], "seeing_what_shows": []}
     for number, record in enumerate(patients):
         days = [visit["day"] for visit in record["visits"]]
-        columns["patient"] += [number] * len(days)
-        columns["visits"] += range(1, len(days) + 1)
-        columns["days"] += [record["follow_up_days"] - day for day in days]
-        columns["event_observed"] += [record["event_observed"]] * len(days)
+        timelines.append((days, record["follow_up_days"], record["event_observed"]))
         for name, seen in (
             ("ideal_observer", [visit["diameters_mm"] for visit in record["visits"]]),
             ("seeing_what_shows", [seen_diameters(visit) for visit in record["visits"]]),
         ):
             random = np.random.default_rng([READER_SEED, number])
             scores[name] += by_worst_lesion(ideal_observer_score, seen, days, random).tolist()
-    rows = LandmarkRows(**{name: np.array(values) for name, values in columns.items()})
-    config = EvaluationConfig(probabilities=False, bootstrap=BootstrapConfig(resamples=resamples, seed=1))
+    rows = LandmarkRows.of_timelines(timelines)
+    bootstrap = BootstrapConfig(resamples=resamples, seed=1)
     found = [
         (number, visit)
         for number, record in enumerate(patients)
@@ -236,7 +233,7 @@ def measure(records: Iterable[dict[str, Any]], resamples: int) -> dict[str, Any]
             }
             for low, high in zip(BINS_MM, (*BINS_MM[1:], None), strict=True)
         ],
-        "readers": {name: _auroc(np.array(read), rows, config) for name, read in scores.items()},
+        "readers": {name: auroc_by_visits(np.array(read), rows, bootstrap) for name, read in scores.items()},
     }
 
 
@@ -261,17 +258,6 @@ def _share(found: list[tuple[int, dict[str, Any]]], resamples: int) -> dict[str,
             name: round(float(one), 3) for name, one in zip(ENDS, (shown.mean(), low, high), strict=True)
         },
         "z_quartiles": [round(float(z), 1) for z in np.quantile([visit["z"] for _, visit in found], [0.25, 0.5, 0.75])],
-    }
-
-
-def _auroc(scores: Array, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
-    return {
-        group["name"]: {
-            "rows": group["rows"],
-            "events": group["events"],
-            **{key: group["metrics"]["auroc"][key] for key in ENDS},
-        }
-        for group in evaluate_risks(scores, rows, config)["groups"]
     }
 
 

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, LandmarkRows
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig, evaluate_risks
+from TemporalGliomaRisk.evaluate.table import auroc_by_visits
 from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SimulationConfig
 from TemporalGliomaRisk.simulate.record import distractors_of, parameters_of
@@ -77,7 +77,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 def landmark_rows(records: list[dict[str, Any]]) -> tuple[LandmarkRows, np.ndarray]:
     """Rows at every visit before the event or the last contact, and the ideal observer's score of each."""
     generator = np.random.default_rng(READER_SEED)
-    columns: dict[str, list[Any]] = {"patient": [], "visits": [], "days": [], "event_observed": []}
+    timelines: list[tuple[list[float], float, bool]] = []
     scores: list[float] = []
     for record in records:
         visits = [visit for visit in record["visits"] if visit["days_since_first"] < record["follow_up_days"]]
@@ -86,11 +86,8 @@ def landmark_rows(records: list[dict[str, Any]]) -> tuple[LandmarkRows, np.ndarr
         days = [visit["days_since_first"] for visit in visits]
         diameters = [visit["lesion_diameters_mm"] for visit in visits]
         scores += by_worst_lesion(ideal_observer_score, diameters, days, generator).tolist()
-        columns["patient"] += [record["patient_number"]] * len(days)
-        columns["visits"] += range(1, len(days) + 1)
-        columns["days"] += [record["follow_up_days"] - day for day in days]
-        columns["event_observed"] += [record["event_observed"]] * len(days)
-    return LandmarkRows(**columns), np.array(scores)
+        timelines.append((days, record["follow_up_days"], record["event_observed"]))
+    return LandmarkRows.of_timelines(timelines), np.array(scores)
 
 
 def first_visit_classifier(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -153,8 +150,6 @@ def measure(records: list[dict[str, Any]]) -> dict[str, Any]:
     counts = np.array([len(record["visits"]) for record in records])
     gaps = np.concatenate([np.diff([visit["days_since_first"] for visit in record["visits"]]) for record in records])
     growing = [record["parameters"] for record in records if record["parameters"]["growth_law"] is not None]
-    config = EvaluationConfig(probabilities=False, bootstrap=BOOTSTRAP)
-    table = evaluate_risks(scores, rows, config)["groups"]
     found = sorted({name for record in records for name in record["distractors"]})
     return {
         "population": records[0]["config"].get("population", "main"),
@@ -177,14 +172,7 @@ def measure(records: list[dict[str, Any]]) -> dict[str, Any]:
         "distractors": {
             name: round(float(np.mean([name in record["distractors"] for record in records])), 3) for name in found
         },
-        "ideal_observer_auroc": {
-            group["name"]: {
-                "rows": group["rows"],
-                "events": group["events"],
-                **{key: group["metrics"]["auroc"][key] for key in ("value", "low", "high")},
-            }
-            for group in table
-        },
+        "ideal_observer_auroc": auroc_by_visits(scores, rows, BOOTSTRAP),
     }
 
 

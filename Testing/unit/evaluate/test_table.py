@@ -9,7 +9,13 @@ import pytest
 from TemporalGliomaRisk.errors import ShapeError, UsageError
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig, interval, patient_resamples
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
+from TemporalGliomaRisk.evaluate.table import (
+    EvaluationConfig,
+    auroc_by_visits,
+    compare_risks,
+    evaluate_risks,
+    format_table,
+)
 
 FEW = EvaluationConfig(threshold=0.4, bootstrap=BootstrapConfig(resamples=100, seed=4))
 
@@ -25,6 +31,26 @@ def cohort(patients: int = 150, visits: int = 5, seed: int = 0) -> tuple[np.ndar
         days=np.minimum(event, stop),
         event_observed=event <= stop,
     )
+
+
+def test_timelines_become_a_row_a_visit() -> None:
+    rows = LandmarkRows.of_timelines([([0.0, 90.0], 400.0, True), ([0.0], 30.0, False)])
+    assert rows.patient.tolist() == [0, 0, 1]
+    assert rows.visits.tolist() == [1, 2, 1]
+    assert rows.days.tolist() == [400.0, 310.0, 30.0]
+    assert rows.event_observed.tolist() == [True, True, False]
+
+
+def test_a_score_ranks_as_the_same_risk_does_and_need_be_none() -> None:
+    risk, rows = cohort()
+    config = EvaluationConfig(bootstrap=FEW.bootstrap)
+    wanted = {group["name"]: group for group in evaluate_risks(risk, rows, config)["groups"]}
+    found = auroc_by_visits(100 * risk - 3, rows, FEW.bootstrap)
+    assert found.keys() == wanted.keys()
+    for name, group in found.items():
+        assert (group["rows"], group["events"]) == (wanted[name]["rows"], wanted[name]["events"])
+        for end in ("value", "low", "high"):
+            assert group[end] == pytest.approx(wanted[name]["metrics"]["auroc"][end])
 
 
 def test_all_rows_of_a_patient_are_drawn_together() -> None:
