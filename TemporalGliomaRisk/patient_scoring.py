@@ -25,15 +25,10 @@ from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
-from TemporalGliomaRisk.learn.prepared_store import (
-    StoredPatient,
-    is_prepared,
-    load_patient,
-    prepare_cohort,
-    prepare_patient,
-)
+from TemporalGliomaRisk.learn.prepared_store import prepare_cohort, prepare_patient
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
 from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_patient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient
 from TemporalGliomaRisk.learn.true_growth import Mask
 
 SEES_FROM_MM = (0.0, 4.0, 6.0)

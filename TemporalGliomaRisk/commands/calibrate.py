@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.explain.sanity import HeatmapSanity
     from TemporalGliomaRisk.learn.doubting import SummarisedPatient
-    from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.run_folder import RunFolder
     from TemporalGliomaRisk.learn.scoring import ScoredVisit
+    from TemporalGliomaRisk.learn.stored_patient import StoredPatient
     from TemporalGliomaRisk.risk.calibration import Calibration
     from TemporalGliomaRisk.risk.doubt import Doubt
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.encode.evidence import HistoryHead
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
-    from TemporalGliomaRisk.learn.prepared_store import StoredPatient
     from TemporalGliomaRisk.learn.ranks import Ranks
     from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import EvidenceModel, brain_cells
 from TemporalGliomaRisk.encode.summary import summarise_visit
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import ScoredVisit, encoded_visits, scored_visit, visit_days
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.doubt import VisitSummary, members_spread, visit_change
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk

@@ -18,9 +18,9 @@ from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.checkpoints import load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort_facts import cohort_facts
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.run_folder import RunFolder
 from TemporalGliomaRisk.learn.scoring import ScoredVisit
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.calibration import Calibration, fit_calibration
 from TemporalGliomaRisk.risk.hazards import HORIZON_INTERVALS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES

@@ -26,8 +26,8 @@ from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.learn.true_growth import true_growth
 
 MOVED = 1e-3

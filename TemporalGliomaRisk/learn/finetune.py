@@ -20,7 +20,7 @@ from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
 from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient, TimelineImplantConfig
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
 
 LoadFeatures = Callable[[str], PatientFeatures]

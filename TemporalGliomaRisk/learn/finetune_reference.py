@@ -25,7 +25,7 @@ from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, apply_flip
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.finetune import drawn_visits
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
 
 SETTINGS, FINAL = "settings.json", "final.safetensors"

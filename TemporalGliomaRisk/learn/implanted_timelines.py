@@ -31,7 +31,7 @@ from TemporalGliomaRisk.learn.implants import (
     random_voxel,
     uniform,
 )
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 COURSES = ("appears", "grows", "stays", "fades", "passes", "void")
 WINDOW_VOXELS = 32

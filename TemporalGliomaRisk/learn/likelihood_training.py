@@ -17,8 +17,8 @@ from torch import Generator, Tensor, nn
 
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.pretrain import learning_rate_at
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 Report = Callable[[int, dict[str, float]], object]
 

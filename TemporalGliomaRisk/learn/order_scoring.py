@@ -13,8 +13,8 @@ from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import EvidenceModel, brain_cells
 from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.learn.augmentation import AugmentationConfig, scanner_variation
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import EncodedVisit
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.ordering import OrderKeeper
 
 

@@ -18,7 +18,7 @@ from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.pairs import OrderHead, PairModel
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from TemporalGliomaRisk.learn.augmentation import (
     shared_flips,
 )
 from TemporalGliomaRisk.learn.implants import ImplantConfig, implant
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.learn.true_growth import true_growth
 
 LEAST_GROWTH_VOXELS = 8

@@ -1,7 +1,6 @@
-"""Prepared visits of a cohort on disk, so that preprocessing is paid once.
+"""A cohort's visits prepared on disk, so that preprocessing is paid once.
 
-A patient's folder holds ``volumes.npy`` (volumes, I, J, K) float16 in the order of ``index``, ``brain.npy`` (I, J, K),
-``lesions.npy`` (visits, I, J, K) where the truth is known, and ``patient.json``. It appears whole or not at all.
+A patient's folder (:mod:`TemporalGliomaRisk.learn.stored_patient`) appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,105 +22,18 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import CohortPatient
-from TemporalGliomaRisk.learn.true_growth import true_growth
+from TemporalGliomaRisk.learn.stored_patient import damaged, is_prepared
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
-from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
-from TemporalGliomaRisk.timeline.visit import SEQUENCES
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 LOOKED_AT = 20
 """Patients whose dates are looked at before any is prepared."""
 ENOUGH = 5
 """So many with several visits don't all have an event before the second."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredPatient:
-    """A prepared patient: small facts in memory, voxels mapped from disk.
-
-    Args:
-        patient_id: BIDS label.
-        days_since_first: (visits,).
-        days_since_treatment: (visits,), NaN where unknown.
-        present: (visits, 4), sequences of each visit.
-        volumes: (I, J, K) float16 of each file, visit by visit, within a visit in the order of the sequences present.
-        brain: (I, J, K) boolean.
-        lesions: (visits, I, J, K) boolean, the simulator's visible lesion, or None.
-        event_observed: Whether an event was seen.
-        follow_up_days: Days from the first visit to the event or the last contact.
-        truth: The simulator's record, or None.
-        cavity_centres_ijk: The voxel of the resection cavity's centre at each visit, fractions and places outside the
-            grid allowed; None where there is no cavity or nobody wrote it down.
-    """
-
-    patient_id: str
-    days_since_first: npt.NDArray[np.float64]
-    days_since_treatment: npt.NDArray[np.float64]
-    present: npt.NDArray[np.bool_]
-    volumes: npt.NDArray[np.float16] | Sequence[npt.NDArray[np.float16]]
-    brain: npt.NDArray[np.bool_]
-    lesions: npt.NDArray[np.bool_] | None
-    event_observed: bool
-    follow_up_days: float
-    truth: dict[str, Any] | None
-    cavity_centres_ijk: tuple[tuple[float, float, float] | None, ...] = ()
-
-    @property
-    def visits(self) -> int:
-        """Number of visits, all of them before the event or the last contact."""
-        return len(self.days_since_first)
-
-    @property
-    def growth(self) -> npt.NDArray[np.bool_] | None:
-        """(I, J, K), where in the brain the lesion has grown from the first visit to the last; None without truth."""
-        lesions = self.lesion_masks
-        return None if lesions is None else np.asarray(lesions[-1] & ~lesions[0] & self.brain)
-
-    @property
-    def growth_before_event(self) -> npt.NDArray[np.bool_] | None:
-        """Growth that the last map before an observed event should point at; None where there is none to know of."""
-        growth = self.growth if self.event_observed else None
-        return growth if growth is not None and growth.any() else None
-
-    @property
-    def growth_off_borders_before_event(self) -> npt.NDArray[np.bool_] | None:
-        """The same without borders that may only have moved (:func:`true_growth`)."""
-        lesions = self.lesion_masks if self.event_observed else None
-        if lesions is None:
-            return None
-        growth = true_growth(lesions[0], lesions[-1])[0] & self.brain
-        return growth if growth.any() else None
-
-    def volume_index(self, visit: int, sequence: int) -> int:
-        """Row of ``volumes`` that holds a visit's sequence, both counted from 0."""
-        flat = self.present.reshape(-1)
-        return int(flat[: visit * len(SEQUENCES) + sequence].sum())
-
-    def visit_volumes(self, visit: int) -> npt.NDArray[np.float32]:
-        """(4, I, J, K) float32 intensities of a visit, zero where a sequence is absent."""
-        intensities = np.zeros((len(SEQUENCES), *self.brain.shape), np.float32)
-        for sequence in np.flatnonzero(self.present[visit]):
-            intensities[sequence] = self.volumes[self.volume_index(visit, int(sequence))]
-        return intensities
-
-    @property
-    def days_to_end(self) -> npt.NDArray[np.float64]:
-        """(visits,), days from each visit to the event or the last contact."""
-        return self.follow_up_days - self.days_since_first
-
-    @property
-    def lesion_masks(self) -> npt.NDArray[np.bool_] | None:
-        """(visits, I, J, K), everything that is known to be a visible lesion; None without truth."""
-        return self.lesions
-
-    @property
-    def row_ends(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """(visits,) days from each visit to the end of its landmark row, and (visits,) whether an event ends it."""
-        return self.days_to_end, np.full(self.visits, self.event_observed)
 
 
 def prepare_cohort(
@@ -190,11 +101,6 @@ def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: Pre
     return missing
 
 
-def is_prepared(folder: Path, patient_id: str) -> bool:
-    """Whether a patient is in a folder of prepared patients."""
-    return (folder / patient_id / "patient.json").exists()
-
-
 def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
     """Refuse outcomes that leave nobody a second visit: years or months in place of days, or counted from elsewhere."""
     several = 0
@@ -213,19 +119,13 @@ def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
         )
 
 
-def _damaged(patient_id: str, told: str) -> InputError:
-    """What to say of a prepared patient whose files cannot be read."""
-    place = f"prepared/{patient_id}" if may_be_shown(patient_id) else "the patient's folder in prepared"
-    return InputError(f"{told}: files of the visits prepared earlier are damaged; remove {place} and run again.")
-
-
 def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
     """Refuse visits prepared earlier of another patient with this label, or before the outcome was corrected."""
     try:
         facts = json.loads(prepared.read_text(encoding="utf-8"))
         found = (facts["event_observed"], facts["follow_up_days"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(patient.patient_id, patient.told) from error
+        raise damaged(patient.patient_id, patient.told) from error
     if found != (patient.event_observed, patient.follow_up_days):
         raise InputError(
             f"{patient.told}: the visits prepared in this folder earlier are of another patient of that name, or have "
@@ -293,42 +193,6 @@ def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessCon
         temporary.replace(folder / patient.patient_id)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def load_patient(folder: Path, patient_id: str) -> StoredPatient:
-    """A prepared patient, voxels mapped from disk.
-
-    Raises:
-        InputError: If a file of the patient's is missing or damaged.
-    """
-    try:
-        return _load_patient(folder / patient_id, patient_id)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        told = patient_id if may_be_shown(patient_id) else "A patient"
-        raise _damaged(patient_id, told) from error
-
-
-def _load_patient(place: Path, patient_id: str) -> StoredPatient:
-    facts = json.loads((place / "patient.json").read_text(encoding="utf-8"))
-    lesions = place / "lesions.npy"
-    treatment = [float("nan") if days is None else days for days in facts["days_since_treatment"]]
-    return StoredPatient(
-        patient_id=patient_id,
-        days_since_first=np.array(facts["days_since_first"], dtype=np.float64),
-        days_since_treatment=np.array(treatment, dtype=np.float64),
-        present=np.array(facts["present"], dtype=bool),
-        volumes=np.load(place / "volumes.npy", mmap_mode="r"),
-        brain=np.load(place / "brain.npy"),
-        lesions=np.load(lesions, mmap_mode="r") if lesions.exists() else None,
-        event_observed=facts["event_observed"],
-        follow_up_days=facts["follow_up_days"],
-        truth=facts["truth"],
-        # Folders prepared before the simulator wrote cavities down are still read.
-        cavity_centres_ijk=tuple(
-            None if centre is None else tuple(centre)
-            for centre in facts.get("cavity_centres_ijk", [None] * len(facts["days_since_first"]))
-        ),
-    )
 
 
 def _truth_brain_mask(patient: CohortPatient) -> Volume | None:

@@ -19,8 +19,8 @@ from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
 from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig, PairSampler
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 VALIDATION_SEED = 2**31
 """Far from every update's seed, so that validation pairs are the same each time and never those of training."""

@@ -17,9 +17,10 @@ from TemporalGliomaRisk.errors import GliomaRiskError, InputError, UsageError
 from TemporalGliomaRisk.files import check_output, sha256_of
 from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 
 SETTINGS = "run.json"

@@ -22,7 +22,7 @@ from TemporalGliomaRisk.learn.finetune_reference import (
     plain_timeline,
     timeline_hazards,
 )
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.calibration import fit_calibration
 from TemporalGliomaRisk.risk.hazards import horizon_hazard
 

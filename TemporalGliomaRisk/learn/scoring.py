@@ -14,7 +14,7 @@ from torch import Tensor
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceModel, brain_cells
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
 from TemporalGliomaRisk.timeline.visit import SEQUENCES

@@ -32,8 +32,8 @@ from TemporalGliomaRisk.encode.evidence import brain_cells
 from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.implants import FATES, ImplantConfig, implant
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient
 from TemporalGliomaRisk.learn.scoring import visit_days
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.report.model_plots import BLACK, BLUE, DPI, GRID, INK, ORANGE, WARN
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk, VisitHazards
 

@@ -50,8 +50,9 @@ from TemporalGliomaRisk.evaluate.deletion import CURVE_SHARES, deletion_curves, 
 from TemporalGliomaRisk.evaluate.heatmaps import GROWTH_EDGES_MM, score_heatmap
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
 from TemporalGliomaRisk.learn.cohort import read_cohort
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.scoring import on_voxels
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 

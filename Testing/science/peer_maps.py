@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, HistoryHead, VisitMemory, brain_cells
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import encoded_visits
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.hazards import HORIZON_INTERVALS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 

@@ -48,7 +48,7 @@ from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
 from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
 from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
 from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient, prepare_cohort
+from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
 from TemporalGliomaRisk.learn.score_reference import calibrate_reference
 from TemporalGliomaRisk.learn.scoring import (
@@ -59,6 +59,7 @@ from TemporalGliomaRisk.learn.scoring import (
     score_patients,
     visit_days,
 )
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.calibration import Calibration

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 SHAPE = (24, 28, 20)
 SCIENCE = Path(__file__).resolve().parents[2] / "science"

@@ -10,7 +10,7 @@ import pytest
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.learn.agreement import agreeing, contrast_agreement
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 
 def turned(patient: StoredPatient, visit: int, sequence: int) -> StoredPatient:

@@ -22,8 +22,8 @@ from TemporalGliomaRisk.learn.finetune_reference import (
     timeline_hazards,
     training_timeline,
 )
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient, load_patient
 from TemporalGliomaRisk.learn.score_reference import calibrate_reference, load_reference, raw_hazards
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
 
 SHAPE = (20, 18, 17)

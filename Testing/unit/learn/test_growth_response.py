@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import score_patient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 
 @pytest.fixture(scope="module")

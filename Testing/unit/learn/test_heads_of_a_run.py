@@ -14,8 +14,8 @@ from TemporalGliomaRisk.encode.evidence import EvidenceConfig
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.checkpoints import Place, save_checkpoint
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
 

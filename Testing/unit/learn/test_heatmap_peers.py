@@ -13,8 +13,8 @@ import torch
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
 from TemporalGliomaRisk.learn.scoring import score_patient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from TemporalGliomaRisk.learn.implanted_timelines import (
     with_implants,
 )
 from TemporalGliomaRisk.learn.implants import ImplantConfig
-from TemporalGliomaRisk.learn.prepared_store import StoredPatient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.simulate import growth
 
 MakeStored = Callable[..., StoredPatient]

@@ -17,10 +17,10 @@ from TemporalGliomaRisk.learn.prepared_store import (
     ENOUGH,
     _cavity_centres,
     _truth_lesions,
-    load_patient,
     prepare_cohort,
     prepare_patient,
 )
+from TemporalGliomaRisk.learn.stored_patient import load_patient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk

@@ -16,8 +16,9 @@ from TemporalGliomaRisk.encode.summary import change_length, summary_length
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity, StageSanity
 from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.doubting import last_maps, summarised
-from TemporalGliomaRisk.learn.prepared_store import load_patient, prepare_patient
+from TemporalGliomaRisk.learn.prepared_store import prepare_patient
 from TemporalGliomaRisk.learn.scoring import score_patient
+from TemporalGliomaRisk.learn.stored_patient import load_patient
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.results import write_results
 from TemporalGliomaRisk.risk.calibration import Calibration
