@@ -104,9 +104,7 @@ class Rival:
         """
         if rival.preprocessing != model.preprocessing:
             raise UsageError("The model of --rival reads visits that are prepared otherwise, so no rows can be shared.")
-        theirs, ours = rival.network.encoder.state_dict(), model.network.encoder.state_dict()
-        same = theirs.keys() == ours.keys() and all(torch.equal(theirs[name], ours[name]) for name in ours)
-        return cls(rival, same)
+        return cls(rival, same_features=rival.network.encodes_as(model.network))
 
     def risks(self, patient: StoredPatient, encoded: Sequence[EncodedVisit]) -> list[float]:
         """(rows,), its risk at each of a patient's visits; ``encoded`` is what the other model's encoder gave."""

@@ -145,14 +145,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _finished(folder: Path, run_folder: RunFolder) -> RiskModel:
     """The model whose heads are begun with; its encoder must be the run's."""
-    import torch
-
     from TemporalGliomaRisk.bundle import load_bundle
+    from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.errors import UsageError
 
     model = load_bundle(folder)
-    theirs, ours = model.network.encoder.state_dict(), run_folder.pretrained().encoder.state_dict()
-    if model.network.config != run_folder.config.model or not all(torch.equal(theirs[at], ours[at]) for at in ours):
+    ours = EvidenceModel(run_folder.config.model)
+    ours.encoder.load_state_dict(run_folder.pretrained().encoder.state_dict())
+    if model.network.config != ours.config or not model.network.encodes_as(ours):
         raise UsageError(
             "The heads of --heads-from read another encoder's features than this run's. Begin a run with "
             "pretrain --start-from that model --updates 0, or leave --heads-from out."

@@ -286,6 +286,14 @@ class EvidenceModel(nn.Module):
         self.members = nn.ModuleList(HistoryHead(config) for _ in range(members))
         self.single = HistoryHead(config)
 
+    def encodes_as(self, other: EvidenceModel) -> bool:
+        """Whether both give the same features of any visit, their encoders having the same weights."""
+        ours, theirs = (model.encoder.state_dict() for model in (self, other))
+        return ours.keys() == theirs.keys() and all(
+            ours[name].shape == theirs[name].shape and bool((ours[name].cpu() == theirs[name].cpu()).all())
+            for name in ours
+        )
+
     def encode_visit(self, intensities: Tensor, present: Tensor, cells: Tensor) -> Tensor:
         """(4, I, J, K) intensities of one visit to (4, places, channels) features; see :class:`VisitEncoder`."""
         features: Tensor = self.encoder(intensities, present, cells)

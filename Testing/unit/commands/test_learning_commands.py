@@ -182,6 +182,11 @@ def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
     capsys.readouterr()
     assert main(["finetune", *place[:-1], str(resource_path(DEFAULT_MODEL)), "--members", "1"]) == 2
     assert "another encoder's features" in capsys.readouterr().err
+    there = ["--cohort", str(cohort), "--run", str(run), "--output", str(work / "of-heads")]
+    for other in (bundle, resource_path(DEFAULT_MODEL)):  # one knows no usual visits, one has another encoder
+        assert main(["calibrate", *there, "--usual-from", str(other)]) == 2
+        assert "--usual-from" in capsys.readouterr().err
+    assert not (work / "of-heads").exists()
 
 
 @pytest.fixture(scope="module")
