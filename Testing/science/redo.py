@@ -5,7 +5,8 @@
 
 Each row is one model on the same landmark rows of the same test patients, on the simulator's main population and on
 its shifted one, which nothing here learns from. Variants differ in one thing each; every one has one head, its own
-calibration, and the validation patients of all. Run again with the same folder, it goes on where it stopped.
+calibration, and the validation patients of all. Run again with the same folder, it goes on where it stopped: variants
+that are trained stay, patients that were scored are scored for new rows only. ``--rows`` asks for some of the rows.
 """
 
 # ruff: noqa: T201 (a script: it prints what it finds)
@@ -13,385 +14,322 @@ calibration, and the validation patients of all. Run again with the same folder,
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from redo_rows import (
+    DATES,
+    LEARNING,
+    PREPROCESSING,
+    REFERENCE,
+    RULES,
+    SHIPPED,
+    SHUFFLED_VISITS,
+    SINGLE,
+    VARIANTS,
+    Scorer,
+    Sizes,
+    Variant,
+    Workshop,
+    read_scores,
+    train_dates,
+    train_reference,
+    train_variant,
+)
 
-from TemporalGliomaRisk.bundle import RiskModel, load_bundle
-from TemporalGliomaRisk.encode.days import DAY_FEATURES
-from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.bundle import load_bundle
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-from TemporalGliomaRisk.evaluate.observer import (
-    Rule,
-    by_worst_lesion,
-    current_status_score,
-    growth_rule_score,
-    ideal_observer_score,
-)
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
-from TemporalGliomaRisk.learn.agreement import agreeing
+from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
-from TemporalGliomaRisk.learn.export import fit_both
-from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
-from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
-from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
-from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
-from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
-from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
-from TemporalGliomaRisk.learn.score_reference import calibrate_reference
-from TemporalGliomaRisk.learn.scoring import (
-    ScoredVisit,
-    encoded_visits,
-    landmark_columns,
-    score_patient,
-    score_patients,
-    visit_days,
-)
-from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
-from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.learn.stored_patient import load_patient
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
-from TemporalGliomaRisk.risk.calibration import Calibration
-from TemporalGliomaRisk.risk.ensemble import TimelineRisk
-from TemporalGliomaRisk.risk.hazards import INTERVALS, horizon_hazard, negative_log_likelihood
 
-TRAIN_SEED, TEST_SEED = 20261, 777001
+TRAIN_SEED, TEST_SEED = 20261, 900011
 LEARNING_SIZES = (50, 100, 200)
-Risks = Callable[[StoredPatient], Sequence[float]]
+POPULATIONS = ("main", "shifted")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
-    """How a row of the table came to be; all else is as in the shipped recipe.
+class Plan:
+    """What is made, the same in every run of a folder.
 
     Args:
-        truth: Whether growth maps of the simulator teach encoder and head.
-        order_weight: Of the ordering task.
-        pretrained: Whether the encoder learns at all before its features are cached.
-        shuffled: Whether outcomes are exchanged among the training patients.
-        implants: Whether fine-tuning also learns from implanted timelines; they need no growth maps.
-        encoder: Variant whose encoder it shares, since it differs only after pretraining; its own if None.
+        patients: Simulated to learn from and to watch.
+        test_patients: Simulated to test on, a population.
+        sizes: How much is learnt.
+        learning_sizes: Numbers of training patients at which the gain of ordering is measured, beside all.
     """
 
-    truth: bool
-    order_weight: float = PretrainConfig.order_weight
-    pretrained: bool = True
-    shuffled: bool = False
-    implants: bool = True
-    encoder: str | None = None
+    patients: int
+    test_patients: int
+    sizes: Sizes
+    learning_sizes: tuple[int, ...] = LEARNING_SIZES
 
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Plan:
+        """By the scale, but where a number is given: never less than something can be trained with."""
 
-VARIANTS = {
-    "random encoder": Variant(truth=False, pretrained=False),
-    "ordering": Variant(truth=False),
-    "growth maps": Variant(truth=True, order_weight=0.0),
-    "both": Variant(truth=True),
-    "both, no implanted timelines": Variant(truth=True, implants=False, encoder="both"),
-    "both, shuffled outcomes": Variant(truth=True, shuffled=True, implants=False, encoder="both"),
-}
+        def size(given: int | None, whole: int, least: int) -> int:
+            return max(least, round(whole * arguments.scale)) if given is None else given
+
+        return cls(
+            patients=size(arguments.patients, 1300, 40),
+            test_patients=size(arguments.test_patients, 1500, 30),
+            sizes=Sizes(updates=size(arguments.updates, 7000, 20), passes=size(arguments.passes, 30, 2)),
+            learning_sizes=tuple(arguments.learning_sizes),
+        )
+
+    def variants(self, train: int) -> dict[str, Variant]:
+        """Every row that is trained as a variant, with so many patients to learn from."""
+        found = dict(VARIANTS)
+        for size in self.learning_sizes:
+            for name in LEARNING if size < train else ():
+                # An encoder that learns nothing is the same for any number of patients.
+                shared = name if not VARIANTS[name].pretrained else None
+                found[f"{name}, {size} patients"] = replace(VARIANTS[name], patients=size, encoder=shared)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
-    """Sizes of a whole redoing, times a factor, with a floor under which nothing could be trained.
+class Place:
+    """The folder of everything.
 
     Args:
-        factor: 1 for the whole.
+        out: It.
+        plan: What is made in it.
+        model: Folder of the shipped bundle.
     """
 
-    factor: float
+    out: Path
+    plan: Plan
+    model: Path
 
-    def of(self, whole: int, least: int) -> int:
-        """A size, scaled."""
-        return max(least, round(whole * self.factor))
+    def workshop(self) -> Workshop:
+        """Training and validation patients, prepared earlier, voxels mapped."""
+        parts = split_patients(read_cohort(self.out / "train"), seed=1, fractions=(0.85, 0.15, 0.0))
+        train, validation = (
+            [load_patient(self.out / "prepared" / "train", patient.patient_id) for patient in parts[part]]
+            for part in ("train", "validation")
+        )
+        return Workshop(folder=self.out / "variants", sizes=self.plan.sizes, train=train, validation=validation)
 
-
-class DatesOnly(nn.Module):
-    """Hazards from the days alone, without any image: what follow-up itself gives away."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hidden, self.last = nn.Linear(DAY_FEATURES, 16), nn.Linear(16, INTERVALS)
-        with torch.no_grad():
-            self.last.bias.copy_(torch.tensor(EvidenceConfig.prior_interval_hazards).log())
-
-    def forward(self, days: Tensor) -> Tensor:
-        """(visits, day features) to (visits, 4) interval hazards."""
-        hazards: Tensor = self.last(nn.functional.gelu(self.hidden(days))).exp()
-        return hazards
+    def scorer(self) -> Scorer:
+        """All rows."""
+        shop = self.workshop()
+        return Scorer(shop=shop, variants=self.plan.variants(len(shop.train)), model=self.model)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Redo everything and write the numbers."""
-    scale, out = Scale(factor=arguments.scale), arguments.output
-    torch.set_num_threads(arguments.threads)
-    train, validation = _training_patients(out, scale, arguments)
-    rows: dict[str, Risks] = {"dates and number of visits": _dates_only(train, validation, out)}
-    for name, variant in VARIANTS.items():
-        rows[name] = _trained(name, variant, train, validation, out, scale)
-    for size in LEARNING_SIZES:
-        if size < len(train):
-            for name in ("random encoder", "ordering", "growth maps", "both"):
-                label = f"{name}, {size} patients"
-                rows[label] = _trained(label, VARIANTS[name], train[:size], validation, out, scale)
-    rows["reference"] = _reference(train, validation, out, scale)
-    model = load_bundle(arguments.model)
-    found: dict[str, Any] = {"scale": arguments.scale, "model": model.name, "training_patients": len(train)}
-    for population in ("main", "shifted"):
-        patients = _test_patients(out, population, scale, arguments)
-        found[population] = _measured(patients, rows, model, arguments)
-        write_json_whole(out / "science.json", found)
-    write_text_whole(out / "science.md", _as_text(found))
-    print((out / "science.md").read_text(encoding="utf-8"))
+    """Redo what was asked for and write the numbers."""
+    place = Place(out=arguments.output, plan=Plan.of(arguments), model=arguments.model)
+    begin_with(place.out / "plan.json", place.plan, what="What is redone in this folder")
+    _simulated(place.out / "train", "main", TRAIN_SEED, place.plan.patients, arguments.jobs)
+    prepare_cohort(
+        read_cohort(place.out / "train"), place.out / "prepared" / "train", PREPROCESSING, jobs=arguments.jobs
+    )
+    shop = place.workshop()
+    variants = place.plan.variants(len(shop.train))
+    known = [*variants, DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES]
+    wanted = arguments.rows or known
+    if not set(wanted) <= set(known):
+        raise SystemExit(f"Wanted --rows of: {'; '.join(known)}. Got: {'; '.join(wanted)}.")
+    _train(place, [name for name in known if name in wanted], variants, arguments.jobs)
+    found: dict[str, Any] = {
+        "plan": configs.to_json(place.plan),
+        "model": load_bundle(place.model).name,
+        "training_patients": len(shop.train),
+        "validation_patients": len(shop.validation),
+    }
+    for population in arguments.populations:
+        found[population] = _measured(place, population, wanted, arguments)
+        write_json_whole(place.out / "science.json", found)
+    write_text_whole(place.out / "science.md", _as_text(found))
+    print((place.out / "science.md").read_text(encoding="utf-8"))
     return 0
 
 
-def _training_patients(
-    out: Path, scale: Scale, arguments: argparse.Namespace
-) -> tuple[list[StoredPatient], list[StoredPatient]]:
-    cohort = _simulated(out / "train", "main", TRAIN_SEED, scale.of(1300, 40), arguments.jobs)
-    parts = split_patients(read_cohort(cohort), seed=1, fractions=(0.85, 0.15, 0.0))
-    folder = out / "prepared" / "train"
-    prepare_cohort((*parts["train"], *parts["validation"]), folder, _preprocessing(), jobs=arguments.jobs)
-    train, validation = (
-        [load_patient(folder, patient.patient_id) for patient in parts[part]] for part in ("train", "validation")
-    )
-    return train, validation
-
-
-def _test_patients(out: Path, population: str, scale: Scale, arguments: argparse.Namespace) -> list[StoredPatient]:
-    cohort = _simulated(out / f"test-{population}", population, TEST_SEED, scale.of(1500, 30), arguments.jobs)
-    folder = out / "prepared" / f"test-{population}"
-    patients = read_cohort(cohort)
-    prepare_cohort(patients, folder, _preprocessing(), jobs=arguments.jobs)
-    return [load_patient(folder, patient.patient_id) for patient in patients]
-
-
-def _preprocessing() -> PreprocessConfig:
-    return PreprocessConfig(register="never")
-
-
-def _simulated(folder: Path, population: str, seed: int, patients: int, jobs: int) -> Path:
+def _simulated(folder: Path, population: str, seed: int, patients: int, jobs: int) -> None:
     command = [sys.executable, "-m", "TemporalGliomaRisk", "simulate", "--population", population]
     command += ["--patients", str(patients), "--seed", str(seed), "--jobs", str(jobs), "--output", str(folder)]
     subprocess.run(command, check=True)
-    return folder
 
 
-def _trained(
-    name: str,
-    variant: Variant,
-    train: list[StoredPatient],
-    validation: list[StoredPatient],
-    out: Path,
-    scale: Scale,
-) -> Risks:
-    """Pretrain, cache, fine-tune and calibrate one variant, going on where an earlier run stopped."""
-    folder = out / "variants" / name.replace(", ", "-").replace(" ", "-")
-    seen = train if variant.truth else [replace(patient, lesions=None) for patient in train]
-    watched = validation if variant.truth else [replace(patient, lesions=None) for patient in validation]
-    updates = scale.of(7000, 20) if variant.pretrained else 0
-    settings = PretrainConfig(updates=updates, order_weight=variant.order_weight, validate_every=500, bfloat16=True)
-    encoder = out / "variants" / variant.encoder if variant.encoder else folder
-    pair = pretrain(seen, watched, encoder / "pretrain", model_config=EvidenceConfig(), config=settings)
-    config = FinetuneConfig(
-        epochs=scale.of(30, 2), implants=TimelineImplantConfig(share=TimelineImplantConfig.share * variant.implants)
+def _train(place: Place, wanted: Sequence[str], variants: Mapping[str, Variant], jobs: int) -> None:
+    """Several rows at a time; those that share another's encoder after it."""
+    first = [name for name in wanted if name in {DATES, REFERENCE, *variants}]
+    first += [encoder for name in first if (encoder := _encoder_of(name, variants)) and encoder not in first]
+    later = [name for name in first if _encoder_of(name, variants)]
+    with _processes(jobs) as pool:
+        for names in ([name for name in dict.fromkeys(first) if name not in later], later):
+            for name in pool.map(partial(_train_one, place), names):
+                print(f"{name}: trained", flush=True)
+
+
+def _encoder_of(name: str, variants: Mapping[str, Variant]) -> str | None:
+    """The row whose encoder a row shares."""
+    return variants[name].encoder if name in variants else None
+
+
+def _train_one(place: Place, name: str) -> str:
+    shop = place.workshop()
+    others: dict[str, Callable[[Workshop], None]] = {DATES: train_dates, REFERENCE: train_reference}
+    if name in others:
+        others[name](shop)
+    else:
+        train_variant(name, place.plan.variants(len(shop.train))[name], shop)
+    return name
+
+
+def _processes(jobs: int) -> ProcessPoolExecutor:
+    """Processes begun anew, with one thread each."""
+    fresh = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=fresh, initializer=torch.set_num_threads, initargs=(1,))
+
+
+_scorers: dict[Path, Scorer] = {}
+"""Of a process that scores: networks are read once."""
+
+
+def _score_one(place: Place, population: str, wanted: Sequence[str], task: tuple[int, str]) -> str:
+    """Score a patient for the rows that it lacks."""
+    number, label = task
+    path = place.out / "scored" / population / f"{label}.json"
+    scores = read_scores(path)
+    missing = [name for name in wanted if name not in scores]
+    if missing:
+        scorer = _scorers.setdefault(place.out, place.scorer())
+        patient = load_patient(place.out / "prepared" / f"test-{population}", label)
+        write_json_whole(path, {**scores, **scorer.scores(patient, number, missing)})
+    return label
+
+
+def _measured(place: Place, population: str, wanted: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every row's numbers on a population's test patients, and its paired difference to the shipped model."""
+    cohort, folder = place.out / f"test-{population}", place.out / "prepared" / f"test-{population}"
+    _simulated(cohort, population, TEST_SEED, place.plan.test_patients, arguments.jobs)
+    patients = read_cohort(cohort)
+    prepare_cohort(patients, folder, PREPROCESSING, jobs=arguments.jobs)
+    labels = [patient.patient_id for patient in patients]
+    with _processes(arguments.jobs) as pool:
+        score = partial(_score_one, place, population, tuple(wanted))
+        for number, label in enumerate(pool.map(score, enumerate(labels)), 1):
+            if number % 50 == 0 or number == len(labels):
+                print(f"{population}: scored {number} of {len(labels)}, {label}", flush=True)
+    scored = [read_scores(place.out / "scored" / population / f"{label}.json") for label in labels]
+    stored = [load_patient(folder, label) for label in labels]
+    rows = LandmarkRows.of_timelines(
+        (one.days_since_first.tolist(), one.follow_up_days, one.event_observed) for one in stored
     )
-    seen, watched = (agreeing(part, config.least_agreement) for part in (seen, watched))
-    implanted = with_implants(seen, config.implants, grid_mm=_preprocessing().grid_mm, seed=1)
-    cache_features(pair, (*seen, *watched, *implanted), encoder / "features", config.sampling, seed=1)
-    load = lru_cache(maxsize=None)(partial(load_features, encoder / "features"))
-    if variant.shuffled:
-        seen = _outcomes_exchanged(seen)
-        config = replace(config, place_weight=0.0)
-    head = finetune_head(pair, (*seen, *implanted), watched, load, folder / "head.safetensors", config=config)
-    network = EvidenceModel(EvidenceConfig(), 1)
-    network.encoder.load_state_dict(pair.encoder.state_dict())
-    network.members[0].load_state_dict(head.state_dict())
-    network.eval()
-    plain = Calibration()
-    scored = score_patients(network, watched, calibration=plain, single_visit_calibration=plain)
-    calibration, single = fit_both(scored)
-    print(f"{name}: trained; {calibration}", flush=True)
-    return lambda patient: [
-        row.hazards.risk
-        for row in score_patient(network, patient, calibration=calibration, single_visit_calibration=single)
-    ]
+    # Rows asked for in an earlier run are there, too.
+    names = [name for name in scored[0] if all(name in one for one in scored)]
+    columns = {name: np.array([score for one in scored for score in one[name]]) for name in names}
+    return compared(columns, rows, BootstrapConfig(resamples=arguments.resamples, seed=1), len(labels))
 
 
-def _outcomes_exchanged(patients: list[StoredPatient]) -> list[StoredPatient]:
-    """Outcomes of other patients; a follow-up that ends before the last visit is carried past it by a day."""
-    order = np.random.default_rng(1).permutation(len(patients))
-    return [
-        replace(
-            patient,
-            event_observed=patients[other].event_observed,
-            follow_up_days=max(patients[other].follow_up_days, float(patient.days_since_first[-1]) + 1),
-        )
-        for patient, other in zip(patients, order, strict=True)
-    ]
-
-
-def _dates_only(train: list[StoredPatient], validation: list[StoredPatient], out: Path) -> Risks:
-    torch.manual_seed(1)
-    network = DatesOnly()
-
-    def losses(patient: StoredPatient) -> Tensor:
-        event = torch.full((patient.visits,), patient.event_observed)
-        hazards = network(visit_days(patient))
-        return negative_log_likelihood(hazards, torch.from_numpy(patient.days_to_end).float(), event)
-
-    def backward(patients: Sequence[StoredPatient], randoms: Sequence[torch.Generator]) -> Tensor:
-        found = torch.cat([losses(patient) for patient in patients])
-        found.mean().backward()  # type: ignore[no-untyped-call]
-        return found.detach()
-
-    learner = Learner(network=network, backward=backward, row_losses=losses)
-    path = out / "variants" / "dates-only" / "head.safetensors"
-    train_by_likelihood(learner, train, validation, path, config=FinetuneConfig())
-
-    @torch.no_grad()
-    def risks(patient: StoredPatient) -> list[float]:
-        return [float(risk) for risk in -torch.expm1(-horizon_hazard(network(visit_days(patient))))]
-
-    return risks
-
-
-def _reference(train: list[StoredPatient], validation: list[StoredPatient], out: Path, scale: Scale) -> Risks:
-    folder = out / "variants" / "reference"
-    config = ReferenceTrainingConfig(epochs=scale.of(30, 1), bfloat16=True)
-    model = finetune_reference(train, validation, folder, config=config)
-    return calibrate_reference(model, validation, folder, config=config).risks
-
-
-def _measured(
-    patients: list[StoredPatient], trained: dict[str, Risks], model: RiskModel, arguments: argparse.Namespace
+def compared(
+    columns: Mapping[str, np.ndarray], rows: LandmarkRows, bootstrap: BootstrapConfig, patients: int
 ) -> dict[str, Any]:
-    """Every row's numbers on these patients, and its paired difference to the shipped model."""
-    risks: dict[str, list[float]] = {name: [] for name in ("evidence, shipped", "single visit", *trained)}
-    risks["evidence, shuffled visits"] = []
-    rules = {
-        "ideal observer": ideal_observer_score,
-        "growth rule": growth_rule_score,
-        "current status": current_status_score,
-    }
-    scores: dict[str, list[float]] = {name: [] for name in rules}
-    rows: list[ScoredVisit] = []
-    for number, patient in enumerate(patients):
-        shipped = _shipped(model, patient)
-        rows += shipped
-        risks["evidence, shipped"] += [row.hazards.risk for row in shipped]
-        risks["single visit"] += [row.hazards.single_visit_risk for row in shipped]
-        risks["evidence, shuffled visits"] += _risks_of_shuffled_visits(model, patient, number)
-        for name, give in trained.items():
-            risks[name] += give(patient)
-        for name, rule in rules.items():
-            scores[name] += _by_the_worst_lesion(rule, patient, number)
-    landmarks = LandmarkRows(**landmark_columns(rows))
-    config = EvaluationConfig(
-        bootstrap=BootstrapConfig(resamples=arguments.resamples, seed=1), concordance=torchsurv_concordance
-    )
-    ranks = replace(config, probabilities=False)
-    ours = np.array(risks["evidence, shipped"])
-    found = {name: evaluate_risks(np.array(numbers), landmarks, config) for name, numbers in risks.items()}
-    found |= {name: evaluate_risks(np.array(numbers), landmarks, ranks) for name, numbers in scores.items()}
-    others = {name: numbers for name, numbers in risks.items() if name != "evidence, shipped"}
-    return {
-        "patients": len(patients),
-        "rows": found,
-        "shipped_less": {
-            name: compare_risks(ours, np.array(other), landmarks, config) for name, other in others.items()
-        },
-        "ordering_gain": _gains(risks, landmarks, config),
-    }
+    """Every row's table, what the shipped model has more, and what ordering adds.
 
-
-def _gains(risks: dict[str, list[float]], landmarks: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
-    """What the ordering task adds at each number of training patients, with and without truth maps."""
-    pairs = [("ordering", "random encoder"), ("both", "growth maps")]
-    endings = ["", *(f", {size} patients" for size in LEARNING_SIZES)]
-    return {
-        f"{more} less {less}{ending}": compare_risks(
-            np.array(risks[more + ending]), np.array(risks[less + ending]), landmarks, config
-        )
-        for more, less in pairs
-        for ending in endings
-        if more + ending in risks
-    }
-
-
-def _shipped(model: RiskModel, patient: StoredPatient) -> list[ScoredVisit]:
-    return score_patient(
-        model.network,
-        patient,
-        calibration=model.calibration,
-        single_visit_calibration=model.single_visit_calibration,
-    )
-
-
-@torch.inference_mode()
-def _risks_of_shuffled_visits(model: RiskModel, patient: StoredPatient, number: int) -> list[float]:
-    """Risk at every landmark where the pictures up to it are exchanged among their dates.
-
-    What is left of the ranking then does not come from the order of the pictures.
+    Args:
+        columns: (rows,) of each, risks or a rule's scores.
+        rows: What followed.
+        bootstrap: How intervals are made.
+        patients: Their number.
     """
-    random, found = np.random.default_rng([2, number]), []
-    encoded = list(encoded_visits(model.network, patient))
-    for visits in range(1, patient.visits + 1):
-        running = TimelineRisk(model.network, model.calibration, model.single_visit_calibration)
-        pictures = random.permutation(visits)
-        for (_, _, days), picture in zip(encoded, pictures, strict=False):
-            features, present, _ = encoded[int(picture)]
-            hazards = running.see(features, present, days)
-        found.append(hazards.risk)
-    return found
+    config = EvaluationConfig(bootstrap=bootstrap, concordance=torchsurv_concordance)
+    ranks = replace(config, probabilities=False)
+    risks = {name: values for name, values in columns.items() if name not in RULES}
+    ours = risks.get(SHIPPED)
+    return {
+        "patients": patients,
+        "rows": {
+            name: evaluate_risks(values, rows, config if name in risks else ranks) for name, values in columns.items()
+        },
+        "shipped_less": {
+            name: compare_risks(ours, other, rows, config)
+            for name, other in risks.items()
+            if ours is not None and name != SHIPPED
+        },
+        "ordering_gain": {
+            f"{more} less {less}": compare_risks(risks[more], risks[less], rows, config)
+            for more, less in _ordering_pairs(risks)
+        },
+    }
 
 
-def _by_the_worst_lesion(rule: Rule, patient: StoredPatient, number: int) -> list[float]:
-    """A rule's scores at the patient's visits, by the lesion that looks worst, each lesion judged on its own."""
-    truth = patient.truth or {"visits": [{"lesion_diameters_mm": {}}] * patient.visits}
-    diameters = [visit["lesion_diameters_mm"] for visit in truth["visits"][: patient.visits]]
-    scores = by_worst_lesion(rule, diameters, patient.days_since_first, np.random.default_rng([1, number]))
-    return [float(score) for score in scores]
+def _ordering_pairs(names: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows with the ordering task and the same without, at each number of training patients."""
+    without = {"ordering": "random encoder", "both": "growth maps"}
+    pairs = []
+    for name in names:
+        variant, _, ending = name.partition(", ")
+        if variant in without and (not ending or ending.endswith(" patients")):
+            pairs.append((name, name.replace(variant, without[variant], 1)))
+    return [(more, less) for more, less in pairs if less in names]
 
 
 def _as_text(found: dict[str, Any]) -> str:
-    """One line a row of the table, all visits and four or more, for each population."""
-    parts = [f"Scale {found['scale']}, {found['training_patients']} training patients, model {found['model']}."]
-    for population in ("main", "shifted"):
+    """One line a row of the table, all visits and four or more, for each population; then what ordering adds."""
+    plan = found["plan"]
+    parts = [
+        f"{found['training_patients']} training patients, {found['validation_patients']} to watch, "
+        f"{plan['sizes']['updates']} updates of pretraining, {plan['sizes']['passes']} passes of fine-tuning at most; "
+        f"model {found['model']}."
+    ]
+    for population in POPULATIONS:
+        if population not in found:
+            continue
         measured = found[population]
-        groups = []
-        for name, result in measured["rows"].items():
-            groups += [
-                {**group, "name": f"{name}: {group['name']}"}
-                for group in result["groups"]
-                if group["name"] in ("all", "4 or more")
-            ]
-        parts.append(f"## {population}, {measured['patients']} patients\n\n" + format_table(groups, ("auroc", "auprc")))
+        tables = {name: result["groups"] for name, result in measured["rows"].items()}
+        parts.append(f"## {population}, {measured['patients']} patients\n\n" + _table(tables))
+        if measured["ordering_gain"]:
+            parts.append("What ordering adds, paired:\n\n" + _table(measured["ordering_gain"]))
     return "\n\n".join(parts) + "\n"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="folder of everything made and measured")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of patients, updates and passes")
-    parser.add_argument("--model", type=Path, default=resource_path(DEFAULT_MODEL), help="the shipped bundle")
-    parser.add_argument("--jobs", type=int, default=2, help="processes for simulating and preparing")
-    parser.add_argument("--threads", type=int, default=2, help="threads of the networks")
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over patients")
-    return parser
+def _table(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    groups = [
+        {**group, "name": f"{name}: {group['name']}"}
+        for name, of in tables.items()
+        for group in of
+        if group["name"] in ("all", "4 or more")
+    ]
+    return format_table(groups, ("auroc", "auprc"))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the script's options."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--output", type=Path, required=True, help="folder of everything made and measured")
+    made.add_argument("--scale", type=float, default=1.0, help="share of patients, updates and passes")
+    made.add_argument("--patients", type=int, help="simulated to learn from, in place of the scale's number")
+    made.add_argument("--test-patients", type=int, help="a population, likewise")
+    made.add_argument("--updates", type=int, help="of pretraining, likewise")
+    made.add_argument("--passes", type=int, help="of fine-tuning, likewise")
+    made.add_argument("--learning-sizes", type=int, nargs="*", default=LEARNING_SIZES, help="training patients")
+    made.add_argument("--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS)
+    made.add_argument("--rows", nargs="+", help="names of rows, all if left out; earlier ones stay in the table")
+    made.add_argument("--model", type=Path, default=resource_path(DEFAULT_MODEL), help="the shipped bundle")
+    made.add_argument("--jobs", type=int, default=2, help="processes, with one thread each")
+    made.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over patients")
+    return made
 
 
 if __name__ == "__main__":
-    sys.exit(main(_parser().parse_args()))
+    sys.exit(main(parser().parse_args()))

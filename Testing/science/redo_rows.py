@@ -1,0 +1,329 @@
+"""The rows of ``redo.py``: models that differ in one thing each, how each is trained, and what it says of a patient."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.bundle import RiskModel, load_bundle
+from TemporalGliomaRisk.encode.days import DAY_FEATURES
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk.evaluate.observer import (
+    Rule,
+    by_worst_lesion,
+    current_status_score,
+    growth_rule_score,
+    ideal_observer_score,
+)
+from TemporalGliomaRisk.files import read_json, write_json_whole, written_whole
+from TemporalGliomaRisk.learn.agreement import agreeing
+from TemporalGliomaRisk.learn.export import fit_both
+from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
+from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
+from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
+from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
+from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
+from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
+from TemporalGliomaRisk.learn.score_reference import calibrate_reference, load_reference
+from TemporalGliomaRisk.learn.scoring import EncodedVisit, encoded_visits, score_patient, score_patients, visit_days
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient
+from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.risk.calibration import Calibration
+from TemporalGliomaRisk.risk.ensemble import TimelineRisk
+from TemporalGliomaRisk.risk.hazards import INTERVALS, horizon_hazard, negative_log_likelihood
+
+SHIPPED, SINGLE, SHUFFLED_VISITS = "evidence, shipped", "single visit", "evidence, shuffled visits"
+DATES, REFERENCE = "dates and number of visits", "reference"
+RULES: Mapping[str, Rule] = {
+    "ideal observer": ideal_observer_score,
+    "growth rule": growth_rule_score,
+    "current status": current_status_score,
+}
+"""They rank and give no probability."""
+PREPROCESSING = PreprocessConfig(register="never")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """How a row of the table came to be; all else is as in the shipped recipe.
+
+    Args:
+        truth: Whether growth maps of the simulator teach encoder and head.
+        order_weight: Of the ordering task.
+        pretrained: Whether the encoder learns at all before its features are cached.
+        shuffled: Whether outcomes are exchanged among the training patients.
+        implants: Whether fine-tuning also learns from implanted timelines; they need no growth maps.
+        encoder: Variant whose encoder it shares, since it differs only after pretraining; its own if None.
+        patients: It learns from so many; from all if None.
+    """
+
+    truth: bool
+    order_weight: float = PretrainConfig.order_weight
+    pretrained: bool = True
+    shuffled: bool = False
+    implants: bool = True
+    encoder: str | None = None
+    patients: int | None = None
+
+
+VARIANTS = {
+    "random encoder": Variant(truth=False, pretrained=False),
+    "ordering": Variant(truth=False),
+    "growth maps": Variant(truth=True, order_weight=0.0),
+    "both": Variant(truth=True),
+    "both, no implanted timelines": Variant(truth=True, implants=False, encoder="both"),
+    "both, shuffled outcomes": Variant(truth=True, shuffled=True, implants=False, encoder="both"),
+}
+LEARNING = ("random encoder", "ordering", "growth maps", "both")
+"""Rows that are redone with fewer patients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is learnt.
+
+    Args:
+        updates: Of pretraining.
+        passes: Largest number over the training patients, of heads and of the reference model.
+    """
+
+    updates: int
+    passes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where variants are trained and kept.
+
+    Args:
+        folder: Holds a folder a variant.
+        sizes: How much is learnt.
+        train: Patients to learn from.
+        validation: Patients to watch and to calibrate on.
+    """
+
+    folder: Path
+    sizes: Sizes
+    train: Sequence[StoredPatient]
+    validation: Sequence[StoredPatient]
+
+    def of(self, name: str) -> Path:
+        """A variant's folder."""
+        return self.folder / name.replace(", ", "-").replace(" ", "-")
+
+
+class DatesOnly(nn.Module):
+    """Hazards from the days alone, without any image: what follow-up itself gives away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.last = nn.Linear(DAY_FEATURES, 16), nn.Linear(16, INTERVALS)
+        with torch.no_grad():
+            self.last.bias.copy_(torch.tensor(EvidenceConfig.prior_interval_hazards).log())
+
+    def forward(self, days: Tensor) -> Tensor:
+        """(visits, day features) to (visits, 4) interval hazards."""
+        hazards: Tensor = self.last(nn.functional.gelu(self.hidden(days))).exp()
+        return hazards
+
+
+def train_variant(name: str, variant: Variant, shop: Workshop) -> None:
+    """Pretrain, cache, fine-tune and calibrate one variant, going on where an earlier run stopped."""
+    folder, encoder = shop.of(name), shop.of(variant.encoder or name)
+    if (folder / "calibration.json").exists():
+        return
+    train = shop.train[: variant.patients]
+    seen, watched = (_as_known(part, truth=variant.truth) for part in (train, shop.validation))
+    updates = shop.sizes.updates if variant.pretrained else 0
+    settings = PretrainConfig(updates=updates, order_weight=variant.order_weight, validate_every=500, bfloat16=True)
+    pair = pretrain(seen, watched, encoder / "pretrain", model_config=EvidenceConfig(), config=settings)
+    config = FinetuneConfig(
+        epochs=shop.sizes.passes,
+        implants=TimelineImplantConfig(share=TimelineImplantConfig.share * variant.implants),
+    )
+    seen, watched = (agreeing(part, config.least_agreement) for part in (seen, watched))
+    implanted = with_implants(seen, config.implants, grid_mm=PREPROCESSING.grid_mm, seed=1)
+    cache_features(pair, (*seen, *watched, *implanted), encoder / "features", config.sampling, seed=1)
+    load = lru_cache(maxsize=None)(partial(load_features, encoder / "features"))
+    if variant.shuffled:
+        seen = _outcomes_exchanged(seen)
+        config = replace(config, place_weight=0.0)
+    head = finetune_head(pair, (*seen, *implanted), watched, load, folder / "head.safetensors", config=config)
+    network = EvidenceModel(EvidenceConfig(), 1)
+    network.encoder.load_state_dict(pair.encoder.state_dict())
+    network.members[0].load_state_dict(head.state_dict())
+    network.eval()
+    plain = Calibration()
+    scored = score_patients(network, watched, calibration=plain, single_visit_calibration=plain)
+    with written_whole(folder / "network.safetensors") as temporary:
+        save_file(network.state_dict(), str(temporary))
+    write_json_whole(folder / "calibration.json", configs.to_json(fit_both(scored)[0]))
+
+
+def _as_known(patients: Sequence[StoredPatient], *, truth: bool) -> list[StoredPatient]:
+    """The patients with their growth maps, or as a hospital knows them."""
+    return list(patients) if truth else [replace(patient, lesions=None) for patient in patients]
+
+
+def _outcomes_exchanged(patients: list[StoredPatient]) -> list[StoredPatient]:
+    """Outcomes of other patients; a follow-up that ends before the last visit is carried past it by a day."""
+    order = np.random.default_rng(1).permutation(len(patients))
+    return [
+        replace(
+            patient,
+            event_observed=patients[other].event_observed,
+            follow_up_days=max(patients[other].follow_up_days, float(patient.days_since_first[-1]) + 1),
+        )
+        for patient, other in zip(patients, order, strict=True)
+    ]
+
+
+def train_dates(shop: Workshop) -> None:
+    """The row that sees no image."""
+    torch.manual_seed(1)
+    network = DatesOnly()
+
+    def losses(patient: StoredPatient) -> Tensor:
+        event = torch.full((patient.visits,), patient.event_observed)
+        hazards = network(visit_days(patient))
+        return negative_log_likelihood(hazards, torch.from_numpy(patient.days_to_end).float(), event)
+
+    def backward(patients: Sequence[StoredPatient], randoms: Sequence[torch.Generator]) -> Tensor:
+        found = torch.cat([losses(patient) for patient in patients])
+        found.mean().backward()  # type: ignore[no-untyped-call]
+        return found.detach()
+
+    learner = Learner(network=network, backward=backward, row_losses=losses)
+    path = shop.of(DATES) / "head.safetensors"
+    train_by_likelihood(learner, shop.train, shop.validation, path, config=FinetuneConfig())
+    with written_whole(shop.of(DATES) / "network.safetensors") as temporary:
+        save_file(network.state_dict(), str(temporary))
+
+
+def train_reference(shop: Workshop) -> None:
+    """The published architecture, from outcomes alone."""
+    config = ReferenceTrainingConfig(epochs=shop.sizes.passes, bfloat16=True)
+    model = finetune_reference(shop.train, shop.validation, shop.of(REFERENCE), config=config)
+    calibrate_reference(model, shop.validation, shop.of(REFERENCE), config=config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """What each row says of a patient; networks are read when they are first asked.
+
+    Args:
+        shop: Where the variants are.
+        variants: The rows that were trained, by name.
+        model: Folder of the shipped bundle.
+    """
+
+    shop: Workshop
+    variants: Mapping[str, Variant]
+    model: Path
+
+    @torch.inference_mode()
+    def scores(self, patient: StoredPatient, number: int, wanted: Sequence[str]) -> dict[str, list[float]]:
+        """Of the rows wanted: (visits,) risks, or scores where it is a rule; ``number`` seeds a reader's errors."""
+        found = dict(self._by_variants(patient, wanted))
+        if DATES in wanted:
+            hazards = self._dates(visit_days(patient))
+            found[DATES] = [float(risk) for risk in -torch.expm1(-horizon_hazard(hazards))]
+        if REFERENCE in wanted:
+            found[REFERENCE] = load_reference(self.shop.of(REFERENCE)).risks(patient)
+        if {SHIPPED, SINGLE, SHUFFLED_VISITS} & set(wanted):
+            found |= self._by_shipped(patient, number, wanted)
+        found |= {name: _by_worst_lesion(rule, patient, number) for name, rule in RULES.items() if name in wanted}
+        return found
+
+    def _by_variants(self, patient: StoredPatient, wanted: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
+        """A patient is encoded once for all variants with one encoder."""
+        encoded: dict[str, list[EncodedVisit]] = {}
+        for name, variant in self.variants.items():
+            if name not in wanted:
+                continue
+            network, calibration = self._trained(name)
+            encoder = variant.encoder or name
+            if encoder not in encoded:
+                encoded[encoder] = list(encoded_visits(network, patient))
+            rows = score_patient(
+                network,
+                patient,
+                calibration=calibration,
+                single_visit_calibration=calibration,
+                encoded=encoded[encoder],
+            )
+            yield name, [row.hazards.risk for row in rows]
+
+    def _trained(self, name: str) -> tuple[EvidenceModel, Calibration]:
+        folder = self.shop.of(name)
+        network = EvidenceModel(EvidenceConfig(), 1)
+        network.load_state_dict(load_file(str(folder / "network.safetensors")))
+        content = read_json(folder / "calibration.json", damaged=f"The row {name} is damaged; train it anew.")
+        return network.eval(), configs.from_json(Calibration, content)
+
+    @cached_property
+    def _dates(self) -> DatesOnly:
+        network = DatesOnly()
+        network.load_state_dict(load_file(str(self.shop.of(DATES) / "network.safetensors")))
+        return network.eval()
+
+    @cached_property
+    def _shipped(self) -> RiskModel:
+        return load_bundle(self.model)
+
+    def _by_shipped(self, patient: StoredPatient, number: int, wanted: Sequence[str]) -> dict[str, list[float]]:
+        model = self._shipped
+        encoded = list(encoded_visits(model.network, patient))
+        rows = score_patient(
+            model.network,
+            patient,
+            calibration=model.calibration,
+            single_visit_calibration=model.single_visit_calibration,
+            encoded=encoded,
+        )
+        found = {
+            SHIPPED: [row.hazards.risk for row in rows],
+            SINGLE: [row.hazards.single_visit_risk for row in rows],
+        }
+        if SHUFFLED_VISITS in wanted:
+            found[SHUFFLED_VISITS] = _risks_of_shuffled_visits(model, encoded, number)
+        return {name: risks for name, risks in found.items() if name in wanted}
+
+
+def _risks_of_shuffled_visits(model: RiskModel, encoded: Sequence[EncodedVisit], number: int) -> list[float]:
+    """Risk at every landmark where the pictures up to it are exchanged among their dates.
+
+    What is left of the ranking then does not come from the order of the pictures.
+    """
+    random, found = np.random.default_rng([2, number]), []
+    for visits in range(1, len(encoded) + 1):
+        running = TimelineRisk(model.network, model.calibration, model.single_visit_calibration)
+        pictures = random.permutation(visits)
+        for (_, _, days), picture in zip(encoded, pictures, strict=False):
+            features, present, _ = encoded[int(picture)]
+            hazards = running.see(features, present, days)
+        found.append(hazards.risk)
+    return found
+
+
+def _by_worst_lesion(rule: Rule, patient: StoredPatient, number: int) -> list[float]:
+    """A rule's scores at the patient's visits, by the lesion that looks worst, each lesion judged on its own."""
+    truth = patient.truth or {"visits": [{"lesion_diameters_mm": {}}] * patient.visits}
+    diameters = [visit["lesion_diameters_mm"] for visit in truth["visits"][: patient.visits]]
+    scores = by_worst_lesion(rule, diameters, patient.days_since_first, np.random.default_rng([1, number]))
+    return [float(score) for score in scores]
+
+
+def read_scores(path: Path) -> dict[str, list[float]]:
+    """A patient's scores so far, by row; none where there is no file."""
+    found: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
