@@ -5,10 +5,8 @@ Patients are prepared where that has not been done, scored, and forgotten, so th
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from TemporalGliomaRisk.learn.score_reference import TrainedReference
 from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_patient
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient
 from TemporalGliomaRisk.learn.true_growth import Mask
+from TemporalGliomaRisk.processes import processes
 
 SEES_FROM_MM = (0.0, 4.0, 6.0)
 """Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
@@ -167,9 +166,7 @@ class PatientScoring:
         if device_of(self.model.network).type != "cpu":
             yield from self.score_behind(tasks, jobs=jobs)
             return
-        # Processes begun anew, not copied: a copy of one whose libraries have threads may wait for them for ever.
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_begin, initargs=(self,)) as pool:
+        with processes(jobs, _begin, (self,)) as pool:
             yield from pool.map(_score_here, tasks)
 
     def score_behind(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[ScoredPatient]:

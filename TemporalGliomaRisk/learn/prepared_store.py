@@ -9,7 +9,6 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.stored_patient import damaged, is_prepared
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
+from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
@@ -65,7 +65,7 @@ def prepare_cohort(
             work(patient)
             advance(1)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with processes(jobs) as pool:
         for _ in pool.map(work, missing):
             advance(1)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.files import check_output, read_json, write_json_whole, write_text_whole
+from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.patient import SimulatedPatient, SimulatedVisit, simulate_patient
 from TemporalGliomaRisk.simulate.templates import further_anatomies
@@ -108,8 +107,7 @@ def _rows(
     if jobs == 1:
         yield from map(write_patient, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_one_thread) as pool:
+    with processes(jobs, _one_thread) as pool:
         yield from pool.map(write_patient, tasks)
 
 

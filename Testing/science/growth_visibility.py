@@ -24,7 +24,6 @@ import json
 import math
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +43,7 @@ from TemporalGliomaRisk.files import write_json_whole, written_whole
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.preprocess.prepared import Frame, PreparedVisit
+from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.report.model_plots import BLUE, DPI, GRID, INK, ORANGE, WARN
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SimulationConfig
 from TemporalGliomaRisk.simulate.patient import render_visit
@@ -311,7 +311,7 @@ def main(words: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"population": population, "seed": arguments.seed, "preprocessing": preprocessing}
         work = partial(look_at, folder=folder, **settings)
-        with ProcessPoolExecutor(arguments.jobs) as pool:
+        with processes(arguments.jobs) as pool:
             paths = list(pool.map(work, range(1, arguments.patients + 1)))
         records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         drawn = {"population": population, "seed": arguments.seed, "grid_mm": arguments.grid_mm}

@@ -24,13 +24,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +51,7 @@ from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.scoring import on_voxels
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
+from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
@@ -394,7 +393,7 @@ def _measured(tasks: list[tuple[Path, Path, str, PeerSettings, Path]], jobs: int
         yield from map(measure, tasks)
         return
     os.environ["OMP_NUM_THREADS"] = str(tasks[0][3].threads)
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with processes(jobs) as pool:
         yield from pool.map(measure, tasks)
 
 

@@ -14,11 +14,9 @@ that are trained stay, patients that were scored are scored for new rows only. `
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +55,7 @@ from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.stored_patient import load_patient
+from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
 TRAIN_SEED, TEST_SEED = 20261, 900011
@@ -174,7 +173,7 @@ def _train(place: Place, wanted: Sequence[str], variants: Mapping[str, Variant],
     first = [name for name in wanted if name in {DATES, REFERENCE, *variants}]
     first += [encoder for name in first if (encoder := _encoder_of(name, variants)) and encoder not in first]
     later = [name for name in first if _encoder_of(name, variants)]
-    with _processes(jobs) as pool:
+    with processes(jobs, torch.set_num_threads, (1,)) as pool:
         for names in ([name for name in dict.fromkeys(first) if name not in later], later):
             for name in pool.map(partial(_train_one, place), names):
                 print(f"{name}: trained", flush=True)
@@ -193,12 +192,6 @@ def _train_one(place: Place, name: str) -> str:
     else:
         train_variant(name, place.plan.variants(len(shop.train))[name], shop)
     return name
-
-
-def _processes(jobs: int) -> ProcessPoolExecutor:
-    """Processes begun anew, with one thread each."""
-    fresh = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=fresh, initializer=torch.set_num_threads, initargs=(1,))
 
 
 _scorers: dict[Path, Scorer] = {}
@@ -225,7 +218,7 @@ def _measured(place: Place, population: str, wanted: Sequence[str], arguments: a
     patients = read_cohort(cohort)
     prepare_cohort(patients, folder, PREPROCESSING, jobs=arguments.jobs)
     labels = [patient.patient_id for patient in patients]
-    with _processes(arguments.jobs) as pool:
+    with processes(arguments.jobs, torch.set_num_threads, (1,)) as pool:
         score = partial(_score_one, place, population, tuple(wanted))
         for number, label in enumerate(pool.map(score, enumerate(labels)), 1):
             if number % 50 == 0 or number == len(labels):

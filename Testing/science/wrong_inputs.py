@@ -19,12 +19,10 @@ import argparse
 import functools
 import json
 import math
-import multiprocessing
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from TemporalGliomaRisk.bundle import RiskModel, load_bundle, seal_bundle
 from TemporalGliomaRisk.errors import BrainMaskError, InputError, RegistrationError
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
+from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.doubt import VisitSummary, judge, members_spread, visit_change
 from TemporalGliomaRisk.simulate import patient as simulated
@@ -479,7 +478,7 @@ def main() -> None:
     model = load_bundle(arguments.model)
     if model.doubt is None:
         raise SystemExit("The model doesn't say what is usual; write it with calibrate.")
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with processes(arguments.jobs) as pool:
         wrong_runs = [one for found in pool.map(try_wrong, tasks) for one in found]
         good_runs = list(pool.map(try_good, [(str(arguments.model), folder) for folder in folders]))
     content = {
