@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 RgbPixels = npt.NDArray[np.uint8]
 
-LEAST_SCALE_TOP = 1e-3
-"""Hazard per mL that a scale always reaches (10 mL of it are 1 % risk), so that a calm map's noise stays pale."""
+LEAST_SCALE_TOP = 0.02
+"""Hazard per mL that a scale always reaches (1 mL of it is 2 % risk), so that a calm map does not glow like another."""
 SHOWN_FROM = 0.1
 """Part of the scale's top below which the overlay is transparent."""
 OPAQUE_FROM = 0.5
@@ -25,6 +25,11 @@ HEAT_STOPS = (
 )
 """*inferno* from 0.3 to 0.98, where it stands out from black, in equal steps."""
 _RISK_STOPS = ((34, 55, 90), (63, 95, 140), (158, 126, 92), (220, 156, 66), (255, 202, 84))
+
+
+def scale_words(top: float) -> str:
+    """How far colours can be compared between patients, by the hazard per mL at the top of their scale."""
+    return "scaled to this patient" if top > LEAST_SCALE_TOP else "no place reaches the end of the scale"
 
 
 def heat_colours(fraction: npt.ArrayLike) -> RgbPixels:

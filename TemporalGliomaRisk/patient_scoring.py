@@ -102,7 +102,10 @@ class Rival:
             UsageError: If it reads visits that are prepared otherwise.
         """
         if rival.preprocessing != model.preprocessing:
-            raise UsageError("The model of --rival reads visits that are prepared otherwise, so no rows can be shared.")
+            raise UsageError(
+                "The model of --rival reads visits that are prepared otherwise, so they share no rows; name a model of "
+                "the same preprocessing."
+            )
         return cls(rival, same_features=rival.network.encodes_as(model.network))
 
     def risks(self, patient: StoredPatient, encoded: Sequence[EncodedVisit]) -> list[float]:

@@ -204,9 +204,10 @@ def _visit_record(prediction: Prediction, number: int, findings: list[Finding], 
 
 
 def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
-    """How concentrated the map is, and how sure the pictures are that the visit came after the one before."""
+    """How concentrated the map is, how much it leaves unexplained, and how sure the pictures are of the order."""
     hazards = np.sort(result.density.voxels.ravel())[::-1] * result.density.geometry.voxel_mL
     half = int(np.searchsorted(np.cumsum(hazards), hazards.sum() / 2)) + 1
+    background = result.hazards.background_hazard
     order = Measurement(name=ORDER_CONFIDENCE, value=result.order_confidence, unit="probability")
     return (
         Measurement(
@@ -215,6 +216,11 @@ def _measurements(result: VisitResult) -> tuple[Measurement, ...]:
             unit="mL",
         ),
         Measurement(name="local hazard over the brain", value=float(hazards.sum()), unit="hazard within the horizon"),
+        Measurement(
+            name="part of the risk's hazard that no image explains",
+            value=100 * background / (background + float(hazards.sum())),
+            unit="%",
+        ),
         *(() if result.order_confidence is None else (order,)),
     )
 

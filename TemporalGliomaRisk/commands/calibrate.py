@@ -47,13 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default %(default)s)",
     )
     parser.add_argument(
-        "--usual-from",
-        type=Path,
-        metavar="MODEL",
-        help="a model with the same encoder whose account of usual visits is kept, when only heads were trained; where "
-        "members are at odds is measured anew",
-    )
-    parser.add_argument(
         "--sanity-patients",
         type=int,
         default=16,
@@ -118,6 +111,7 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         bundle_metadata,
         finetuning_settings,
         fit_both,
+        heads_begun_from,
         least_agreement,
         licence_text,
         order_head,
@@ -127,7 +121,6 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     tell(findings)
     least = least_agreement(finetuning_settings(run_folder))
     network = assemble_network(run_folder).to(device)
-    kept = None if arguments.usual_from is None else _doubt_of(arguments.usual_from, network)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     learnable = agreeing(validation, least)
     watched = _summarised("calibrate", network, learnable, members=True)
@@ -141,10 +134,11 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         "notes": list(arguments.note),
         "cohorts_sha256": [cohort_sha256(read_cohort(folder)) for folder in arguments.cohort],
     }
-    usual = [] if kept else agreeing(_spread(train, arguments.doubt_patients), least)
-    doubt, sanity = _measure(
-        network, ensemble, usual, watched, _spread(learnable, arguments.sanity_patients), kept=kept
-    )
+    if begun := heads_begun_from(run_folder):
+        metadata["heads_begun_from"] = {name: begun[name] for name in ("name", "sha256")}
+        metadata["cohorts_sha256"] += [one for one in begun["cohorts_sha256"] if one not in metadata["cohorts_sha256"]]
+    usual = agreeing(_spread(train, arguments.doubt_patients), least)
+    doubt, sanity = _measure(network, ensemble, usual, watched, _spread(learnable, arguments.sanity_patients))
     write_bundle(
         arguments.output,
         network=network,
@@ -160,20 +154,6 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         pretrained=run_folder.pretrained(),
     )
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
-
-
-def _doubt_of(folder: Path, network: EvidenceModel) -> Doubt:
-    """What a model with the same encoder knows of usual visits."""
-    from TemporalGliomaRisk.bundle import load_bundle
-    from TemporalGliomaRisk.errors import UsageError
-
-    model = load_bundle(folder)
-    if not network.encodes_as(model.network) or model.doubt is None:
-        raise UsageError(
-            "The model of --usual-from has another encoder than this run, or knows nothing of usual visits; leave it "
-            "out."
-        )
-    return model.doubt
 
 
 def _thresholds(rows: Sequence[ScoredVisit], ensemble: Calibration, single: Calibration) -> dict[str, Any]:
@@ -226,18 +206,15 @@ def _measure(
     train: Sequence[StoredPatient],
     watched: Sequence[SummarisedPatient],
     shown: Sequence[StoredPatient],
-    *,
-    kept: Doubt | None = None,
 ) -> tuple[Doubt | None, HeatmapSanity]:
     """Usual visits and thresholds, None for too few visits, and the weight-randomisation test of the maps.
 
-    What is usual is told by training patients, thresholds by those watched, both in a few numbers a visit; or what is
-    usual is ``kept`` of another model with this encoder.
+    What is usual is told by training patients, thresholds by those watched, both in a few numbers a visit.
     """
     from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity
     from TemporalGliomaRisk.learn.doubting import last_maps
-    from TemporalGliomaRisk.risk.doubt import fit_doubt, with_members_of
+    from TemporalGliomaRisk.risk.doubt import fit_doubt
 
     usual = _summarised("usual visits", network, train, members=False)
     seeds = 2
@@ -245,8 +222,7 @@ def _measure(
         sanity = heatmap_sanity(network, lambda other: last_maps(other, shown, advance=advance), seeds=seeds)
     try:
         visits = [visit for patient in usual for visit in patient.summaries]
-        spread = [patient.with_spread(calibration) for patient in watched]
-        doubt = with_members_of(kept, spread) if kept else fit_doubt(visits, spread)
+        doubt = fit_doubt(visits, [patient.with_spread(calibration) for patient in watched])
     except ModelError as error:
         print(f"The model won't say which visits are unlike training. {error}", file=sys.stderr)
         doubt = None

@@ -102,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     peer = _reference(arguments, model) if arguments.reference else None
     other = load_bundle(arguments.rival) if arguments.rival else None
     if other:
+        _refuse_knowing_rival(arguments, other, model)
         other.network.to(device)
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
@@ -109,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
     if learnt_from:
         message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
         print(message, file=sys.stderr)
+    if other and not learnt_from and cohort_sha256(patients) in other.metadata.get("cohorts_sha256", ()):
+        print("The model of --rival learnt from this cohort, so its figures flatter.", file=sys.stderr)
     cohort = _scored(arguments, model, peer, rival, patients)
     found = {
         "title": arguments.title,
@@ -208,6 +211,20 @@ def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedRefere
             "part; train both in one run, or evaluate a cohort kept apart."
         )
     return load_reference(run_folder.reference_folder)
+
+
+def _refuse_knowing_rival(arguments: argparse.Namespace, rival: RiskModel, model: RiskModel) -> None:
+    """Refuse a rival that learnt from patients of what is the model's test part."""
+    from TemporalGliomaRisk.errors import UsageError
+    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
+
+    if arguments.part == "all" or rival.metadata["run"]["split"] == model.metadata["run"]["split"]:
+        return
+    if cohort_sha256(read_cohort(arguments.cohort)) in rival.metadata.get("cohorts_sha256", ()):
+        raise UsageError(
+            "The model of --rival split this cohort otherwise and may have learnt from the test part; name a rival of "
+            "the same split, or evaluate a cohort kept apart."
+        )
 
 
 def _participants(cohort: Path) -> dict[str, dict[str, str]]:

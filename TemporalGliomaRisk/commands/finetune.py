@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--implants-each",
         type=positive,
         default=1,
-        help="how often each of those is, every time with another lesion (default %(default)s)",
+        help="how often each of those is, every time with another lesion; evidence only (default %(default)s)",
     )
     parser.add_argument(
         "--heads-from",
@@ -105,6 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare what is not yet prepared, then train what was asked for."""
+    from TemporalGliomaRisk.bundle import WEIGHTS
+    from TemporalGliomaRisk.files import sha256_of
     from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.feature_store import PlaceSampling
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
@@ -129,9 +131,9 @@ def run(arguments: argparse.Namespace) -> int:
         if ranks.first:
             tell(ranks.findings)
         run_folder = RunFolder.open(arguments.run_folder)
-        finished = None if arguments.heads_from is None else _finished(arguments.heads_from, run_folder)
+        finished = None if arguments.heads_from is None else _finished(arguments, run_folder)
         if finished is not None:
-            shared = replace(shared, begun_from=finished.sha256)
+            shared = replace(shared, begun_from=sha256_of(arguments.heads_from / WEIGHTS))
         parts = run_folder.split(read_cohorts(arguments.cohort))
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
@@ -143,19 +145,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _finished(folder: Path, run_folder: RunFolder) -> RiskModel:
-    """The model whose heads are begun with; its encoder must be the run's."""
+def _finished(arguments: argparse.Namespace, run_folder: RunFolder) -> RiskModel:
+    """The model whose heads are begun with: its encoder is the run's, and it learnt from none whom the run tests."""
+    from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.errors import UsageError
+    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
 
-    model = load_bundle(folder)
+    model = load_bundle(arguments.heads_from)
     ours = EvidenceModel(run_folder.config.model)
     ours.encoder.load_state_dict(run_folder.pretrained().encoder.state_dict())
     if model.network.config != ours.config or not model.network.encodes_as(ours):
         raise UsageError(
             "The heads of --heads-from read another encoder's features than this run's. Begin a run with "
             "pretrain --start-from that model --updates 0, or leave --heads-from out."
+        )
+    known = model.metadata.get("cohorts_sha256", ())
+    same_split = model.metadata["run"]["split"] == configs.to_json(run_folder.config.split)
+    if not same_split and any(cohort_sha256(read_cohort(one)) in known for one in arguments.cohort):
+        raise UsageError(
+            "The model of --heads-from learnt from this cohort by another split, so it knows patients whom this run "
+            "watches or tests. Begin the run with that model's --seed and --fractions."
         )
     return model
 
@@ -173,10 +184,11 @@ def _evidence(
     """Cache the features, then train every member, the single-visit and the ordering head; ranks share the work."""
     from tqdm import tqdm
 
+    from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.checkpoints import begin_with
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
-    from TemporalGliomaRisk.learn.finetune import finetune_head
+    from TemporalGliomaRisk.learn.finetune import finetune_head, with_later_settings
     from TemporalGliomaRisk.learn.implanted_timelines import with_implants
     from TemporalGliomaRisk.learn.ordering import OrderConfig, train_order
 
@@ -186,7 +198,21 @@ def _evidence(
     heads["single"] = replace(shared, single_visit=True)
     ours = list(heads.items())[ranks.rank :: ranks.world]
     for name, config in ours:
-        begin_with(run_folder.heads_folder / f"{name}.json", config, what="A head of this run")
+        begin_with(
+            run_folder.heads_folder / f"{name}.json",
+            config,
+            what="A head of this run",
+            understood=with_later_settings,
+        )
+    if finished is not None and ranks.first:
+        write_json_whole(
+            run_folder.beginning_of_heads,
+            {
+                "name": finished.name,
+                "sha256": shared.begun_from,
+                "cohorts_sha256": list(finished.metadata.get("cohorts_sha256", ())),
+            },
+        )
     train, validation = (agreeing(part, shared.least_agreement) for part in (train, validation))
     grid_mm = run_folder.config.preprocessing.grid_mm
     implanted = with_implants(train, shared.implants, grid_mm=grid_mm, seed=shared.seed)

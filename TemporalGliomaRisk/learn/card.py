@@ -188,12 +188,16 @@ def _training(metadata: Mapping[str, Any]) -> str:
         text += f", begun from weights of {begun['updates']} earlier updates (SHA-256 {begun['sha256'][:12]}...)"
     text += "." + _drawn_pairs(_run(metadata, "pretraining", "pairs") or {})
     text += " Then fine-tuned on timelines by the discrete-time likelihood with censoring, the encoder kept."
-    if share := ((metadata.get("finetuning") or {}).get("implants") or {}).get("share"):
+    implants = (metadata.get("finetuning") or {}).get("implants") or {}
+    if share := implants.get("share"):
+        again = "once more" if implants.get("each", 1) == 1 else f"{implants['each']} times more"
         text += (
-            f" Of the training patients with several visits and no event {share:.0%} were learnt from a second time, "
-            "with a lesion of any size and course laid in and the event that it means "
+            f" Of the training patients with several visits and no event {share:.0%} were learnt from {again}, with a "
+            "lesion of any size and course laid in and the event that it means "
             "(TemporalGliomaRisk/learn/implanted_timelines.py)."
         )
+    if heads := metadata.get("heads_begun_from"):
+        text += f" The heads began with those of `{heads['name']}` (SHA-256 of its weights {heads['sha256'][:12]}...)."
     if (least := least_agreement(metadata.get("finetuning"))) > -1:
         text += (
             " Visits whose intensities are ordered unlike those of the patient's other visits (rank correlation under "

@@ -8,6 +8,7 @@ Random draws are seeded by the number of the update, so nothing else is needed t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,16 @@ class Place:
     notes: dict[str, Any]
 
 
-def begin_with(path: Path, config: Any, *, what: str) -> None:
+def begin_with(
+    path: Path, config: Any, *, what: str, understood: Callable[[Any], Any] = lambda written: written
+) -> None:
     """Write the settings of what is begun now; what was begun before goes on with the same ones.
 
     Args:
         path: JSON file of the settings.
         config: The settings, a dataclass.
         what: What they are of, to begin a sentence with.
+        understood: Gives what an earlier version wrote as this one would have written it.
 
     Raises:
         InputError: If it was begun with other settings, or what they were cannot be read.
@@ -46,7 +50,7 @@ def begin_with(path: Path, config: Any, *, what: str) -> None:
     content = configs.to_json(config)
     if not path.exists():
         write_json_whole(path, content)
-    elif read_settings(path, what=what) != content:
+    elif understood(read_settings(path, what=what)) != content:
         raise InputError(f"{what} was begun with other settings; ask for those, or name a new run folder.")
 
 

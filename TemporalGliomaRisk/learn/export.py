@@ -58,6 +58,14 @@ def finetuning_settings(run_folder: RunFolder) -> dict[str, Any] | None:
     return settings
 
 
+def heads_begun_from(run_folder: RunFolder) -> dict[str, Any] | None:
+    """``name``, ``sha256`` and ``cohorts_sha256`` of the model whose heads a run's began with; None for fresh ones."""
+    if not run_folder.beginning_of_heads.is_file():
+        return None
+    found: dict[str, Any] = read_settings(run_folder.beginning_of_heads, what="The beginning of this run's heads")
+    return found
+
+
 def least_agreement(finetuning: Mapping[str, Any] | None) -> float:
     """Smallest agreement of contrast of the visits learnt from, by a model's ``finetuning``; -1 where all were."""
     return float((finetuning or {}).get("least_agreement", -1.0))

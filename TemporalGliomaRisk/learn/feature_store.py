@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceConfig, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient
@@ -45,6 +46,13 @@ class PlaceSampling:
 
     foremost: int = 1500
     sampled: int = 3000
+
+    def __post_init__(self) -> None:
+        if self.foremost < 1 or self.sampled < 1:
+            raise UsageError(
+                "Wanted places to keep (--places) of 3 or more, so that some stand for the rest of the brain; got "
+                f"{self.foremost + self.sampled}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

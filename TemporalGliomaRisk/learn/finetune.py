@@ -52,7 +52,7 @@ class FinetuneConfig:
             event, in the true growth. Nothing where the truth is not known.
         sampling: Places kept by the feature cache.
         implants: Patients learnt from again, with a lesion laid in.
-        begun_from: Hash of the model whose heads it begins with, None for a fresh recurrence.
+        begun_from: Hash of the weights of the model whose heads it begins with, None for a fresh recurrence.
     """
 
     seed: int = 1
@@ -85,6 +85,16 @@ class FinetuneConfig:
                 "The agreement of contrast (--least-agreement) is a rank correlation, from -1 to 1, "
                 f"got {self.least_agreement}."
             )
+
+
+def with_later_settings(written: Any) -> Any:
+    """Settings of a head as an earlier version wrote them, with what it did without naming it."""
+    if not isinstance(written, dict):
+        return written
+    implants = written.get("implants")
+    if isinstance(implants, dict):
+        written = {**written, "implants": {"each": 1, **implants}}
+    return {"begun_from": None, **written}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,6 +315,7 @@ def finetune_head(
         backward=backward,
         row_losses=likelihood_losses,
         begin=begin,
+        keeps_start=start_from is not None,
     )
     train_by_likelihood(learner, train, validation, path, config=config, report=report)
     return head

@@ -61,12 +61,14 @@ class Learner:
             all their rows in the weights, and returns those losses, (rows,).
         row_losses: (rows,) losses of a patient as it is, for validation.
         begin: Run once before training and before a checkpoint is read.
+        keeps_start: Whether the weights that it begins with are kept where no pass finds better ones.
     """
 
     network: nn.Module
     backward: Callable[[Sequence[StoredPatient], Sequence[Generator]], Tensor]
     row_losses: Callable[[StoredPatient], Tensor]
     begin: Callable[[], object] = lambda: None
+    keeps_start: bool = False
 
 
 def train_by_likelihood(
@@ -111,6 +113,9 @@ def train_by_likelihood(
     if checkpoint.exists():
         place = load_checkpoint(checkpoint, learner.network, optimizer)
         epoch, notes = place.updates, place.notes
+    elif learner.keeps_start:
+        notes = {"best_validation": validation_likelihood(learner, validation), "best_epoch": 0.0}
+        save_checkpoint(best, learner.network, None, Place(updates=0, notes=notes))
     while epoch < config.epochs and epoch - notes["best_epoch"] < config.patience:
         training_loss = _one_epoch(learner, optimizer, train, config=config, epoch=epoch)
         epoch += 1

@@ -190,6 +190,11 @@ class RunFolder:
         return self.folder / "heads"
 
     @property
+    def beginning_of_heads(self) -> Path:
+        """What is known of the model whose heads this run's begin with, where they do."""
+        return self.heads_folder / "begun_from.json"
+
+    @property
     def order_file(self) -> Path:
         """The ordering head taught on whole visits."""
         return self.folder / "order" / "head.safetensors"

@@ -202,7 +202,7 @@ def _parametric_map(images: list[FileDataset], heat: Any) -> Dataset:
         voi_lut_transformations=[hd.VOILUTTransformation(window_center=top / 2, window_width=max(top, 1e-12))],
         content_label="RISK_MAP",
         content_description=RESEARCH_USE_ONLY[:64],
-        series_description="Risk map, hazard per mL",
+        series_description="RESEARCH ONLY, simulated training: risk map, hazard per mL",
     )
 
 
@@ -232,5 +232,5 @@ def _segmentation(images: list[FileDataset], region: Any, threshold_per_mL: floa
         device_serial_number=SERIAL,
         content_label="REGION",
         content_description=RESEARCH_USE_ONLY[:64],
-        series_description="Region over the map's threshold",
+        series_description="RESEARCH ONLY, simulated training: region over threshold",
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.colours import SHOWN_FROM, ink_on, risk_colour
+from TemporalGliomaRisk.colours import SHOWN_FROM, ink_on, risk_colour, scale_words
 from TemporalGliomaRisk.files import write_text_whole
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report import charts
@@ -131,6 +131,8 @@ def _scale(pictures: ReportPictures) -> dict[str, Any]:
         "heat_middle": numbers.significant(pictures.heat_top / 2),
         "heat_from": numbers.significant(pictures.heat_top * SHOWN_FROM),
         "change_top": numbers.significant(pictures.change_top),
+        "heat_words": scale_words(pictures.heat_top),
+        "change_words": scale_words(pictures.change_top),
         "heat_gradient": heat_gradient(),
         "change_gradient": change_gradient(),
     }

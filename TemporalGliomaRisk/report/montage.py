@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.colours import SHOWN_FROM, heat_colours, ink_on, risk_colour
+from TemporalGliomaRisk.colours import SHOWN_FROM, heat_colours, ink_on, risk_colour, scale_words
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice
@@ -51,7 +51,7 @@ def write_montage(record: RiskRecord, pictures: ReportPictures, path: Path) -> N
     indent = (width - columns * (TILE_IN + GAP_IN) - (BAR_IN if pictures.has_heat else 0)) / 2
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
-    _write_titles(figure, record, height, one_place=pictures.one_place)
+    _write_titles(figure, record, pictures, height)
     for index in range(len(record.visits)):
         band, column = divmod(index, VISITS_A_BAND)
         left = indent + column * (TILE_IN + GAP_IN)
@@ -94,11 +94,13 @@ def _text(figure: Figure, left: float, bottom: float, text: str, **style: Any) -
     figure.text(left / across, bottom / up, text, **{"color": INK, **style})
 
 
-def _write_titles(figure: Figure, record: RiskRecord, height: float, *, one_place: bool) -> None:
+def _write_titles(figure: Figure, record: RiskRecord, pictures: ReportPictures, height: float) -> None:
     title = f"{record.patient}: risk of recurrence within {record.horizon_days} days of each visit"
     _text(figure, LEFT_IN, height - 0.32, title, fontsize=11, weight="bold")
-    where = "one place at every visit" if one_place else "the highest peak, or the middle of the head"
+    where = "one place at every visit" if pictures.one_place else "the highest peak, or the middle of the head"
     where = f"Slices through {where}; patient right (R) is on the left of the picture."
+    if pictures.has_heat:
+        where += f" Colours: {scale_words(pictures.heat_top)}."
     _text(figure, LEFT_IN, height - 0.55, where, fontsize=7.5, color=DIM)
     _text(figure, LEFT_IN, 0.16, record.research_use_only, fontsize=8.5, color="#ffc252", weight="bold")
 

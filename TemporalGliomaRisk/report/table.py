@@ -45,6 +45,7 @@ def _row(record: RiskRecord, visit: VisitRecord, measured: list[str]) -> dict[st
     row["sequences"] = ",".join(visit.sequences) or None
     row["uncertain_because"] = ",".join(visit.uncertain_because) or None
     row["warnings"] = ",".join(item.code for item in visit.warnings) or None
+    row["caveat"] = record.research_use_only
     return row
 
 

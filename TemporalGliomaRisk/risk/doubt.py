@@ -216,22 +216,6 @@ def fit_doubt(train: Sequence[VisitSummary], validation: Sequence[Sequence[Visit
     )
 
 
-def with_members_of(doubt: Doubt, validation: Sequence[Sequence[VisitSummary]]) -> Doubt:
-    """The same account of usual visits for other heads on the same encoder: when their members are at odds.
-
-    Args:
-        doubt: Fitted with that encoder.
-        validation: Patients, each with its visits and the spread of the new members.
-
-    Raises:
-        ModelError: If there is no visit.
-    """
-    spreads = [visit.spread for patient in validation for visit in patient]
-    if not spreads:
-        raise ModelError("Telling when members are at odds takes a validation visit; bring more patients.")
-    return replace(doubt, at_odds_above=upper_quantile(spreads, doubt.at_odds_rate))
-
-
 def upper_quantile(values: Sequence[float], rate: float) -> float:
     """The value that a further one passes with a chance of at most ``rate``; the largest where there are too few.
 

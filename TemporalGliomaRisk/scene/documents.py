@@ -144,7 +144,7 @@ def _lines(visits: tuple[SceneVisit, ...], result: RiskResult | None) -> list[st
         said = f"  visit {visit.number}, day {visit.days_since_first}: {numbers.percent(visit.risk)}"
         members = numbers.percent_range(visit.risk_low, visit.risk_high)
         if visit.risk_low is not None and visit.risk_high is not None:
-            said += f", members {members}"
+            said += f", ensemble's range {members}"
         if visit.single_visit_risk is not None:
             said += f", from that visit alone {numbers.percent(visit.single_visit_risk)}"
         if visit.certainty:

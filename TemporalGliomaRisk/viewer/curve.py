@@ -129,7 +129,7 @@ def _band(points: Sequence[dict[str, Any]]) -> str | None:
 def _words(visit: SceneVisit, day: int, since: str) -> str:
     words = f"Visit {visit.number}, day {day} since {since}: risk {numbers.percent(visit.risk)}"
     if visit.risk_low is not None and visit.risk_high is not None:
-        words += f", members {numbers.percent_range(visit.risk_low, visit.risk_high)}"
+        words += f", ensemble's range {numbers.percent_range(visit.risk_low, visit.risk_high)}"
     if visit.single_visit_risk is not None:
         words += f", this visit alone {numbers.percent(visit.single_visit_risk)}"
     return words + (f", {visit.certainty}" if visit.certainty else "")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.colours import change_colours, css_colour, heat_colours
+from TemporalGliomaRisk.colours import change_colours, css_colour, heat_colours, scale_words
 from TemporalGliomaRisk.scene.settings import MapKind
 
 _STEPS = 24
@@ -31,7 +31,7 @@ def legend(kind: MapKind, top: float, threshold: float, horizon_days: int, title
         "title": title or kind.label,
         "gradient": gradient(is_change=kind.is_change, threshold=threshold),
         "labels": ends if kind.is_change else ["0", middle, numbers.significant(top)],
-        "unit": f"hazard per mL within {horizon_days} days",
+        "unit": f"hazard per mL within {horizon_days} days; {scale_words(top)}",
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 
+from TemporalGliomaRisk.colours import LEAST_SCALE_TOP
 from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, ResultWarning
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import MapKind
@@ -312,11 +313,16 @@ def test_a_camera_that_looks_along_its_own_up_has_no_sides() -> None:
 
 
 def test_a_legend_tells_its_top_its_unit_and_hides_what_the_threshold_hides() -> None:
-    shown = legend(MapKind.RISK, 0.004, 0.25, 365)
+    shown = legend(MapKind.RISK, 0.04, 0.25, 365)
 
-    assert shown["labels"] == ["0", "0.002", "0.004"]
-    assert shown["unit"] == "hazard per mL within 365 days"
+    assert shown["labels"] == ["0", "0.02", "0.04"]
+    assert shown["unit"] == "hazard per mL within 365 days; scaled to this patient"
     assert shown["gradient"].startswith("linear-gradient(to right, #1a2029 0.0%, #1a2029 25.0%")
+
+
+def test_the_legend_of_a_calm_map_says_that_nothing_reaches_its_end() -> None:
+    shown = legend(MapKind.RISK, LEAST_SCALE_TOP, 0.25, 365)
+    assert shown["unit"] == "hazard per mL within 365 days; no place reaches the end of the scale"
 
 
 def test_a_change_s_legend_has_two_sides_of_nothing() -> None:

@@ -256,7 +256,7 @@ def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any) ->
     headline = applied.ui.visitHeadline.text
     assert "Visit 3 of 3, day 232 after treatment" in headline
     assert "Risk 41\u202f% within 365 days" in headline
-    assert "members 39 to 44\u202f%" in headline
+    assert "ensemble's range 39 to 44\u202f%" in headline
     strip = applied.review.strip.buttons
     assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%?", "12\u202f%", "41\u202f%"]
     assert [button.checked for button in strip] == [False, False, True]

@@ -123,7 +123,7 @@ def test_half_opacity_lies_halfway_between_grey_and_colour(patient, scene, phant
 def test_a_change_is_orange_where_risk_rose_blue_where_it_fell_and_nothing_around_zero(
     scene, phantom, tmp_path
 ) -> None:
-    visits = [phantom.Visit(0, height=0.01), phantom.Visit(90, height=0.02), phantom.Visit(180, height=0.004)]
+    visits = [phantom.Visit(0, height=0.1), phantom.Visit(90, height=0.2), phantom.Visit(180, height=0.04)]
     patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
     patient.go_to(phantom.HOT)
     patient.apply(replace(patient.display, map_kind=MapKind.CHANGE, opacity=1.0, volume_rendering="off"))

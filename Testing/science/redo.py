@@ -45,11 +45,12 @@ from redo_rows import (
 )
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.bundle import WEIGHTS, load_bundle
+from TemporalGliomaRisk.errors import GliomaRiskError, UsageError
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks, format_table
-from TemporalGliomaRisk.files import write_json_whole, write_text_whole
+from TemporalGliomaRisk.files import read_json, sha256_of, write_json_whole, write_text_whole
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
@@ -105,6 +106,17 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """The model that the rows of the shipped one are made with.
+
+    Args:
+        sha256: Of its weights.
+    """
+
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """The folder of everything.
 
@@ -136,19 +148,25 @@ class Place:
 def main(arguments: argparse.Namespace) -> int:
     """Redo what was asked for and write the numbers."""
     place = Place(out=arguments.output, plan=Plan.of(arguments), model=arguments.model)
+    # As many rows as there could be: how many patients learn is not known yet.
+    known = [*place.plan.variants(place.plan.patients), DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES]
+    if not set(arguments.rows or ()) <= set(known):
+        raise UsageError(f"Wanted --rows of: {'; '.join(known)}. Got: {'; '.join(arguments.rows)}.")
     begin_with(place.out / "plan.json", place.plan, what="What is redone in this folder")
+    shipped = Shipped(sha256=sha256_of(place.model / WEIGHTS))
+    begin_with(place.out / "shipped.json", shipped, what="What is redone in this folder, with another model,")
     _simulated(place.out / "train", "main", TRAIN_SEED, place.plan.patients, arguments.jobs)
     prepare_cohort(
         read_cohort(place.out / "train"), place.out / "prepared" / "train", PREPROCESSING, jobs=arguments.jobs
     )
     shop = place.workshop()
     variants = place.plan.variants(len(shop.train))
-    known = [*variants, DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES]
-    wanted = arguments.rows or known
-    if not set(wanted) <= set(known):
-        raise SystemExit(f"Wanted --rows of: {'; '.join(known)}. Got: {'; '.join(wanted)}.")
-    _train(place, [name for name in known if name in wanted], variants, arguments.jobs)
+    known = [name for name in known if name in variants or name not in place.plan.variants(place.plan.patients)]
+    wanted = [name for name in known if name in (arguments.rows or known)]
+    _train(place, wanted, variants, arguments.jobs)
+    earlier = place.out / "science.json"
     found: dict[str, Any] = {
+        **(read_json(earlier, damaged="science.json is damaged; remove it.") if earlier.exists() else {}),
         "plan": configs.to_json(place.plan),
         "model": load_bundle(place.model).name,
         "training_patients": len(shop.train),
@@ -205,9 +223,10 @@ def _score_one(place: Place, population: str, wanted: Sequence[str], task: tuple
     scores = read_scores(path)
     missing = [name for name in wanted if name not in scores]
     if missing:
-        scorer = _scorers.setdefault(place.out, place.scorer())
+        if place.out not in _scorers:
+            _scorers[place.out] = place.scorer()
         patient = load_patient(place.out / "prepared" / f"test-{population}", label)
-        write_json_whole(path, {**scores, **scorer.scores(patient, number, missing)})
+        write_json_whole(path, {**scores, **_scorers[place.out].scores(patient, number, missing)})
     return label
 
 
@@ -325,4 +344,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(parser().parse_args()))
+    try:
+        sys.exit(main(parser().parse_args()))
+    except GliomaRiskError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -33,7 +33,7 @@ from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig,
 from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
 from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
-from TemporalGliomaRisk.learn.score_reference import calibrate_reference, load_reference
+from TemporalGliomaRisk.learn.score_reference import TrainedReference, calibrate_reference, load_reference
 from TemporalGliomaRisk.learn.scoring import EncodedVisit, encoded_visits, score_patient, score_patients, visit_days
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
@@ -238,7 +238,7 @@ class Scorer:
             hazards = self._dates(visit_days(patient))
             found[DATES] = [float(risk) for risk in -torch.expm1(-horizon_hazard(hazards))]
         if REFERENCE in wanted:
-            found[REFERENCE] = load_reference(self.shop.of(REFERENCE)).risks(patient)
+            found[REFERENCE] = self._reference.risks(patient)
         if {SHIPPED, SINGLE, SHUFFLED_VISITS} & set(wanted):
             found |= self._by_shipped(patient, number, wanted)
         found |= {name: _by_worst_lesion(rule, patient, number) for name, rule in RULES.items() if name in wanted}
@@ -250,7 +250,9 @@ class Scorer:
         for name, variant in self.variants.items():
             if name not in wanted:
                 continue
-            network, calibration = self._trained(name)
+            if name not in self._networks:
+                self._networks[name] = self._trained(name)
+            network, calibration = self._networks[name]
             encoder = variant.encoder or name
             if encoder not in encoded:
                 encoded[encoder] = list(encoded_visits(network, patient))
@@ -269,6 +271,14 @@ class Scorer:
         network.load_state_dict(load_file(str(folder / "network.safetensors")))
         content = read_json(folder / "calibration.json", damaged=f"The row {name} is damaged; train it anew.")
         return network.eval(), configs.from_json(Calibration, content)
+
+    @cached_property
+    def _networks(self) -> dict[str, tuple[EvidenceModel, Calibration]]:
+        return {}
+
+    @cached_property
+    def _reference(self) -> TrainedReference:
+        return load_reference(self.shop.of(REFERENCE))
 
     @cached_property
     def _dates(self) -> DatesOnly:

@@ -9,7 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.colours import HEAT_STOPS, LESS, MORE
+from TemporalGliomaRisk.colours import HEAT_STOPS, LEAST_SCALE_TOP, LESS, MORE
 from TemporalGliomaRisk.numbers import days, percent, percent_range, significant
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, visit_index
@@ -50,7 +50,7 @@ def headline(visit: SceneVisit, count: int) -> str:
     if visit.risk is None:
         return f"<b>{place}</b><br>" + _("No risk yet. Apply computes it.")
     risk = _("Risk {risk} within 365 days").format(risk=percent(visit.risk))
-    spread = _("members {range}, this visit alone {alone}").format(
+    spread = _("ensemble's range {range}, this visit alone {alone}").format(
         range=percent_range(visit.risk_low, visit.risk_high), alone=percent(visit.single_visit_risk)
     )
     said = ", ".join(part for part in (risk, visit.certainty) if part)
@@ -69,7 +69,9 @@ def legend(kind: MapKind | None, top: float) -> tuple[str, str]:
         "border-radius: 3px; padding: 0px 4px; }"
     )
     low = f"−{significant(top)}" if kind.is_change else "0"
-    return sheet, _("{low} to {high} hazard per mL").format(low=low, high=significant(top))
+    words = _("scaled to this patient") if top > LEAST_SCALE_TOP else _("no place reaches the end of the scale")
+    said = _("{low} to {high} hazard per mL, {words}")
+    return sheet, said.format(low=low, high=significant(top), words=words)
 
 
 def slim_player(player: Any) -> None:

@@ -35,7 +35,9 @@ def tooltip_of(visit: SceneVisit) -> str:
     )
     if visit.risk is None:
         return _("Visit {number}, {since}: no risk computed").format(number=visit.number, since=since)
-    said = _("Visit {number}, {since}: risk {risk} within 365 days, members {members}, this visit alone {alone}")
+    said = _(
+        "Visit {number}, {since}: risk {risk} within 365 days, ensemble's range {members}, this visit alone {alone}"
+    )
     return (f"{said}; {visit.certainty}" if visit.certainty else said).format(
         number=visit.number,
         since=since,

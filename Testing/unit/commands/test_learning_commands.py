@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, WEIGHTS, load_bundle, seal_bundle
+from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, METADATA, WEIGHTS, load_bundle, seal_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
@@ -182,11 +182,18 @@ def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
     capsys.readouterr()
     assert main(["finetune", *place[:-1], str(resource_path(DEFAULT_MODEL)), "--members", "1"]) == 2
     assert "another encoder's features" in capsys.readouterr().err
-    there = ["--cohort", str(cohort), "--run", str(run), "--output", str(work / "of-heads")]
-    for other in (bundle, resource_path(DEFAULT_MODEL)):  # one knows no usual visits, one has another encoder
-        assert main(["calibrate", *there, "--usual-from", str(other)]) == 2
-        assert "--usual-from" in capsys.readouterr().err
-    assert not (work / "of-heads").exists()
+    other = begun_run(work / "run-of-another-split", pretrained)
+    kept[kept.index("--run") + 1] = str(other)
+    shares = kept.index("--fractions")
+    kept[shares + 1 : shares + 4] = ["0.5", "0.5", "0"]
+    assert main(kept) == 0
+    assert main(["finetune", "--cohort", str(cohort), "--run", str(other), "--heads-from", str(bundle)]) == 2
+    assert "by another split" in capsys.readouterr().err
+    assert main(["calibrate", *place[:-2], "--output", str(work / "of-heads"), *FEW]) == 0
+    learnt = load_bundle(work / "of-heads")
+    assert learnt.metadata["heads_begun_from"]["name"] == "tiny"
+    assert "The heads began with those of `tiny`" in " ".join(learnt.card.split())
+    assert "were learnt from 2 times more" in " ".join(learnt.card.split())
 
 
 @pytest.fixture(scope="module")
@@ -321,6 +328,14 @@ def test_a_rival_is_compared_in_pairs_on_the_same_rows(
     brier = [one["metrics"]["brier"]["value"] for one in (ours, theirs, difference)]
     assert brier[0] != brier[1]
     assert brier[2] == pytest.approx(brier[0] - brier[1])
+    # A rival that learnt from what the model keeps for its test would have the better of it.
+    described = json.loads((other / METADATA).read_text("utf-8"))
+    described["run"]["split"]["seed"] = 99
+    (other / METADATA).write_text(json.dumps(described), "utf-8")
+    seal_bundle(other)
+    place = ["--cohort", str(cohort), "--model", str(bundle), "--output", str(tmp_path / "knowing")]
+    assert main(["evaluate", *place, "--part", "test", "--rival", str(other)]) == 2
+    assert "may have learnt from the test part" in capsys.readouterr().err
     # The shipped model, with an encoder of its own; its visits are prepared as these are.
     found = evaluated(bundle, cohort, tmp_path / "apart", "--rival", str(resource_path(DEFAULT_MODEL)))
     assert found["rival_model"]["name"] == load_bundle(resource_path(DEFAULT_MODEL)).name

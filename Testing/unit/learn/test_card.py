@@ -163,4 +163,4 @@ def test_the_card_says_what_was_laid_into_pairs_and_timelines_of_voids_only_wher
     assert "Into 40% of the pairs a lesion was laid" in card((0.4, 0.2, 0.2, 0.1, 0.1))
     assert "signal void" not in card((0.4, 0.2, 0.2, 0.1, 0.1))
     assert "or a signal void, which is no growth," in card((0.4, 0.2, 0.1, 0.1, 0.1, 0.1))
-    assert "no event 30% were learnt from a second time" in card(())
+    assert "no event 30% were learnt from once more" in card(())

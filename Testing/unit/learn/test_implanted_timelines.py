@@ -195,6 +195,19 @@ def test_places_that_see_no_lesion_need_no_second_encoding(
     assert changed
 
 
+def test_soft_edges_reach_as_far_as_anything_changes(make_stored: MakeStored) -> None:
+    model = PairModel(EvidenceConfig(feature_channels=8, convolutions=1))
+    host = make_stored(3, visits=3, grows=False)
+    without = timeline_features(model, host)
+    soft = TimelineImplantConfig(share=1.0, each=12, look=ImplantConfig(edge_voxels=(0.8, 0.8), signal=(5.0, 5.0)))
+    furthest = 0.0
+    for found in with_implants([host], soft, grid_mm=2.0, seed=1):
+        assert isinstance(found, ImplantedPatient)
+        whole = timeline_features(model, found)
+        furthest = max(furthest, float((implanted_features(model, found, without) - whole).abs().max()))
+    assert furthest < 4e-3
+
+
 def test_features_are_the_same_whether_the_host_is_encoded_with_them_or_not(
     make_stored: MakeStored, tmp_path: Path
 ) -> None:

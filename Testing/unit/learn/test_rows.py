@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.errors import InputError, UsageError
+from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.feature_store import (
     PatientFeatures,
     PlaceSampling,
@@ -23,13 +26,16 @@ from TemporalGliomaRisk.learn.feature_store import (
 from TemporalGliomaRisk.learn.finetune import (
     FinetuneConfig,
     begin_head,
+    finetune_head,
     match_prevalence,
     place_losses,
     plain_rows,
     rows_hazards,
     softened,
     training_rows,
+    with_later_settings,
 )
+from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
 
 SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
 PLAIN = FinetuneConfig(drop_visit_chance=0, drop_sequence_chance=0)
@@ -289,3 +295,40 @@ def test_the_place_loss_pulls_hazard_to_the_growth_with_finite_gradients(make_st
     assert not logs.grad[:2].any()
     assert (logs.grad[2, 4] < 0).all()
     assert (logs.grad[2, [0, 49]] > 0).all()
+
+
+def test_a_head_begun_before_a_setting_had_a_name_goes_on(tmp_path: Path) -> None:
+    config, path = FinetuneConfig(), tmp_path / "member-1.json"
+    begin_with(path, config, what="A head")
+    written = json.loads(path.read_text("utf-8"))
+    del written["begun_from"], written["implants"]["each"]
+    path.write_text(json.dumps(written), "utf-8")
+    begin_with(path, config, what="A head", understood=with_later_settings)
+    for other in (replace(config, begun_from="abc"), replace(config, implants=TimelineImplantConfig(each=2))):
+        with pytest.raises(InputError, match="other settings"):
+            begin_with(path, other, what="A head", understood=with_later_settings)
+
+
+def test_a_head_that_finds_nothing_better_stays_what_it_began_with(make_stored, tmp_path: Path) -> None:
+    sizes = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
+    pretrained = PairModel(sizes)
+    patients = [make_stored(number, grows=number % 2 == 0) for number in range(6)]
+    cache_features(pretrained, patients, tmp_path / "features", PlaceSampling(foremost=40, sampled=40), seed=1)
+    start = begin_head(pretrained, FinetuneConfig())
+    wild = FinetuneConfig(epochs=1, learning_rate=50.0)
+    found = finetune_head(
+        pretrained,
+        patients[:4],
+        patients[4:],
+        lambda one: load_features(tmp_path / "features", one),
+        tmp_path / "head.safetensors",
+        config=wild,
+        start_from=start,
+    )
+    assert all(torch.equal(value, start.state_dict()[name]) for name, value in found.state_dict().items())
+
+
+@pytest.mark.parametrize(("foremost", "sampled"), [(0, 10), (1, 0)])
+def test_some_places_must_stand_for_the_rest_of_the_brain(foremost: int, sampled: int) -> None:
+    with pytest.raises(UsageError, match="--places"):
+        PlaceSampling(foremost=foremost, sampled=sampled)

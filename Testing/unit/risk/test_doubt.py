@@ -21,7 +21,6 @@ from TemporalGliomaRisk.risk.doubt import (
     members_spread,
     shrunk_covariance,
     upper_quantile,
-    with_members_of,
 )
 
 LENGTH, CHANGE = 12, 9
@@ -98,16 +97,6 @@ def test_members_spread_is_the_logarithm_of_their_ratio_within_the_horizon() -> 
     hazards = torch.tensor([[0.1, 0.1, 0.1, 9.0], [0.2, 0.2, 0.5, 0.0], [0.1, 0.1, 0.2, 1.0]])
     assert members_spread(hazards) == pytest.approx(math.log(0.9 / 0.3), rel=1e-5)
     assert members_spread(hazards[:1]) == 0
-
-
-def test_other_members_on_the_same_encoder_are_at_odds_elsewhere_and_usual_visits_stay(doubt: Doubt) -> None:
-    wider = [[replace(one, spread=3 * one.spread) for one in visits(5, 100 + patient)] for patient in range(120)]
-    found = with_members_of(doubt, wider)
-    assert found.at_odds_above == pytest.approx(3 * doubt.at_odds_above)
-    assert found.unusual_above == doubt.unusual_above
-    assert found.appearance is doubt.appearance
-    with pytest.raises(ModelError, match="at odds"):
-        with_members_of(doubt, [])
 
 
 def test_too_few_visits_are_refused() -> None:
