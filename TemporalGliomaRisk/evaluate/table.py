@@ -225,7 +225,7 @@ def _why_absent(name: str, rows: int, config: EvaluationConfig) -> str:
 
 def format_table(groups: list[dict[str, Any]], names: tuple[str, ...] = METRICS) -> str:
     """The groups of :func:`evaluate_risks` or :func:`compare_risks` as a Markdown table, intervals in brackets."""
-    titles = ["visits", "rows", "patients", "events", *names]
+    titles = ["visits", "rows", "patients", "rows with event", *names]
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     for group in groups:
         heads = [str(group[key]) for key in ("name", "rows", "patients", "events")]

@@ -153,7 +153,7 @@ def _auroc_table(found: Mapping[str, Any]) -> str:
     if "ideal_observer" in found:
         columns.append(("ideal observer", found["ideal_observer"]["groups"]))
         text += " The ideal observer knows the true diameters but for a reader's error of 0.5 mm in radius."
-    titles = ["visits", "rows", "patients", "events", *(title for title, _ in columns)]
+    titles = ["visits", "rows", "patients", "rows with event", *(title for title, _ in columns)]
     lines = []
     for number, group in enumerate(columns[0][1]):
         heads = [str(group[key]) for key in ("name", "rows", "patients", "events")]
@@ -181,7 +181,7 @@ def _calibration_text(groups: Sequence[Mapping[str, Any]]) -> str:
         ]
         for group in enough
     ]
-    titles = ["visits", "rows", "patients", "events", "slope", "intercept", "expected calibration error"]
+    titles = ["visits", "rows", "patients", "rows with event", "slope", "intercept", "expected calibration error"]
     return f"Calibration (best: 1, 0 and 0). {rest}\n\n{_table(titles, lines)}"
 
 
@@ -208,7 +208,7 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
                 "By the growth that is still to come, which nobody knows at the visit; AUROC of each group's rows "
                 "together with those of all patients whose tumour never comes back:"
             )
-        titles = ["by", "group", "rows", "patients", "events", *(name.replace("_", " ") for name in names)]
+        titles = ["by", "group", "rows", "patients", "rows with event", *(name.replace("_", " ") for name in names)]
         parts.append(_table([title.replace("auroc", "AUROC") for title in titles], lines))
     if len(parts) == 1:
         parts = ["No group is large enough."]

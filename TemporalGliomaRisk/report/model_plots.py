@@ -72,7 +72,7 @@ def discrimination_figure(found: Mapping[str, Any], *, heading: str, caveat: str
     axes.set_xticks(places, [_under(group) for group in shown], fontsize=7.5, linespacing=1.45)
     axes.set_xlim(0.5, len(names) + 0.5)
     axes.set_ylim(min(0.4, axes.get_ylim()[0]), 1.0)
-    axes.text(-0.012, -0.035, "visits\npatients\nevents", transform=axes.transAxes, **_side_label())
+    axes.text(-0.012, -0.035, "visits\npatients\nwith event", transform=axes.transAxes, **_side_label())
     axes.set_ylabel("AUROC", fontsize=8.5, color=INK)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=3, frameon=False, fontsize=8, handlelength=2.6)
     return figure

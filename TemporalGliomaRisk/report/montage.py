@@ -108,6 +108,8 @@ def _write_titles(figure: Figure, record: RiskRecord, pictures: ReportPictures, 
 def _draw_visit(
     figure: Figure, record: RiskRecord, pictures: ReportPictures, index: int, *, corner: tuple[float, float]
 ) -> None:
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415
+
     check_cancelled()
     visit, gap, (left, top) = record.visits[index], record.gaps_days[index], corner
     heights = [_tile_height(pictures, row) for row in range(len(_rows(pictures)))]
@@ -125,6 +127,10 @@ def _draw_visit(
         # "auto" only stretches by the rounding of a pixel: the axes have the picture's own proportions.
         axes.imshow(pixels, interpolation="bilinear", aspect="auto")
         axes.set_axis_off()
+        if index % VISITS_A_BAND == 0:
+            said = visit.reference_sequence if row == "plain" else f"{visit.reference_sequence}, map over it"
+            shade = [withStroke(linewidth=1.6, foreground="black")]
+            axes.text(0.02, 0.02, said, transform=axes.transAxes, color=INK, fontsize=6.2, path_effects=shade)
         side_left, side_right, side_top, _ = SIDES[slice_.plane]
         for x, y, letter in ((0.02, 0.5, side_left), (0.98, 0.5, side_right), (0.5, 0.97, side_top)):
             align = {"ha": {0.02: "left", 0.98: "right"}.get(x, "center"), "va": "top" if y > 0.9 else "center"}
@@ -163,6 +169,6 @@ def _draw_bar(figure: Figure, pictures: ReportPictures, corner: tuple[float, flo
     ticks = [SHOWN_FROM * pictures.heat_top, 0.5 * pictures.heat_top, pictures.heat_top]
     axes.set_yticks(ticks, [numbers.significant(tick) for tick in ticks], fontsize=7, color=INK)
     axes.tick_params(color=DIM, length=2)
-    axes.set_ylabel("hazard per mL", fontsize=7.5, color=INK)
+    axes.set_ylabel("hazard per mL within the horizon", fontsize=7.5, color=INK)
     for edge in axes.spines.values():
         edge.set_visible(False)

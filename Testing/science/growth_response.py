@@ -46,6 +46,11 @@ LOOKS = {
     "signal 1, as tumours have it": replace(PLAIN, signal=(1.0, 1.0)),
     "signal 2.5, dark where tumours are bright": replace(PLAIN, signal=(2.5, 2.5), unusual_sign_chance=1),
 }
+SAID = {
+    "signal 2.5, as tumours have it": "bright: 2.5 units of scaled intensity",
+    "signal 1, as tumours have it": "faint: 1 unit",
+    "signal 2.5, dark where tumours are bright": "2.5 units of the unusual sign (dark on FLAIR)",
+}
 STYLES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (BLACK, "D", ":"))
 CONTROLS = ("stands still", "gone at the last visit")
 
@@ -147,7 +152,8 @@ def picture(found: dict[str, Any], heading: str, caveat: str) -> Figure:
             [100 * row["rise"][key] for row in rows] for key in ("from_10th_percentile", "median", "to_90th_percentile")
         )
         axes.fill_between(across, low, high, color=colour, alpha=0.12, linewidth=0)
-        axes.plot(across, middle, color=colour, marker=mark, linestyle=line, label=name)
+        axes.plot(across, middle, color=colour, marker=mark, linestyle=line, label=SAID[name])
+        axes.plot(across, low, color=colour, linewidth=0.8)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(xlabel="diameter of the growth (mm)", ylabel="rise of the risk (percentage points)", ylim=(-10, 100))
     axes.set_xticks(DIAMETERS_MM, [f"{one:g}" for one in DIAMETERS_MM])
@@ -156,7 +162,11 @@ def picture(found: dict[str, Any], heading: str, caveat: str) -> Figure:
     axes.legend(frameon=False, loc="upper left")
     figure.text(0.1, 0.94, heading, color=INK, fontsize=12, weight="bold", va="top")
     figure.text(
-        0.1, 0.885, f"median and 10th to 90th percentile of {found['patients']} stable patients", color=INK, va="top"
+        0.1,
+        0.885,
+        f"median, and 10th (thin line) to 90th percentile, of {found['patients']} stable patients",
+        color=INK,
+        va="top",
     )
     figure.text(0.1, 0.03, caveat, color=WARN, fontsize=8)
     return figure

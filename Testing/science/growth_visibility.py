@@ -286,9 +286,15 @@ def picture(tables: list[dict[str, Any]]) -> Figure:
     axes.legend(frameon=False, loc="upper left")
     title = "How much of true growth the images show"
     figure.text(0.1, 0.95, title, color=INK, fontsize=12, weight="bold", va="top")
-    said = "to a filter that knows its shape and contrast; 95 % intervals, numbers of visits above"
+    said = "where a filter that knows its shape and contrast finds it first; 95 % intervals, number of visits"
     figure.text(0.1, 0.89, said, color=INK, va="top")
-    figure.text(0.1, 0.03, "Simulated patients; nothing here was measured on a child.", color=WARN, fontsize=8)
+    figure.text(
+        0.1,
+        0.03,
+        "Research use only, simulated patients; nothing here was measured on a child.",
+        color=WARN,
+        fontsize=8,
+    )
     return figure
 
 

@@ -15,7 +15,7 @@ RESULTS = ROOT / "Testing" / "benchmarks" / "results"
 README = ROOT / "README.md"
 POPULATIONS = {"main": "evaluation-main.json", "shifted": "evaluation-shifted.json"}
 BEGIN, END = "<!-- model: written by Testing/science/readme_results.py -->", "<!-- model: end -->"
-WAY = "of the ideal observer's way from chance, four or more visits"
+WAY = "share of the ideal observer's distance from chance (AUROC less 0.5), four or more visits"
 ERROR, SLOPE = "expected calibration error", "calibration slope"
 PEAK = "heatmap's peak on true growth"
 EXPECTED = f"{PEAK}, 6 mm or more"
@@ -40,9 +40,10 @@ def evaluations() -> dict[str, dict[str, Any]]:
     }
 
 
-def cell(entry: Mapping[str, Any]) -> str:
+def cell(entry: Mapping[str, Any], digits: int = 2) -> str:
     """A number with its interval."""
-    return f"{entry['value']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]"
+    value, low, high = (f"{entry[end]:.{digits}f}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def metric(groups: list[dict[str, Any]], group: str, name: str) -> dict[str, Any]:
@@ -82,7 +83,8 @@ def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "AUROC of one who takes a treatment effect for a lesion, four or more", cell(found)
     for title, name in ((ERROR, "calibration_error"), (SLOPE, "calibration_slope")):
         found = metric(one["several_visits"]["groups"], "all", name)
-        yield title, f"not given, {found['reason']}" if found["value"] is None else cell(found)
+        digits = 3 if title == ERROR else 2
+        yield title, f"not given, {found['reason']}" if found["value"] is None else cell(found, digits)
     difference = metric(one["several_less_single"], "all", "brier")
     low, high = (f"{difference[end]:+.3f}" for end in ("low", "high"))
     yield "Brier score less that of the visit alone", f"{difference['value']:+.3f} [{low}, {high}]"
