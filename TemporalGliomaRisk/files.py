@@ -28,6 +28,8 @@ except ImportError:  # Windows
 LEFTOVER_SECONDS = 3600.0
 LOCK_POLL_SECONDS = 0.1
 LONGEST_NAME = 200
+LONGEST_PART = 255
+"""Bytes of a file's or a folder's name on the usual file systems."""
 _PART = re.compile(r"\.(?:[0-9a-f]{8}-[0-9]+-[0-9a-f]{6}|[0-9a-f]{12})\.part-")
 
 
@@ -41,6 +43,8 @@ def check_output(folder: Path, *, what: str = "output") -> None:
     Raises:
         UsageError: If a file is there or above it, or this user may not write to it.
     """
+    if any(len(os.fsencode(part)) > LONGEST_PART for part in folder.parts):
+        raise UsageError(f"The {what} folder's name is longer than a file's may be. Name another with --{what}.")
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent

@@ -6,6 +6,8 @@ names is there too.
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 
 from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.explain.certainty import uncertain_codes
 from TemporalGliomaRisk.files import alone_in, remove_leftovers, sha256_of_all, written_together
 from TemporalGliomaRisk.pipeline import Prediction, VisitResult
@@ -44,6 +47,30 @@ ORDER_CONFIDENCE = "probability that it came after the visit before, by the imag
 RISK = "risk.json"
 SCENE = "scene.mrb"
 """Written afterwards, where asked for; one of an earlier run would show other risks than those beside it."""
+
+
+def check_results_folder(folder: Path) -> None:
+    """Refuse a folder that holds files by our names and no result of ours, before minutes are spent.
+
+    Raises:
+        UsageError: If they would be replaced or removed.
+    """
+    names = [name for name in (SCENE, "report.html", "montage.png", "risk.tsv", "heatmaps") if (folder / name).exists()]
+    if names and not any((folder / name).exists() for name in (RISK, "audit.json")):
+        raise UsageError(
+            f"The output folder holds {', '.join(names)} of something else, which would be replaced. Name another with "
+            "--output."
+        )
+
+
+def _maps_of_earlier_run(folder: Path) -> list[str]:
+    """Heatmaps that an earlier run's risk.json names, which would stand beside other risks than theirs."""
+    try:
+        visits = json.loads((folder / RISK).read_text(encoding="utf-8"))["visits"]
+        named = [visit.get(kind) for visit in visits for kind in ("heatmap", "change_heatmap")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    return [name for name in named if isinstance(name, str) and re.fullmatch(r"heatmaps/[\w.-]+\.nii\.gz", name)]
 
 
 def write_results(
@@ -82,7 +109,7 @@ def write_results(
 
     with alone_in(folder, waiting):
         remove_leftovers(folder)
-        with written_together(folder, last=RISK, stale=[SCENE]) as staged:
+        with written_together(folder, last=RISK, stale=[SCENE, *_maps_of_earlier_run(folder)]) as staged:
             outside: dict[int, float] = {}
             volumes = _volumes(prediction, staged if heatmaps else None, outside, progress)
             record = risk_record(prediction, heatmaps=heatmaps)

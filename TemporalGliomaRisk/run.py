@@ -21,7 +21,7 @@ from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.preprocess.registering import register_timeline
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress, part_of
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
-from TemporalGliomaRisk.results import SCENE, write_results
+from TemporalGliomaRisk.results import SCENE, check_results_folder, write_results
 from TemporalGliomaRisk.timeline.checks import TimelineCheck, check_content, check_timeline
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -128,6 +128,7 @@ def read_inputs(request: PredictRequest) -> RequestInputs:
             mask cannot be read.
     """
     check_output(request.output)
+    check_results_folder(request.output)
     if request.scene:
         _check_slicer()
     mask = _read_mask(request.mask)

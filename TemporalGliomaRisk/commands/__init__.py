@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -74,6 +75,7 @@ class OneLineParser(argparse.ArgumentParser):
         if message.startswith(unknown):
             options = [word.partition("=")[0] for word in words[2:] if word.startswith("-")]
             message = f"{unknown} {' '.join(options) or f'{len(words) - 2} more than wanted'}"
+        message = re.sub(r"(invalid \w+(?: value)?): '.*?'(?=$| \()", r"\1", message)
         self.exit(BAD_INPUT, f"{PROGRAM}: {_one_line(message)} (see {self.prog} --help)\n")
 
 
@@ -130,6 +132,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text}")
     return int(text)
+
+
+def folder(text: str) -> Path:
+    """An option's folder; nothing at all, as of a variable that is not set, is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("wanted a folder, got nothing")
+    return Path(text)
 
 
 def tell(findings: Iterable[Finding]) -> None:

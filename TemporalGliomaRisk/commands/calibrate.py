@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, tell
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, folder, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_cohorts(parser)
     parser.add_argument("--run", type=Path, required=True, dest="run_folder", help="folder of the finished run")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the bundle; its name is the model's")
+    parser.add_argument("--output", type=folder, required=True, help="folder of the bundle; its name is the model's")
     add_device(parser)
     add_jobs(parser, " for preparing visits")
     parser.add_argument(

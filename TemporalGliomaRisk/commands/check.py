@@ -75,12 +75,12 @@ def trained_gaps_of(model: Path | None) -> tuple[int, int]:
     folder = resource_path(DEFAULT_MODEL) if model is None else model
     try:
         metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        low, high = metadata["trained_gaps_days"]
+        low, high = (int(days) for days in metadata["trained_gaps_days"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(
             "The model's configs/metadata.json cannot be read. Name a model folder with --model."
         ) from error
-    return int(low), int(high)
+    return low, high
 
 
 def as_json(patient_id: str | None, report: Any) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TemporalGliomaRisk.commands import add_device, add_jobs, tell
+from TemporalGliomaRisk.commands import add_device, add_jobs, folder, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--cohort", type=Path, required=True, help="BIDS cohort with participants.tsv")
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="model bundle")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for evaluation.json")
+    parser.add_argument("--output", type=folder, required=True, metavar="DIR", help="folder for evaluation.json")
     parser.add_argument(
         "--part",
         choices=("all", "test"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.commands import add_patient, plain_progress
+from TemporalGliomaRisk.commands import add_patient, folder, plain_progress
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import resource_path
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "timeline", type=Path, help="a patient: BIDS folder, dated files, table (.csv, .tsv) or folder of DICOM"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--output", type=folder, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the one that is shipped)")
     add_patient(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default %(default)s")

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from TemporalGliomaRisk.commands import add_jobs
+from TemporalGliomaRisk.commands import add_jobs, folder
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 POPULATIONS = ("main", "wide", "shifted")
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--patients", type=int, required=True, help="how many patients")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything drawn (default 1)")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the BIDS dataset")
+    parser.add_argument("--output", type=folder, required=True, help="folder for the BIDS dataset")
     parser.add_argument(
         "--first-patient",
         type=int,

@@ -12,6 +12,14 @@ import os
 import sys
 from pathlib import Path
 
+LAST_PORT = 65535
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"wanted a whole number of 0 to {LAST_PORT}")
+    return int(text)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -24,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--timeline", type=Path, metavar="PATH", help="the timeline that a result was made from")
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: one that is free)"
+        "--port", type=_port, default=0, metavar="N", help="port on 127.0.0.1 (default: one that is free)"
     )
     parser.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
     parser.add_argument("--visit", type=int, metavar="N", help="visit shown first (default: where the risk rises most)")

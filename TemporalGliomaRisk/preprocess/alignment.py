@@ -39,6 +39,8 @@ COARSE_LEVELS = LEVELS[:2]
 QUICK_LEVELS = ((8.0, 2.0, 40), (4.0, 0.5, 40))
 SEEDS = (20, 21)
 AGREE_MM = 1.0
+STANDARDISED_FROM = 0.1
+"""Content so far below the background, in parts of its brightest, was standardised; noise about air lies nearer."""
 LEAST_OVERLAP = 0.5
 
 
@@ -249,16 +251,29 @@ def measure_alignment(moving: Volume, fixed: Volume) -> AlignmentMeasure:
         if own is None
         else shrunk(Volume(voxels=own.astype(np.float32), geometry=target.geometry), FINEST_MM).voxels > 0.5
     )
-    flat = Volume(voxels=small.voxels - np.float32(background.value), geometry=small.geometry)
+    flat = _above_background(small, background.value)
     around = Fixed(volume=flat, mask=content if own is None else dilated(content), brain=content)
     around = Fixed(volume=flattened(flat, around, np.eye(4)), mask=around.mask, brain=content)
     return quick_measure(around, prepared_for_metric(source, background_of(source).value))
 
 
 def prepared_for_metric(volume: Volume, background: float) -> Volume:
-    """A canonical volume at about 2 mm, its background at zero."""
-    small = shrunk(volume, FINEST_MM)
-    return Volume(voxels=small.voxels - np.float32(background), geometry=small.geometry)
+    """A canonical volume at about 2 mm, its background at zero and its content above it."""
+    return _above_background(shrunk(volume, FINEST_MM), background)
+
+
+def _above_background(volume: Volume, background: float) -> Volume:
+    """The same volume with its background at zero; a stripped brain that was standardised lies on both sides of it.
+
+    There fluid and air would look alike to any measure, so all of the content is raised above the background.
+    """
+    voxels = volume.voxels - np.float32(background)
+    content = voxels[voxels != 0][::7]
+    if content.size:
+        low, high = np.percentile(content, (0.1, 99.9))
+        if low < -STANDARDISED_FROM * high:
+            voxels = np.where(voxels != 0, voxels - np.float32(low), np.float32(0))
+    return Volume(voxels=voxels, geometry=volume.geometry)
 
 
 def quick_measure(fixed: Fixed, moving: Volume) -> AlignmentMeasure:

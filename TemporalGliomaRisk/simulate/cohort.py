@@ -43,7 +43,7 @@ def simulate_cohort(
     jobs: int = 1,
     on_patient: Callable[[], object] = lambda: None,
 ) -> None:
-    """Simulate ``patients`` patients into a folder; those that are whole already are left as they are.
+    """Simulate ``patients`` patients into a folder; those that are whole already, and others, are left as they are.
 
     Args:
         config: What kind of cohort.
@@ -69,9 +69,17 @@ def simulate_cohort(
     for number, row in _rows(config, range(first_patient, first_patient + patients), seed, output, jobs):
         rows[number] = row
         on_patient()
-    lines = ["\t".join(PARTICIPANT_COLUMNS)]
-    lines += ["\t".join(str(rows[number][name]) for name in PARTICIPANT_COLUMNS) for number in sorted(rows)]
-    write_text_whole(output / PARTICIPANTS, "\n".join(lines) + "\n")
+    heading = "\t".join(PARTICIPANT_COLUMNS)
+    lines = _lines_by_label(output / PARTICIPANTS, heading)
+    for row in rows.values():
+        lines[row["participant_id"]] = "\t".join(str(row[name]) for name in PARTICIPANT_COLUMNS)
+    write_text_whole(output / PARTICIPANTS, "\n".join([heading, *(lines[label] for label in sorted(lines))]) + "\n")
+
+
+def _lines_by_label(table: Path, heading: str) -> dict[str, str]:
+    """What participants.tsv says of patients who were simulated into this folder before."""
+    before = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    return {line.partition("\t")[0]: line for line in before[1:]} if before[:1] == [heading] else {}
 
 
 def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
@@ -80,8 +88,10 @@ def _claim_folder(config: SimulationConfig, seed: int, output: Path) -> None:
     if config.anatomies is not None:
         made_by["further_anatomies"] = further_anatomies(config.anatomies)
     record = output / "truth" / "simulation.json"
-    if not record.exists() and any((output / name).exists() for name in ("dataset_description.json", PARTICIPANTS)):
-        raise UsageError("The output folder holds another dataset, whose tables would be lost. Choose another folder.")
+    if not record.exists() and output.is_dir() and any(output.iterdir()):
+        raise UsageError(
+            "The output folder holds another dataset, or other files, which could be lost. Choose a new folder."
+        )
     if record.exists() and read_json(record, damaged=DAMAGED_RECORD) != made_by:
         raise UsageError(
             "The output folder holds a cohort of another seed, version or configuration. Choose another folder."

@@ -115,6 +115,8 @@ def _read_anat(anat: Path) -> _Content:
     by_sequence: dict[SequenceName, list[Path]] = {}
     derived = unknown = 0
     for path in sorted(anat.iterdir()) if anat.is_dir() else []:
+        if path.name.startswith("._"):  # what macOS writes beside a file on a disk that is not its own
+            continue
         if volume_suffix(path) is None:
             unknown += path.suffix not in _HARMLESS
             continue

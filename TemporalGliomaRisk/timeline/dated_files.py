@@ -16,7 +16,7 @@ from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse
 from TemporalGliomaRisk.timeline.sequence_names import ASSUMED_SEQUENCE, sequence_from_name
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
-_NAME = re.compile(r"(?P<patient>.+?)[_](?P<date>\d{8}|\d{4}-\d{2}-\d{2})(?:[_](?P<sequence>.+))?$")
+_NAME = re.compile(r"(?P<patient>.+)[_](?P<date>\d{8}|\d{4}-\d{2}-\d{2})(?:[_](?P<sequence>.+))?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,8 @@ def _dated(folder: Path, noticed: list[Finding]) -> list[_DatedFile]:
     files: list[_DatedFile] = []
     unknown = folders = undated = bad = 0
     for path in sorted(folder.iterdir()):
+        if path.name.startswith("._"):  # what macOS writes beside a file on a disk that is not its own
+            continue
         suffix = volume_suffix(path)
         if path.is_dir():
             folders += 1

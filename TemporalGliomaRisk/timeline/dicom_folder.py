@@ -17,7 +17,7 @@ from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.rules import REFUSAL as REFUSAL_SEVERITY
 from TemporalGliomaRisk.timeline.rules import RULES, TimelineRefused, finding, refuse
 from TemporalGliomaRisk.timeline.sequence_names import (
-    sequence_from_description,
+    sequence_from_series,
     sequence_from_timing,
     with_contrast,
 )
@@ -111,9 +111,9 @@ class _Series:
 def _series(headers: list[DicomHeader]) -> _Series:
     first = headers[0]
     order = order_slices(headers)
-    sequence = sequence_from_description(first.description, first.contrast_agent)
+    sequence = sequence_from_series(first.description, first.protocol, first.contrast_agent)
     by_timing = False
-    if sequence is None and is_unknown(first.description.replace("|", "").strip()):
+    if sequence is None and is_unknown(first.description) and is_unknown(first.protocol):
         sequence = sequence_from_timing(first.echo_ms, first.repetition_ms, first.inversion_ms)
         by_timing = sequence is not None
         if sequence == "T1w":

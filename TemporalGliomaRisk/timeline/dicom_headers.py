@@ -52,6 +52,7 @@ class DicomHeader:
     series_uid: str = field(repr=False)
     sop_uid: str = field(repr=False)
     description: str = field(repr=False)
+    protocol: str = field(repr=False)
     contrast_agent: str = field(repr=False)
     series_number: int
     instance_number: int | None
@@ -160,7 +161,8 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
         date_text=next((date for date in dates if not is_unknown(date)), ""),
         series_uid=_text(dataset, "SeriesInstanceUID"),
         sop_uid=_text(dataset, "SOPInstanceUID"),
-        description=f"{_text(dataset, 'SeriesDescription')} | {_text(dataset, 'ProtocolName')}",
+        description=_text(dataset, "SeriesDescription"),
+        protocol=_text(dataset, "ProtocolName"),
         contrast_agent=_text(dataset, "ContrastBolusAgent"),
         series_number=int(_number(dataset, "SeriesNumber") or 0),
         instance_number=None if number is None else int(number),

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 LONGEST_LABEL = 64
 MOST_TOLD = 6
 _PLAIN = re.compile(rf"(sub|ses)-[A-Za-z0-9]{{1,{LONGEST_LABEL}}}")
+_YEAR, _MONTH, _DAY = "(?:19|20)\\d\\d", "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12]\\d|3[01])"
+_MONTH_NAME = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(
-    r"(?<!\d)(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:\d{4}|\d{6})?(?!\d)"
-    r"|(?<!\d)(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])(19|20)\d\d(?!\d)"
+    rf"(?<!\d){_YEAR}{_MONTH}{_DAY}\d{{0,6}}(?!\d)"  # with a number or a time behind it
+    rf"|(?<!\d)(?:{_DAY}{_MONTH}|{_MONTH}{_DAY}){_YEAR}(?!\d)"
+    rf"|(?<!\d)(?:{_YEAR}{_MONTH_NAME}\d{{1,2}}|\d{{1,2}}{_MONTH_NAME}(?:{_YEAR}|\d\d)|{_MONTH_NAME}\d{{1,2}}{_YEAR})(?!\d)",
+    re.IGNORECASE,
 )
 
 

@@ -38,11 +38,19 @@ def read_timeline(path: Path, *, patient: str | None = None, identified: bool = 
     Raises:
         TimelineRefused: A :class:`~TemporalGliomaRisk.errors.TimelineError` with all findings, if there is no timeline.
     """
-    path = Path(path)
     try:
-        return _read(path, patient, identified)
+        return _read(by_its_name(Path(path)), patient, identified)
     except PermissionError as error:
         raise refuse("nothing_to_read", problem="The input may not be read by this user. Check its rights.") from error
+
+
+def by_its_name(path: Path) -> Path:
+    """A path by the name of what it leads to (``.``, ``..``, a link), since by its name a folder is a BIDS patient."""
+    try:
+        resolved = path.resolve()
+    except (OSError, RuntimeError):
+        return path
+    return resolved if path.name in ("", "..") or resolved.name.startswith(("sub-", "ses-")) else path
 
 
 def _read(path: Path, patient: str | None, identified: bool) -> Timeline:

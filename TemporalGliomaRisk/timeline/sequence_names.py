@@ -48,8 +48,9 @@ def sequence_from_description(description: str, contrast_agent: str) -> Sequence
     """The pulse sequence that a DICOM series' description tells, None if it does not tell.
 
     The rule, in order: descriptions of localizers, diffusion, susceptibility, perfusion, angiography, maps and
-    subtractions are none; ``flair`` or ``dark fluid`` is FLAIR; ``t1``, MPRAGE and its kin are T1w, contrast-enhanced
-    where the description says so or a contrast agent is stored, unless the description says ``pre``; ``t2`` is T2w.
+    subtractions are none; ``flair`` or ``dark fluid`` is FLAIR, but for ``t1 flair``, which is a T1w; ``t1``, MPRAGE
+    and its kin are T1w, contrast-enhanced where the description says so or a contrast agent is stored, unless the
+    description says ``pre``; ``t2`` is T2w.
     """
     text = description.replace("_", " ")
     if _NOT_ANATOMICAL.search(description) or _NOT_ANATOMICAL.search(text):
@@ -57,13 +58,25 @@ def sequence_from_description(description: str, contrast_agent: str) -> Sequence
     whole = sequence_from_name(description)
     if whole is not None and whole != "T1w":
         return whole
-    if re.search(r"flair|dark[ -]?fl", text, re.IGNORECASE):
+    inverted = re.search(r"flair|dark[ -]?fl", text, re.IGNORECASE)
+    if inverted and (re.search(r"t2", text, re.IGNORECASE) or not re.search(r"\bt1w?\b", text, re.IGNORECASE)):
         return "FLAIR"
     if re.search(r"t1|mprage|mp2rage|spgr|bravo|\btfe\b|tfl3d|vibe|fspgr", text, re.IGNORECASE):
         return with_contrast(description, contrast_agent)
     if re.search(r"t2|\btse\b.*\btra\b.*\bt2\b|ciss|fiesta", text, re.IGNORECASE):
         return None if re.search(r"ciss|fiesta", text, re.IGNORECASE) else "T2w"
     return None
+
+
+def sequence_from_series(description: str, protocol: str, contrast_agent: str) -> SequenceName | None:
+    """The same from a series' own description, and by its protocol's name only where the description tells nothing.
+
+    Some scanners store one protocol for a whole examination (``BRAIN W WO CONTRAST``), which says nothing of a series.
+    """
+    own = sequence_from_description(description, contrast_agent)
+    if own is not None or any(_NOT_ANATOMICAL.search(text) for text in (description, description.replace("_", " "))):
+        return own
+    return sequence_from_description(f"{protocol} {description}".strip(), contrast_agent)
 
 
 def with_contrast(description: str, contrast_agent: str) -> SequenceName:

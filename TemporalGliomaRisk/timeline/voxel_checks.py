@@ -105,8 +105,18 @@ def _coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, Flo
     return voxels[:: steps[0], :: steps[1], :: steps[2]], spacing_mm * steps
 
 
+SURROUNDED_BY, BELOW_IT = 0.9, 0.01
+"""Shares of the faces of one value, and of voxels below it, from which a volume counts as standardised."""
+
+
 def head_of(voxels: FloatArray) -> BoolArray:
     """(I, J, K), the largest piece above 15 % of the bright voxels, holes filled; a stripped brain is its own head."""
+    faces = np.concatenate([np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
+    values, counts = np.unique(faces, return_counts=True)
+    around = values[counts.argmax()]
+    if counts.max() > SURROUNDED_BY * faces.size and np.mean(voxels < around) > BELOW_IT:
+        # A stripped brain that was standardised: its content lies on both sides of what surrounds it.
+        voxels = np.where(voxels == around, 0.0, voxels - np.percentile(voxels, 0.1))
     low = float(np.percentile(voxels, 1))
     if not (voxels > low).any():
         return np.zeros(voxels.shape, dtype=bool)

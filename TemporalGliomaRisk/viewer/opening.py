@@ -8,7 +8,7 @@ from pathlib import Path
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.result import RiskResult
 from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient
-from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.reading import by_its_name, read_timeline
 from TemporalGliomaRisk.timeline.visit import Timeline
 
 SCENE_FILE, RESULT_FILE, REPORT_FILE = "scene.mrb", "risk.json", "report.html"
@@ -52,6 +52,7 @@ def find(path: Path, timeline_path: Path | None = None) -> Opened:
     Raises:
         InputError: If nothing there can be shown, or timeline and result do not belong together.
     """
+    path = by_its_name(path)
     if (path / RESULT_FILE).is_file():
         return _result(path, timeline_path)
     if timeline_path is not None:

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from TemporalGliomaRisk import results
-from TemporalGliomaRisk.errors import OutputError
+from TemporalGliomaRisk.errors import OutputError, UsageError
 from TemporalGliomaRisk.files import write_text_whole
 from TemporalGliomaRisk.report.audit import read_audit_record
 from TemporalGliomaRisk.report.record import read_risk_record
-from TemporalGliomaRisk.results import write_results
+from TemporalGliomaRisk.results import check_results_folder, write_results
 from TemporalGliomaRisk.timeline.nifti_header import check_nifti_is_whole, read_nifti_header
 
 FILES = {"risk.json", "risk.tsv", "report.html", "audit.json", "montage.png"}
@@ -243,3 +243,25 @@ def test_two_runs_into_one_folder_at_once_leave_one_result_whole(
     patient = read_risk_record(output / "risk.json").patient
     assert patient in (output / "report.html").read_text()
     assert {name.split("_")[0] for name in read_audit_record(output / "audit.json").inputs} == {patient}
+
+
+@pytest.mark.usefixtures("cheap_pictures")
+def test_maps_of_an_earlier_run_do_not_stand_beside_other_risks(prediction: Any, tmp_path: Path) -> None:
+    write_results(prediction, tmp_path, heatmaps=True)
+    maps = {path for path in (tmp_path / "heatmaps").iterdir()}
+    own = tmp_path / "heatmaps" / "of_the_reader.nii.gz"
+    own.write_bytes(b"kept")
+    write_results(prediction, tmp_path, heatmaps=False)
+    assert maps
+    assert [*(tmp_path / "heatmaps").iterdir()] == [own]
+    assert whole(tmp_path)
+
+
+def test_files_by_our_names_without_a_result_of_ours_are_somebody_else_s(prediction: Any, tmp_path: Path) -> None:
+    (tmp_path / "scene.mrb").write_bytes(b"a reader's own")
+    with pytest.raises(UsageError, match=r"holds scene\.mrb of something else"):
+        check_results_folder(tmp_path)
+    # After a kill in the middle of putting files in their places there is an audit, and the next run goes on.
+    (tmp_path / "audit.json").write_text("{}", "utf-8")
+    check_results_folder(tmp_path)
+    check_results_folder(tmp_path / "new")

@@ -172,7 +172,7 @@ def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
         head, theirs = load_file(run / "heads" / f"{name}.safetensors"), model.network.members[number].state_dict()
         assert all(torch.allclose(head[f"weights.{at}"], theirs[at], atol=1e-6) for at in theirs)
     settings = json.loads((run / "heads" / "member-2.json").read_text("utf-8"))
-    assert settings["begun_from"] == model.sha256
+    assert settings["begun_from"] == sha256_of(bundle / WEIGHTS)
     assert settings["sampling"] == {"foremost": 101, "sampled": 200}
     assert settings["sampled_places"] == 67
     assert len([*(run / "features").glob("*_implant-1-2.safetensors")]) == len(

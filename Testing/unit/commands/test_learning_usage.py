@@ -34,6 +34,16 @@ def test_simulate_never_replaces_the_tables_of_another_dataset(dataset: Path, ca
     assert sorted(path.name for path in dataset.iterdir()) == ["participants.tsv", "sub-01"]
 
 
+def test_simulate_never_writes_over_somebody_s_scans(tmp_path: Path, capsys) -> None:
+    scan = tmp_path / "sub-00001" / "ses-01" / "anat" / "sub-00001_ses-01_FLAIR.nii.gz"
+    scan.parent.mkdir(parents=True)
+    scan.write_bytes(b"a child's")
+    assert main(["simulate", "--patients", "1", "--output", str(tmp_path)]) == 2
+    assert "Choose a new folder" in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [scan]
+    assert scan.read_bytes() == b"a child's"
+
+
 @pytest.mark.parametrize("output", ["", "participants.tsv"])
 def test_calibrate_writes_no_bundle_into_a_cohort_or_over_a_file(dataset: Path, output: str, capsys) -> None:
     arguments = ["calibrate", "--cohort", str(dataset), "--run", str(dataset), "--output", str(dataset / output)]
@@ -96,6 +106,8 @@ def test_evaluate_says_that_nobody_is_left_to_test(dataset: Path, tmp_path: Path
         ("calibrate", "--jobs", "0", "at least 1"),
         ("evaluate", "--jobs", "0", "at least 1"),
         ("simulate", "--jobs", "0", "at least 1"),
+        ("simulate", "--output", " ", "got nothing"),
+        ("evaluate", "--output", "", "got nothing"),
     ],
 )
 def test_a_number_that_is_none_is_refused_before_anything_is_read_or_written(

@@ -157,7 +157,7 @@ def test_debug_shows_the_traceback_before_or_after_the_command(
     ("arguments", "words"),
     [
         ([], "required: COMMAND"),
-        (["boil"], "invalid choice: 'boil'"),
+        (["boil"], "invalid choice (choose from"),
         (["stir"], "required: pot"),
         (["stir", "soup", "--lid"], "unrecognized arguments: --lid"),
         (["--vers"], "COMMAND"),
@@ -216,7 +216,9 @@ def test_the_module_runs_as_a_program() -> None:
     result = run_program("boil")
 
     assert result.returncode == 2
-    assert result.stderr.startswith("temporal-glioma-risk: argument COMMAND: invalid choice: 'boil'")
+    assert result.stderr.startswith("temporal-glioma-risk: argument COMMAND: invalid choice (choose from ")
+    # A command that was forgotten leaves a path in its place, which could hold a name.
+    assert "boil" not in result.stderr
 
 
 def test_a_reader_that_goes_away_gets_no_traceback() -> None:

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import BrainMaskError
+from TemporalGliomaRisk.preprocess.alignment import measure_alignment
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, stripped_mask
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
@@ -17,6 +18,7 @@ from TemporalGliomaRisk.timeline.resampling import block_sum, coarsened, resampl
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.visit import Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+from TemporalGliomaRisk.timeline.voxel_checks import head_of
 
 NEVER = PreprocessConfig(register="never")
 RAW = dataclasses.replace(NEVER, correct_bias=False, harmonise=False)
@@ -351,3 +353,24 @@ def test_the_reference_is_the_finest_in_its_worst_direction_and_ties_go_to_flair
 
     assert reference_sequence({"FLAIR": geometry(0.5, 0.5, 4), "T1w": geometry(1, 1, 1)}) == "T1w"
     assert reference_sequence({"T1w": geometry(1, 1, 3.01), "FLAIR": geometry(0.7, 0.7, 3)}) == "FLAIR"
+
+
+def standardised(volume):
+    """A stripped brain of mean 0 and spread 1, air at 0, as many pipelines leave it."""
+    inside = volume.voxels != background_of(volume).value
+    brain = volume.voxels[inside]
+    voxels = np.where(inside, (volume.voxels - brain.mean()) / brain.std(), 0).astype(np.float32)
+    return Volume(voxels=voxels, geometry=volume.geometry)
+
+
+def test_a_standardised_brain_is_aligned_as_it_was_before(glioma):
+    raw = measure_alignment(glioma["T1w"], glioma["FLAIR"])
+    found = measure_alignment(standardised(glioma["T1w"]), standardised(glioma["FLAIR"]))
+    assert found.similarity == pytest.approx(raw.similarity, abs=0.03)
+    assert found.displacement_mm == pytest.approx(raw.displacement_mm, abs=0.3)
+
+
+def test_the_head_of_a_standardised_brain_is_the_brain(glioma):
+    raw, voxels = glioma["FLAIR"].voxels, standardised(glioma["FLAIR"]).voxels
+    plain, found = head_of(np.asarray(raw, np.float64)), head_of(np.asarray(voxels, np.float64))
+    assert (plain & found).sum() > 0.95 * (plain | found).sum()

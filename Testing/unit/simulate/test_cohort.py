@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.files import sha256_of
-from TemporalGliomaRisk.simulate.cohort import simulate_cohort
+from TemporalGliomaRisk.simulate.cohort import _claim_folder, simulate_cohort
 from TemporalGliomaRisk.simulate.config import SIMULATOR_VERSION, SimulationConfig
 from TemporalGliomaRisk.simulate.patient import draw_truth
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
@@ -40,6 +40,9 @@ def test_bytes_depend_neither_on_jobs_nor_on_which_patients_are_asked_for(cohort
     made, reference = hashes(tmp_path), hashes(cohort)
     assert made
     assert made == {name: digest for name, digest in reference.items() if "sub-00001" not in name}
+    # Whoever is added to a folder leaves those in the table who were there.
+    simulate_cohort(CONFIG, patients=1, seed=SEED, output=tmp_path)
+    assert (tmp_path / "participants.tsv").read_text() == (cohort / "participants.tsv").read_text()
 
 
 def test_a_stopped_run_goes_on_where_it_was(cohort: Path, tmp_path: Path) -> None:
@@ -67,6 +70,7 @@ def test_a_folder_with_another_cohort_is_refused(cohort: Path) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"participant": {"participant_id": "sub-00001"}}'])
 def test_a_damaged_truth_file_is_told_and_no_table_written_from_it(tmp_path: Path, content: str) -> None:
+    _claim_folder(SimulationConfig(), 5, tmp_path)
     record = tmp_path / "truth" / "sub-00001" / "truth.json"
     record.parent.mkdir(parents=True)
     record.write_text(content, encoding="utf-8")

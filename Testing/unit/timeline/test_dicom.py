@@ -9,7 +9,11 @@ import pytest
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.rules import TimelineRefused
-from TemporalGliomaRisk.timeline.sequence_names import sequence_from_description, sequence_from_timing
+from TemporalGliomaRisk.timeline.sequence_names import (
+    sequence_from_description,
+    sequence_from_series,
+    sequence_from_timing,
+)
 
 
 @pytest.fixture
@@ -107,10 +111,32 @@ def test_truncated_pixels_are_refused_not_filled_with_zeros(series, tmp_path):
         ("AX T1 POST GAD", "", "ce-gd_T1w"), ("Ax T1 +C", "", "ce-gd_T1w"), ("T1 PRE CONTRAST", "Dotarem", "T1w"),
         ("AX FLAIR POST", "Gadovist", "FLAIR"), ("ep2d_diff_3scan_trace_ADC", "", None), ("T2* SWI", "", None),
         ("3-plane localizer T1", "", None), ("", "", None),
+        ("AX T1 FLAIR", "", "T1w"), ("Ax T1 FLAIR +C", "", "ce-gd_T1w"), ("SAG_T1_FLAIR", "Gadovist", "ce-gd_T1w"),
+        ("AX T1 T2 FLAIR", "", "FLAIR"),
     ],
 )  # fmt: skip
 def test_descriptions_tell_sequences_by_the_written_rule(description, agent, wanted):
     assert sequence_from_description(description, agent) == wanted
+
+
+@pytest.mark.parametrize(
+    ("description", "protocol", "wanted"),
+    [
+        ("AX T2 FLAIR", "BRAIN AND SPINE W WO CONTRAST", "FLAIR"), ("AX T1", "BRAIN W WO CONTRAST", "T1w"),
+        ("AX T1 POST", "BRAIN WITHOUT AND WITH CONTRAST", "ce-gd_T1w"), ("AX T2", "Brain T1 T2 FLAIR", "T2w"),
+        ("AX T2 FLAIR", "ROUTINE BRAIN PERFUSION", "FLAIR"), ("DWI", "t1_mprage", None),
+        ("", "t1_mprage", "T1w"), ("Ax Post", "T1 MPRAGE", "ce-gd_T1w"), ("Series 4", "DTI", None),
+    ],
+)  # fmt: skip
+def test_a_protocol_of_the_whole_examination_says_nothing_of_a_series_that_tells_itself(description, protocol, wanted):
+    assert sequence_from_series(description, protocol, "") == wanted
+
+
+def test_a_t1_flair_is_read_beside_the_flair_and_not_for_it(series, tmp_path):
+    series("a", description="AX T2 FLAIR", series_number=1)
+    series("b", description="AX T1 FLAIR", series_number=2, seed=4)
+    (visit,) = read_timeline(tmp_path / "d").visits
+    assert visit.sequences == ("FLAIR", "T1w")
 
 
 def test_timing_tells_flair_from_t2w_and_t1w():

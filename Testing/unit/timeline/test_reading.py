@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import TimelineError
+from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
 from TemporalGliomaRisk.timeline.rules import TimelineRefused
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
+from TemporalGliomaRisk.viewer.opening import find
 
 DATES = ("20200101", "20200722")
 
@@ -191,6 +194,45 @@ def test_a_semicolon_table_with_marks_quotes_and_windows_ends_reads(tmp_path, ma
     path.write_bytes('path;sequence;days_since_treatment\r\n"a b.nii.gz";T1-Gd;12.0\r\n\r\n'.encode("utf-8-sig"))
     (visit,) = read_timeline(path).visits
     assert (visit.sequences, visit.days_since_treatment) == (("ce-gd_T1w",), 12)
+
+
+def test_what_macos_leaves_beside_files_is_no_volume(tmp_path, make_head, bids):
+    for date in DATES:
+        write_nifti(make_head(), tmp_path / "dated" / f"NN_{date}_FLAIR.nii.gz")
+        (tmp_path / "dated" / f"._NN_{date}_FLAIR.nii.gz").write_bytes(b"Mac OS X")
+    patient = bids({"01": {"FLAIR": make_head()}}, rows=[("01", 0)])
+    (patient / "ses-01" / "anat" / "._sub-01_ses-01_FLAIR.nii.gz").write_bytes(b"Mac OS X")
+    assert len(read_timeline(tmp_path / "dated").visits) == 2
+    assert not read_timeline(tmp_path / "dated").findings
+    assert not read_timeline(patient).findings
+
+
+def test_of_two_numbers_like_dates_in_a_name_the_last_is_the_date(tmp_path, make_head):
+    for name in ("MRN_12345678_20200101_FLAIR", "MRN_12345678_20200722_FLAIR"):
+        write_nifti(make_head(), tmp_path / f"{name}.nii.gz")
+    assert [visit.days_since_first for visit in read_timeline(tmp_path).visits] == [0, 203]
+
+
+@pytest.mark.parametrize("way", [".", "..", "ses-01/..", "link"])
+def test_a_patient_s_folder_is_known_by_whatever_path_leads_to_it(way, bids, make_head, tmp_path, monkeypatch):
+    patient = bids({"01": {"FLAIR": make_head()}}, rows=[("01", 0)])
+    (tmp_path / "link").symlink_to(patient, target_is_directory=True)
+    monkeypatch.chdir({"..": patient / "ses-01", "link": tmp_path}.get(way, patient))
+    for reader in (read_timeline, lambda path: find(path).timeline):
+        assert reader(Path(way)).patient_id == "sub-01"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        *((f"ses-{date}", False) for date in (
+            "20190304", "03252019", "25032019", "2019030401", "201903041530", "2019Mar04", "04Mar2019", "4march19",
+            "March042019", "V20190304")),
+        *((f"ses-{plain}", True) for plain in ("01", "0123", "12months", "mar01", "decline2", "1may", "V2019")),
+    ],
+)  # fmt: skip
+def test_a_label_with_a_date_in_it_is_told_from_one_without(label, shown):
+    assert may_be_shown(label) is shown
 
 
 def test_dated_files_of_several_patients_are_refused_without_their_names(tmp_path, make_head, planted):
