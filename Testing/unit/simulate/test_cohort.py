@@ -70,7 +70,7 @@ def test_a_folder_with_another_cohort_is_refused(cohort: Path) -> None:
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"participant": {"participant_id": "sub-00001"}}'])
 def test_a_damaged_truth_file_is_told_and_no_table_written_from_it(tmp_path: Path, content: str) -> None:
-    _claim_folder(SimulationConfig(), 5, tmp_path)
+    _claim_folder(CONFIG, 5, tmp_path)
     record = tmp_path / "truth" / "sub-00001" / "truth.json"
     record.parent.mkdir(parents=True)
     record.write_text(content, encoding="utf-8")
