@@ -72,13 +72,15 @@ def _grouped(headers: Sequence[DicomHeader], name: str) -> list[tuple[str, list[
 
 
 def _one_patient(headers: list[DicomHeader], patient: str | None, noticed: list[Finding]) -> list[DicomHeader]:
-    """Files of the one patient. Identifiers are compared, never shown; without one, names are."""
+    """Files of the one patient. Identifiers are compared, never shown; a file without one goes by its name."""
+    by_name = {plain_name(header.patient_name): header.patient_id for header in headers if header.patient_id}
 
     def key(header: DicomHeader) -> str:
-        return header.patient_id or plain_name(header.patient_name)
+        name = plain_name(header.patient_name)
+        return header.patient_id or (by_name.get(name, name) if name else "")
 
     if patient is not None:
-        kept = [header for header in headers if patient in (header.patient_id, header.patient_name)]
+        kept = [header for header in headers if patient in (key(header), header.patient_name)]
         if not kept:
             raise refuse("patient_not_found", labels="")
         headers = kept

@@ -80,7 +80,7 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
         FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "")
         for when, sources in visits.items()
     ]
-    name = rows[0][1].get("patient", "")
+    name = next((row["patient"] for _, row in rows if row.get("patient")), "")
     return build_timeline(found, findings=findings, patient_name=name, identified=identified)
 
 
@@ -102,12 +102,15 @@ def _check_columns(table: TextTable) -> None:
 def _rows_of_patient(table: TextTable, patient: str | None) -> list[tuple[int, dict[str, str]]]:
     """Rows of the one patient, with their lines."""
     rows = list(zip(table.numbers, table.rows, strict=True))
-    patients = {row.get("patient", "") for _, row in rows}
+    # A cell left empty is another patient's only where there are several to choose from.
+    named = {row["patient"] for _, row in rows if row.get("patient")}
+    only = next(iter(named)) if len(named) == 1 else ""
+    patients = {row.get("patient") or only for _, row in rows}
     if patient is None:
         if len(patients) > 1:
             raise refuse("several_patients", count=len(patients), labels=", by its column patient")
         return rows
-    kept = [(line, row) for line, row in rows if row.get("patient", "") == patient]
+    kept = [(line, row) for line, row in rows if (row.get("patient") or only) == patient]
     if not kept:
         raise refuse("patient_not_found", labels="")
     return kept

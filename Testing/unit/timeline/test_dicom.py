@@ -144,3 +144,10 @@ def test_timing_tells_flair_from_t2w_and_t1w():
     assert sequence_from_timing(100, 4000, None) == "T2w"
     assert sequence_from_timing(3, 2300, 900) == "T1w"
     assert sequence_from_timing(50, 1500, None) is None
+
+
+def test_a_study_without_an_identifier_is_the_patient_s_of_the_same_name(series, tmp_path):
+    series("a", date="20200101", patient_id="P1")
+    series("b", date="20200501", patient_id="", seed=2)
+    for patient in (None, "P1"):
+        assert len(read_timeline(tmp_path / "d", patient=patient).visits) == 2

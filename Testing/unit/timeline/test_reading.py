@@ -196,6 +196,20 @@ def test_a_semicolon_table_with_marks_quotes_and_windows_ends_reads(tmp_path, ma
     assert (visit.sequences, visit.days_since_treatment) == (("ce-gd_T1w",), 12)
 
 
+@pytest.mark.parametrize("patient", [None, "A"])
+def test_a_row_without_a_patient_is_the_only_one_s_and_nobody_s_of_several(tmp_path, make_head, patient):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    lines = ["path,sequence,days_since_treatment,patient", "a.nii.gz,FLAIR,10,A", "a.nii.gz,FLAIR,90,"]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(lines))
+    assert len(read_timeline(table, patient=patient).visits) == 2
+    table.write_text("\n".join([*lines, "a.nii.gz,FLAIR,120,B"]))
+    if patient is None:
+        assert "3 patients" in str(refused(table))
+    else:
+        assert len(read_timeline(table, patient=patient).visits) == 1
+
+
 def test_what_macos_leaves_beside_files_is_no_volume(tmp_path, make_head, bids):
     for date in DATES:
         write_nifti(make_head(), tmp_path / "dated" / f"NN_{date}_FLAIR.nii.gz")
