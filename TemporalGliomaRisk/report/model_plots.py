@@ -29,6 +29,8 @@ LINES = (
     ("single_visit", "model, that visit alone", ORANGE, "s", "--"),
 )
 OFFSET = 0.13
+LEAST_EVENTS = 10
+"""Rows with an event, from which on a number of visits is drawn."""
 MOST_PANELS = 4
 HEAD_IN, FOOT_IN, LEAST_WIDTH_IN = 0.98, 0.36, 7.2
 LETTERS_AN_INCH = 16.0
@@ -46,7 +48,9 @@ def discrimination_figure(found: Mapping[str, Any], *, heading: str, caveat: str
     Returns:
         None when no number of visits has an AUROC.
     """
-    names = [group["name"] for group in found["several_visits"]["groups"] if _visits(group["name"])]
+    numbers = [group for group in found["several_visits"]["groups"] if _visits(group["name"])]
+    # A curve through points of a few events shows their chance; where no number of visits has more, it is all there is.
+    names = [group["name"] for group in numbers if group["events"] >= LEAST_EVENTS] or [one["name"] for one in numbers]
     groups = {
         key: {group["name"]: group for group in found[key]["groups"]} for key, *_ in LINES if found.get(key) is not None
     }

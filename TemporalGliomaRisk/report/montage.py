@@ -25,7 +25,7 @@ GAP_IN = 0.13
 ROW_GAP_IN = 0.05
 HEAD_IN, FOOT_IN, TOP_IN, BOTTOM_IN, LEFT_IN, BAR_IN = 0.42, 0.42, 0.75, 0.42, 0.25, 0.95
 REASON_IN, CHECK_IN = 0.13, 0.15
-"""A line of the reasons why a risk is uncertain, and of how the maps were checked."""
+"""A line of the reasons why a risk is uncertain, and of what is said of the maps."""
 REASON_LETTERS, CHECK_LETTERS_AN_INCH = 30, 21
 LEAST_WIDTH_IN = 6.6
 DPI = 130
@@ -44,8 +44,8 @@ def write_montage(record: RiskRecord, pictures: ReportPictures, path: Path) -> N
     most_lines = max(len(_reasons(visit)) for visit in record.visits)
     band_in = HEAD_IN + sum(heights) + ROW_GAP_IN * (len(rows) - 1) + FOOT_IN + REASON_IN * most_lines
     width = max(LEAST_WIDTH_IN, 2 * LEFT_IN + columns * (TILE_IN + GAP_IN) + (BAR_IN if pictures.has_heat else 0))
-    check = record.model.heatmap_check if pictures.has_heat else None
-    check_lines = textwrap.wrap(check or "", int(CHECK_LETTERS_AN_INCH * (width - 2 * LEFT_IN)))
+    said = f"Colours: {scale_words(pictures.heat_top)}. {record.model.heatmap_check or ''}" if pictures.has_heat else ""
+    check_lines = textwrap.wrap(said, int(CHECK_LETTERS_AN_INCH * (width - 2 * LEFT_IN)))
     bottom = BOTTOM_IN + CHECK_IN * len(check_lines)
     height = TOP_IN + bands * band_in + bottom
     indent = (width - columns * (TILE_IN + GAP_IN) - (BAR_IN if pictures.has_heat else 0)) / 2
@@ -99,8 +99,6 @@ def _write_titles(figure: Figure, record: RiskRecord, pictures: ReportPictures, 
     _text(figure, LEFT_IN, height - 0.32, title, fontsize=11, weight="bold")
     where = "one place at every visit" if pictures.one_place else "the highest peak, or the middle of the head"
     where = f"Slices through {where}; patient right (R) is on the left of the picture."
-    if pictures.has_heat:
-        where += f" Colours: {scale_words(pictures.heat_top)}."
     _text(figure, LEFT_IN, height - 0.55, where, fontsize=7.5, color=DIM)
     _text(figure, LEFT_IN, 0.16, record.research_use_only, fontsize=8.5, color="#ffc252", weight="bold")
 

@@ -69,9 +69,10 @@ def legend(kind: MapKind | None, top: float) -> tuple[str, str]:
         "border-radius: 3px; padding: 0px 4px; }"
     )
     low = f"−{significant(top)}" if kind.is_change else "0"
-    words = _("scaled to this patient") if top > LEAST_SCALE_TOP else _("no place reaches the end of the scale")
-    said = _("{low} to {high} hazard per mL, {words}")
-    return sheet, said.format(low=low, high=significant(top), words=words)
+    said = (
+        _("{low} to {high} hazard per mL") if top > LEAST_SCALE_TOP else _("{low} to {high} hazard per mL, not reached")
+    )
+    return sheet, said.format(low=low, high=significant(top))
 
 
 def slim_player(player: Any) -> None:
