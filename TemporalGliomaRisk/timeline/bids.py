@@ -195,7 +195,8 @@ def _notice_files(folder: Path, places: dict[str, Path], contents: dict[str, _Co
     for place in {folder, *places.values()}:
         for child in place.iterdir():
             if child.is_dir():
-                expected = child.name == "anat" or child.name.startswith("ses-")
+                # Beside sessions, a folder anat of the patient's own belongs to no visit.
+                expected = child.name.startswith("ses-") or (child.name == "anat" and place in places.values())
                 # What a link leads to is not looked into: it could be the whole disk.
                 inside = () if expected or child.is_symlink() else child.rglob("*")
                 derived += sum(item.is_file() for item in itertools.islice(inside, MOST_COUNTED))

@@ -60,6 +60,7 @@ class VolumeFile:
             GeometryError: If its place in space is singular, sheared or not finite.
         """
         self.check_header()
+        self._refuse_mixed_capitals()
         try:
             with without_warnings():
                 text = is_text_header_image(self.path)
@@ -72,6 +73,13 @@ class VolumeFile:
         except RuntimeError as error:
             raise volume_error("unreadable", self.role, problem="its format is unknown or damaged") from error
         return volume_of_image(image, self.role)
+
+    def _refuse_mixed_capitals(self) -> None:
+        """NIfTI's own library reads no ``.Nii.Gz``, and says so on standard error with the file's name."""
+        wanted = volume_suffix(self.path) or ""
+        suffix = self.path.name[len(self.path.name) - len(wanted) :]
+        if wanted in (".nii", ".nii.gz") and suffix not in (wanted, wanted.upper()):
+            raise volume_error("unreadable", self.role, problem=f"its name should end in {wanted}")
 
     def check_header(self) -> NiftiHeader | None:
         """Check what can be told before voxels are read; the header of a NIfTI file, None for other formats.

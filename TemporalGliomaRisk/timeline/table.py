@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -55,13 +57,13 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
     mistakes: list[str] = []
     visits: dict[When, dict[SequenceName, SourceMaker]] = {}
     seen: dict[tuple[When, SequenceName], int] = {}
-    for line, row in rows:
-        problems, when = _day(row)
+    days = _filled_in([_day(row) for _, row in rows])
+    for (line, row), (problems, when) in zip(rows, days, strict=True):
         sequence = sequence_from_name(row["sequence"])
         if sequence is None:
             problems.append(f"sequence is none of {', '.join(SEQUENCES)} or their synonyms")
         volume = Path(row["path"].replace("\\", "/")) if row["path"] else None
-        problems += _path_problems(folder, volume)
+        problems.extend(_path_problems(folder, volume))
         if not problems and sequence is not None and volume is not None:
             earlier = seen.setdefault((when, sequence), line)
             if earlier != line:
@@ -114,6 +116,20 @@ def _rows_of_patient(table: TextTable, patient: str | None) -> list[tuple[int, d
     if not kept:
         raise refuse("patient_not_found", labels="")
     return kept
+
+
+def _filled_in(days: list[tuple[list[str], When]]) -> list[tuple[list[str], When]]:
+    """The rows' days, where a date is given also by the days that another row of that date gives, if all agree."""
+    known: dict[datetime.date, set[int]] = {}
+    for _, when in days:
+        if when.date is not None and when.days_since_treatment is not None:
+            known.setdefault(when.date, set()).add(when.days_since_treatment)
+    filled = []
+    for problems, when in days:
+        told = known.get(when.date, set()) if when.date is not None and when.days_since_treatment is None else set()
+        agreed = when if len(told) != 1 else dataclasses.replace(when, days_since_treatment=next(iter(told)))
+        filled.append((problems, agreed))
+    return filled
 
 
 def _day(row: Mapping[str, str]) -> tuple[list[str], When]:

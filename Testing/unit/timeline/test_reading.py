@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from TemporalGliomaRisk.errors import TimelineError
+from TemporalGliomaRisk.errors import TimelineError, VolumeError
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
@@ -194,6 +194,33 @@ def test_a_semicolon_table_with_marks_quotes_and_windows_ends_reads(tmp_path, ma
     path.write_bytes('path;sequence;days_since_treatment\r\n"a b.nii.gz";T1-Gd;12.0\r\n\r\n'.encode("utf-8-sig"))
     (visit,) = read_timeline(path).visits
     assert (visit.sequences, visit.days_since_treatment) == (("ce-gd_T1w",), 12)
+
+
+def test_rows_of_one_date_are_one_visit_also_where_one_of_them_alone_tells_the_days(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = ["a.nii.gz,FLAIR,20200101,10", "a.nii.gz,T1w,20200101,", "a.nii.gz,FLAIR,20200401,"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,date,days_since_treatment", *rows]))
+    visits = read_timeline(tmp_path / "t.csv").visits
+    assert [(visit.sequences, visit.days_since_treatment) for visit in visits] == [
+        (("FLAIR", "T1w"), 10),
+        (("FLAIR",), 101),
+    ]
+
+
+def test_a_patient_s_own_anat_beside_sessions_is_told_of(bids, make_head):
+    patient = bids({"01": {"FLAIR": make_head()}}, rows=[("01", 0)])
+    write_nifti(make_head(), patient / "anat" / "sub-01_T2w.nii.gz")
+    assert codes(read_timeline(patient)) == {"derived_files"}
+
+
+def test_a_suffix_of_mixed_capitals_is_told_in_a_sentence_and_nothing_else(tmp_path, make_head, capfd):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    (tmp_path / "a.nii.gz").rename(tmp_path / "a.Nii.Gz")
+    (tmp_path / "t.csv").write_text("path,sequence,days_since_treatment\na.Nii.Gz,FLAIR,10")
+    source = read_timeline(tmp_path / "t.csv").visits[0].sources["FLAIR"]
+    with pytest.raises(VolumeError, match=r"should end in \.nii\.gz"):
+        source.read()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("patient", [None, "A"])
