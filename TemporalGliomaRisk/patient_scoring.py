@@ -16,11 +16,13 @@ import torch
 
 from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.device import device_of
-from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
+from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
 from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
+from TemporalGliomaRisk.explain.certainty import DoubtKeeper
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort, prepare_patient
@@ -29,6 +31,7 @@ from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient
 from TemporalGliomaRisk.learn.true_growth import Mask
 from TemporalGliomaRisk.processes import processes
+from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 SEES_FROM_MM = (0.0, 4.0, 6.0)
 """Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
@@ -69,6 +72,8 @@ class ScoredPatient:
         peer_risks: (rows,), the reference model's; empty without one.
         rival_risks: (rows,), another model's; likewise.
         orders: At most one.
+        doubted: (rows,), whether the model calls the risk uncertain for what it sees, or rests on; empty where it says
+            nothing of it.
     """
 
     rows: list[ScoredVisit]
@@ -80,6 +85,7 @@ class ScoredPatient:
     peer_risks: list[float]
     rival_risks: list[float]
     orders: list[ScoredOrder]
+    doubted: list[bool]
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,7 @@ class PatientScoring:
             peer_risks=list(self.peer.risks(patient)) if self.peer else [],
             rival_risks=self.rival.risks(patient, encoded) if self.rival else [],
             orders=_orders(model, patient, encoded, seed) if ordered else [],
+            doubted=_doubted(model, patient, encoded, rows),
         )
 
 
@@ -245,6 +252,23 @@ def _new_focus_mm(visits: Sequence[Mapping[str, Any]]) -> float:
     """Diameter, at the last of the visits, of the largest lesion that was not there at the first."""
     first, last = visits[0]["lesion_diameters_mm"], visits[-1]["lesion_diameters_mm"]
     return max((size for name, size in last.items() if first.get(name, 0) < NOTHING_MM), default=0.0)
+
+
+def _doubted(
+    model: RiskModel, patient: StoredPatient, encoded: Sequence[EncodedVisit], rows: Sequence[ScoredVisit]
+) -> list[bool]:
+    """Whether the model says of each visit that its risk is not to be relied on; of images alone nothing is asked."""
+    if model.doubt is None:
+        return []
+    keeper = DoubtKeeper(model.doubt, SEQUENCES)
+    brain = torch.from_numpy(patient.brain)
+    cells = brain_cells(brain)
+    found = []
+    for number, ((features, present, _), row) in enumerate(zip(encoded, rows, strict=True), 1):
+        volumes = torch.from_numpy(patient.visit_volumes(number - 1))
+        appearance = summarise_visit(features.cpu(), present.cpu(), cells, volumes, brain)
+        found.append(bool(keeper.findings(number, features, present, appearance, row.hazards)))
+    return found
 
 
 def _orders(

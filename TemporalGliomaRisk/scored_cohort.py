@@ -115,7 +115,9 @@ class ScoredCohort:
         rows = LandmarkRows(**landmark_columns(self._rows))
         sequences = [row.sequences for row in self._rows]
         known = [one.known for one in self.patients]
-        groupings = known_groupings(known, rows.patient.tolist(), rows.visits.tolist(), sequences)
+        doubted = _joined(one.doubted for one in self.patients)
+        said = doubted if len(doubted) == len(self._rows) else []
+        groupings = known_groupings(known, rows.patient.tolist(), rows.visits.tolist(), sequences, said)
         config = EvaluationConfig(bootstrap=bootstrap)
         return evaluate_subgroups(np.array([row.hazards.risk for row in self._rows]), rows, groupings, config)
 

@@ -20,6 +20,7 @@ RESIDUAL_EDGE_MM = 20.0
 SLICE_EDGES_MM = (2.0, 4.0)
 SNR_EDGES = (20.0, 35.0)
 NO_GROWTH = "no growth"
+DOUBT = ("nothing unusual", "uncertain: unlike training, or members at odds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ def known_groupings(
     patient_of_row: Sequence[int],
     visit_of_row: Sequence[int],
     sequences: Sequence[tuple[str, ...]],
+    doubted: Sequence[bool] = (),
 ) -> list[Grouping]:
     """Every way to tell the rows apart that finds at least two groups among them.
 
@@ -55,6 +57,8 @@ def known_groupings(
         patient_of_row: (rows,), index into ``patients``.
         visit_of_row: (rows,), number of the row's visit, from 1.
         sequences: (rows,), the pulse sequences at the row's visit.
+        doubted: (rows,), whether the model itself calls the risk uncertain; none where it doesn't say. First visits,
+            whose risks always are, are left out.
     """
     velocities = [patient.drawn("growth_velocity_mm_per_year") for patient in patients]
     known = [velocity for velocity in velocities if velocity is not None]
@@ -97,6 +101,9 @@ def known_groupings(
         ("passing artefact at the visit", _artefact, _ARTEFACTS),
     ):
         found.append(_grouping(title, [of_files(one) if one else None for one in files], order, None))
+    if doubted:
+        said = [DOUBT[doubt] if visit > 1 else None for doubt, visit in zip(doubted, visit_of_row, strict=True)]
+        found.append(_grouping("what the model says of its risk", said, DOUBT, None))
     return [one for one in found if len(one.names) > 1]
 
 

@@ -57,7 +57,8 @@ ALLOWED: dict[str, set[str]] = {
     "run": FOUNDATION | {"bundle", "pipeline", "results", "visit_cache", "timeline", "scene", "preprocess"},
     "repeat": FOUNDATION | {"run", "bundle", "pipeline", "report", "timeline", "preprocess"},
     # What evaluate gathers of a cohort: it needs both the model's side and the statistics, which know nothing of it.
-    "patient_scoring": FOUNDATION | {"bundle", "device", "encode", "evaluate", "learn", "processes"},
+    "patient_scoring": FOUNDATION
+    | {"bundle", "device", "encode", "evaluate", "explain", "learn", "processes", "timeline"},
     "scored_cohort": FOUNDATION | {"evaluate", "learn", "patient_scoring"},
     "worker": set(),
     "worker.messages": set(),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-from TemporalGliomaRisk.evaluate.known_groups import NO_GROWTH, KnownPatient, known_groupings
+from TemporalGliomaRisk.evaluate.known_groups import DOUBT, NO_GROWTH, KnownPatient, known_groupings
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.subgroups import Grouping, evaluate_subgroups
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, evaluate_risks
@@ -141,6 +141,15 @@ def test_a_simulated_cohort_is_told_apart_by_all_that_its_truth_tells() -> None:
     assert artefact.labels[:3] == ("none", "another kind", "susceptibility hole")
     # One law only: nothing to compare.
     assert "law of the growth to come" not in found
+
+
+def test_what_the_model_says_of_later_visits_tells_them_apart() -> None:
+    patients = [KnownPatient(participant={}, truth=None) for _ in range(2)]
+    rows = ([0, 0, 1, 1], [1, 2, 1, 2], [("FLAIR",)] * 4)
+    (found,) = known_groupings(patients, *rows, [True, False, False, True])
+    assert found.names == DOUBT
+    assert found.labels == (None, DOUBT[0], None, DOUBT[1])
+    assert known_groupings(patients, *rows) == []
 
 
 def test_of_a_real_cohort_only_what_its_table_says_and_the_sequences_are_known() -> None:
