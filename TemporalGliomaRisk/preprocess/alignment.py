@@ -271,7 +271,7 @@ def _above_background(volume: Volume, background: float) -> Volume:
     content = voxels[voxels != 0][::7]
     if content.size:
         low, high = np.percentile(content, (0.1, 99.9))
-        if low < -STANDARDISED_FROM * high:
+        if high > 0 and low < -STANDARDISED_FROM * high:
             voxels = np.where(voxels != 0, voxels - np.float32(low), np.float32(0))
     return Volume(voxels=voxels, geometry=volume.geometry)
 

@@ -48,7 +48,7 @@ def by_its_name(path: Path) -> Path:
     """A path by the name of what it leads to (``.``, ``..``, a link), since by its name a folder is a BIDS patient."""
     try:
         resolved = path.resolve()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return path
     return resolved if path.name in ("", "..") or resolved.name.startswith(("sub-", "ses-")) else path
 

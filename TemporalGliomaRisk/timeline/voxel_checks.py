@@ -105,17 +105,31 @@ def _coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, Flo
     return voxels[:: steps[0], :: steps[1], :: steps[2]], spacing_mm * steps
 
 
-SURROUNDED_BY, BELOW_IT = 0.9, 0.01
-"""Shares of the faces of one value, and of voxels below it, from which a volume counts as standardised."""
+SURROUNDED_BY, EACH_SIDE, WIDEST, ROUGHEST = 0.9, 0.2, 10.0, 0.9
+"""By which a volume counts as standardised: share of the faces of one value, and of the content on each side of it;
+the content's spread over its usual distance from its middle; and the mean step between neighbours over that spread.
+Damaged numbers spread far wider or are as rough as noise, whose step is 1.13 spreads."""
+
+
+def _standardised_around(voxels: FloatArray) -> float | None:
+    """What surrounds a stripped brain that was standardised, so that its content lies on both sides; else None."""
+    faces = np.concatenate([np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
+    values, counts = np.unique(faces, return_counts=True)
+    around = float(values[counts.argmax()])
+    sides = int((voxels < around).sum()), int((voxels > around).sum())
+    if counts.max() <= SURROUNDED_BY * faces.size or min(sides) <= EACH_SIDE * sum(sides):
+        return None
+    content = voxels[voxels != around]
+    spread, usual = float(content.std()), float(np.median(np.abs(content - np.median(content))))
+    inside = (voxels != around)[:-1] & (voxels != around)[1:]
+    step = float(np.abs(np.diff(voxels, axis=0))[inside].mean()) if inside.any() else 0.0
+    return around if spread < WIDEST * usual and step < ROUGHEST * spread else None
 
 
 def head_of(voxels: FloatArray) -> BoolArray:
     """(I, J, K), the largest piece above 15 % of the bright voxels, holes filled; a stripped brain is its own head."""
-    faces = np.concatenate([np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
-    values, counts = np.unique(faces, return_counts=True)
-    around = values[counts.argmax()]
-    if counts.max() > SURROUNDED_BY * faces.size and np.mean(voxels < around) > BELOW_IT:
-        # A stripped brain that was standardised: its content lies on both sides of what surrounds it.
+    around = _standardised_around(voxels)
+    if around is not None:
         voxels = np.where(voxels == around, 0.0, voxels - np.percentile(voxels, 0.1))
     low = float(np.percentile(voxels, 1))
     if not (voxels > low).any():

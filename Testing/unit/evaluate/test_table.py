@@ -173,6 +173,6 @@ def test_the_printed_table_shows_values_intervals_and_gaps() -> None:
     lines = format_table(groups, ("auroc", "calibration_slope")).splitlines()
     found = groups[0]["metrics"]["auroc"]
 
-    assert lines[0] == "| visits | rows | patients | events | auroc | calibration_slope |"
+    assert lines[0] == "| visits | rows | patients | rows with event | auroc | calibration_slope |"
     cell = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
     assert lines[2] == f"| all | 750 | 150 | {groups[0]['events']} | {cell} | – |"
