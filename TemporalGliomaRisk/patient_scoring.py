@@ -27,7 +27,7 @@ from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort, prepare_patient
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
-from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_patient
+from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_by_model
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient
 from TemporalGliomaRisk.learn.true_growth import Mask
 from TemporalGliomaRisk.processes import processes
@@ -116,13 +116,7 @@ class Rival:
 
     def risks(self, patient: StoredPatient, encoded: Sequence[EncodedVisit]) -> list[float]:
         """(rows,), its risk at each of a patient's visits; ``encoded`` is what the other model's encoder gave."""
-        rows = score_patient(
-            self.model.network,
-            patient,
-            calibration=self.model.calibration,
-            single_visit_calibration=self.model.single_visit_calibration,
-            encoded=encoded if self.same_features else None,
-        )
+        rows = score_by_model(self.model, patient, encoded if self.same_features else None)
         return [row.hazards.risk for row in rows]
 
 
@@ -190,13 +184,7 @@ class PatientScoring:
     def _scored(self, patient: StoredPatient, task: Task) -> ScoredPatient:
         seed, model = [self.seed, task.number], self.model
         encoded = list(encoded_visits(model.network, patient))
-        rows = score_patient(
-            model.network,
-            patient,
-            calibration=model.calibration,
-            single_visit_calibration=model.single_visit_calibration,
-            encoded=encoded,
-        )
+        rows = score_by_model(model, patient, encoded)
         grid_mm = model.preprocessing.grid_mm
         ordered = task.number < self.order_patients
         return ScoredPatient(

@@ -9,7 +9,7 @@ where it stood. Started by torchrun, its processes share the patients to encode 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -184,11 +184,9 @@ def _evidence(
     """Cache the features, then train every member, the single-visit and the ordering head; ranks share the work."""
     from tqdm import tqdm
 
-    from TemporalGliomaRisk.files import write_json_whole
     from TemporalGliomaRisk.learn.agreement import agreeing
-    from TemporalGliomaRisk.learn.checkpoints import begin_with
     from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
-    from TemporalGliomaRisk.learn.finetune import finetune_head, with_later_settings
+    from TemporalGliomaRisk.learn.finetune import finetune_head
     from TemporalGliomaRisk.learn.implanted_timelines import with_implants
     from TemporalGliomaRisk.learn.ordering import OrderConfig, train_order
 
@@ -197,22 +195,7 @@ def _evidence(
     heads = {f"member-{one + 1}": replace(shared, seed=shared.seed + one) for one in range(arguments.members)}
     heads["single"] = replace(shared, single_visit=True)
     ours = list(heads.items())[ranks.rank :: ranks.world]
-    for name, config in ours:
-        begin_with(
-            run_folder.heads_folder / f"{name}.json",
-            config,
-            what="A head of this run",
-            understood=with_later_settings,
-        )
-    if finished is not None and ranks.first:
-        write_json_whole(
-            run_folder.beginning_of_heads,
-            {
-                "name": finished.name,
-                "sha256": shared.begun_from,
-                "cohorts_sha256": list(finished.metadata.get("cohorts_sha256", ())),
-            },
-        )
+    _begin_heads(run_folder, dict(ours), finished if ranks.first else None)
     train, validation = (agreeing(part, shared.least_agreement) for part in (train, validation))
     grid_mm = run_folder.config.preprocessing.grid_mm
     implanted = with_implants(train, shared.implants, grid_mm=grid_mm, seed=shared.seed)
@@ -251,6 +234,23 @@ def _evidence(
         with tqdm(total=order.epochs, desc="order", unit="pass", disable=quiet) as bar:
             report = _reporter(run_folder, bar, "order")
             train_order(pretrained, train, validation, load, run_folder.order_file, config=order, report=report)
+
+
+def _begin_heads(run_folder: RunFolder, heads: Mapping[str, FinetuneConfig], finished: RiskModel | None) -> None:
+    """Write down what each head is trained with, or see that it is what was begun, and whose heads they begin with."""
+    from TemporalGliomaRisk.files import write_json_whole
+    from TemporalGliomaRisk.learn.checkpoints import begin_with
+    from TemporalGliomaRisk.learn.finetune import with_later_settings
+
+    for name, config in heads.items():
+        path = run_folder.heads_folder / f"{name}.json"
+        begin_with(path, config, what="A head of this run", understood=with_later_settings)
+    if finished is not None:
+        (sha256,) = {config.begun_from for config in heads.values()}
+        known = list(finished.metadata.get("cohorts_sha256", ()))
+        write_json_whole(
+            run_folder.beginning_of_heads, {"name": finished.name, "sha256": sha256, "cohorts_sha256": known}
+        )
 
 
 def _head_of(model: RiskModel, name: str) -> HistoryHead:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceModel, brain_cells
@@ -90,6 +91,19 @@ def score_patient(
         scored_visit(patient, visit, running.see(features, present, days))
         for visit, (features, present, days) in enumerate(visits)
     ]
+
+
+def score_by_model(
+    model: RiskModel, patient: StoredPatient, encoded: Iterable[EncodedVisit] | None = None
+) -> list[ScoredVisit]:
+    """The same by a model with its own constants."""
+    return score_patient(
+        model.network,
+        patient,
+        calibration=model.calibration,
+        single_visit_calibration=model.single_visit_calibration,
+        encoded=encoded,
+    )
 
 
 def scored_visit(patient: StoredPatient, visit: int, hazards: VisitHazards) -> ScoredVisit:

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
+from TemporalGliomaRisk.timeline.voxel_checks import commonest_on_faces
 
 SMALLEST_BRAIN_ML = 300.0
 LARGEST_BRAIN_ML = 2200.0
@@ -35,12 +36,9 @@ class Background:
 
 def background_of(volume: Volume) -> Background:
     """The commonest value on the faces of the field of view, and how much it fills."""
-    voxels = volume.voxels
-    faces = np.concatenate([np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
-    values, counts = np.unique(faces, return_counts=True)
-    value = values[counts.argmax()]
-    share = float(np.mean(voxels == value))
-    return Background(value=float(value), share_of_faces=float(counts.max() / faces.size), share=share)
+    value, share_of_faces = commonest_on_faces(volume.voxels)
+    share = float(np.mean(volume.voxels == np.asarray(value, dtype=volume.voxels.dtype)))
+    return Background(value=value, share_of_faces=share_of_faces, share=share)
 
 
 def stripped_mask(volume: Volume, background: Background) -> BoolArray | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.assembly import FindingMaker, FoundVisit, SourceMaker, build_timeline
 from TemporalGliomaRisk.timeline.days import When
 from TemporalGliomaRisk.timeline.finding import Finding
-from TemporalGliomaRisk.timeline.image_file import VolumeFile, volume_suffix
+from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
 from TemporalGliomaRisk.timeline.labels import is_plain, may_be_shown, told
 from TemporalGliomaRisk.timeline.rules import finding, refuse
 from TemporalGliomaRisk.timeline.sessions_table import read_sessions_table
@@ -115,7 +115,7 @@ def _read_anat(anat: Path) -> _Content:
     by_sequence: dict[SequenceName, list[Path]] = {}
     derived = unknown = 0
     for path in sorted(anat.iterdir()) if anat.is_dir() else []:
-        if path.name.startswith("._"):  # what macOS writes beside a file on a disk that is not its own
+        if left_by_macos(path):
             continue
         if volume_suffix(path) is None:
             unknown += path.suffix not in _HARMLESS

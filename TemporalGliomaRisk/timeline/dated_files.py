@@ -11,7 +11,7 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_timeline
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, parse_date
 from TemporalGliomaRisk.timeline.finding import Finding
-from TemporalGliomaRisk.timeline.image_file import VolumeFile, volume_suffix
+from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
 from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse
 from TemporalGliomaRisk.timeline.sequence_names import ASSUMED_SEQUENCE, sequence_from_name
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
@@ -60,7 +60,7 @@ def _dated(folder: Path, noticed: list[Finding]) -> list[_DatedFile]:
     files: list[_DatedFile] = []
     unknown = folders = undated = bad = 0
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("._"):  # what macOS writes beside a file on a disk that is not its own
+        if left_by_macos(path):
             continue
         suffix = volume_suffix(path)
         if path.is_dir():

@@ -35,6 +35,11 @@ def volume_suffix(path: Path) -> str | None:
     return next((suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
+def left_by_macos(path: Path) -> bool:
+    """Whether a file is what macOS writes beside another on a disk that is not its own."""
+    return path.name.startswith("._")
+
+
 @dataclass(frozen=True, kw_only=True)
 class VolumeFile:
     """A volume source over one file.

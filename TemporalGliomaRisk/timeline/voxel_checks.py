@@ -111,13 +111,18 @@ the content's spread over its usual distance from its middle; and the mean step 
 Damaged numbers spread far wider or are as rough as noise, whose step is 1.13 spreads."""
 
 
-def _standardised_around(voxels: FloatArray) -> float | None:
-    """What surrounds a stripped brain that was standardised, so that its content lies on both sides; else None."""
+def commonest_on_faces(voxels: FloatArray) -> tuple[float, float]:
+    """The commonest value on the faces of the field of view, (I, J, K), and its share of them."""
     faces = np.concatenate([np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)])
     values, counts = np.unique(faces, return_counts=True)
-    around = float(values[counts.argmax()])
+    return float(values[counts.argmax()]), float(counts.max() / faces.size)
+
+
+def _standardised_around(voxels: FloatArray) -> float | None:
+    """What surrounds a stripped brain that was standardised, so that its content lies on both sides; else None."""
+    around, share = commonest_on_faces(voxels)
     sides = int((voxels < around).sum()), int((voxels > around).sum())
-    if counts.max() <= SURROUNDED_BY * faces.size or min(sides) <= EACH_SIDE * sum(sides):
+    if share <= SURROUNDED_BY or min(sides) <= EACH_SIDE * sum(sides):
         return None
     content = voxels[voxels != around]
     spread, usual = float(content.std()), float(np.median(np.abs(content - np.median(content))))

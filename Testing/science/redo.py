@@ -62,6 +62,8 @@ from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 TRAIN_SEED, TEST_SEED = 20261, 900011
 LEARNING_SIZES = (50, 100, 200)
 POPULATIONS = ("main", "shifted")
+OTHERS = (DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES)
+"""Rows beside the variants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Redo what was asked for and write the numbers."""
     place = Place(out=arguments.output, plan=Plan.of(arguments), model=arguments.model)
     # As many rows as there could be: how many patients learn is not known yet.
-    known = [*place.plan.variants(place.plan.patients), DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES]
+    known = [*place.plan.variants(place.plan.patients), *OTHERS]
     if not set(arguments.rows or ()) <= set(known):
         raise UsageError(f"Wanted --rows of: {'; '.join(known)}. Got: {'; '.join(arguments.rows)}.")
     begin_with(place.out / "plan.json", place.plan, what="What is redone in this folder")
@@ -161,8 +163,7 @@ def main(arguments: argparse.Namespace) -> int:
     )
     shop = place.workshop()
     variants = place.plan.variants(len(shop.train))
-    known = [name for name in known if name in variants or name not in place.plan.variants(place.plan.patients)]
-    wanted = [name for name in known if name in (arguments.rows or known)]
+    wanted = [name for name in (*variants, *OTHERS) if name in (arguments.rows or known)]
     _train(place, wanted, variants, arguments.jobs)
     earlier = place.out / "science.json"
     found: dict[str, Any] = {

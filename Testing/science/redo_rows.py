@@ -34,7 +34,14 @@ from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, 
 from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
 from TemporalGliomaRisk.learn.score_reference import TrainedReference, calibrate_reference, load_reference
-from TemporalGliomaRisk.learn.scoring import EncodedVisit, encoded_visits, score_patient, score_patients, visit_days
+from TemporalGliomaRisk.learn.scoring import (
+    EncodedVisit,
+    encoded_visits,
+    score_by_model,
+    score_patient,
+    score_patients,
+    visit_days,
+)
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.risk.calibration import Calibration
@@ -293,13 +300,7 @@ class Scorer:
     def _by_shipped(self, patient: StoredPatient, number: int, wanted: Sequence[str]) -> dict[str, list[float]]:
         model = self._shipped
         encoded = list(encoded_visits(model.network, patient))
-        rows = score_patient(
-            model.network,
-            patient,
-            calibration=model.calibration,
-            single_visit_calibration=model.single_visit_calibration,
-            encoded=encoded,
-        )
+        rows = score_by_model(model, patient, encoded)
         found = {
             SHIPPED: [row.hazards.risk for row in rows],
             SINGLE: [row.hazards.single_visit_risk for row in rows],

@@ -13,7 +13,7 @@ import torch
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
-from TemporalGliomaRisk.learn.scoring import score_patient
+from TemporalGliomaRisk.learn.scoring import score_by_model
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 
@@ -44,12 +44,7 @@ def visit(scripts: tuple[Any, Any], model: RiskModel, patient: StoredPatient) ->
 def test_every_map_explains_the_hazard_that_evaluate_scores(
     visit: Any, model: RiskModel, patient: StoredPatient
 ) -> None:
-    rows = score_patient(
-        model.network,
-        patient,
-        calibration=model.calibration,
-        single_visit_calibration=model.single_visit_calibration,
-    )
+    rows = score_by_model(model, patient)
     scored = float(rows[-1].hazards.interval_hazards[:3].sum())
     assert visit.hazard == pytest.approx(scored, rel=1e-9)
     assert torch.allclose(visit.own_terms, rows[-1].hazards.horizon_terms)

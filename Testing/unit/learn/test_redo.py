@@ -13,7 +13,7 @@ import torch
 from TemporalGliomaRisk.bundle import load_bundle
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
-from TemporalGliomaRisk.learn.scoring import score_patient
+from TemporalGliomaRisk.learn.scoring import score_by_model
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
@@ -57,12 +57,8 @@ def test_every_row_says_something_of_every_visit(rows: ModuleType, scorer, make_
         assert scorer.scores(patient, 3, some) == {name: found[name] for name in some}
     # One picture can't be exchanged for another; the shipped row is what the pipeline's own pass says.
     assert found[rows.SHUFFLED_VISITS][0] == found[rows.SHIPPED][0]
-    model = load_bundle(MODEL)
-    constants = {
-        "calibration": model.calibration,
-        "single_visit_calibration": model.single_visit_calibration,
-    }
-    assert found[rows.SHIPPED] == [row.hazards.risk for row in score_patient(model.network, patient, **constants)]
+    shipped = score_by_model(load_bundle(MODEL), patient)
+    assert found[rows.SHIPPED] == [row.hazards.risk for row in shipped]
 
 
 def test_variants_differ_in_what_they_are_told_alone(rows: ModuleType, scorer, shop) -> None:

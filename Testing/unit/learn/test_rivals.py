@@ -10,15 +10,14 @@ import torch
 
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.learn.scoring import encoded_visits, score_patient
+from TemporalGliomaRisk.learn.scoring import encoded_visits, score_by_model
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.patient_scoring import Rival
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
 
 def risks_of(model: RiskModel, patient: StoredPatient) -> list[float]:
-    constants = {"calibration": model.calibration, "single_visit_calibration": model.single_visit_calibration}
-    return [row.hazards.risk for row in score_patient(model.network, patient, **constants)]
+    return [row.hazards.risk for row in score_by_model(model, patient)]
 
 
 def test_a_rival_says_what_it_would_say_alone(make_stored) -> None:
