@@ -29,7 +29,6 @@ from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
-from TemporalGliomaRisk.learn.true_growth import true_growth
 
 MOVED = 1e-3
 """Change of a scaled intensity below which a voxel counts as unchanged: about what float16 keeps of an intensity."""
@@ -184,11 +183,11 @@ def grown_places(patient: StoredPatient) -> Tensor | None:
     None where the truth is not known. Borders that may only have moved, and growth of fewer than
     :data:`LEAST_GROWTH_VOXELS` voxels, count as none.
     """
-    lesions = patient.lesion_masks
-    if lesions is None:
+    if patient.lesion_masks is None:
         return None
     cells = brain_cells(torch.from_numpy(patient.brain))
-    new = torch.from_numpy(np.stack([true_growth(lesions[0], one)[0] for one in lesions]))
+    changes = [patient.growth_between(0, visit) for visit in range(patient.visits)]
+    new = torch.from_numpy(np.stack([change[0] for change in changes if change is not None]))
     new &= (new.flatten(1).sum(dim=1) >= LEAST_GROWTH_VOXELS)[:, None, None, None]
     grown: Tensor = functional.max_pool3d(new[:, None].float(), CELL_VOXELS)[:, 0, cells] > 0
     return grown

@@ -132,6 +132,18 @@ class ImplantedPatient(StoredPatient):
             masks[visit][self._window] |= self.lesion.mask(float(radius)).numpy()
         return masks
 
+    def growth_between(
+        self, one: int, two: int, window: tuple[slice, ...] = ()
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+        """As the host's, and wherever the lesion laid in has grown, its border included."""
+        found = self.host.growth_between(one, two, window)
+        if found is None or self.void:
+            return found
+        grown = np.zeros_like(self.brain)
+        earlier, later = (self.lesion.mask(float(self.radii_voxels[visit])).numpy() for visit in (one, two))
+        grown[self._window] = later & ~earlier
+        return found[0] | grown[window], found[1] & ~grown[window]
+
     @property
     def row_ends(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """(visits,) days to the end of each row, and (visits,) whether an event ends it.

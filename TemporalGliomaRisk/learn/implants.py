@@ -45,7 +45,7 @@ class ImplantConfig:
     chance: float = 0.3
     fates: tuple[float, ...] = (0.3, 0.22, 0.12, 0.12, 0.09, 0.15)
     radius_voxels: tuple[float, ...] = (1.2, 7.0)
-    smaller_share: tuple[float, ...] = (0.3, 0.8)
+    smaller_share: tuple[float, ...] = (0.3, 0.9)
     roughness: float = 0.2
     edge_voxels: tuple[float, ...] = (0.15, 0.8)
     signal: tuple[float, ...] = (0.5, 5.0)

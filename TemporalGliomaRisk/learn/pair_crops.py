@@ -22,7 +22,6 @@ from TemporalGliomaRisk.learn.augmentation import (
 )
 from TemporalGliomaRisk.learn.implants import ImplantConfig, implant
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
-from TemporalGliomaRisk.learn.true_growth import true_growth
 
 LEAST_GROWTH_VOXELS = 8
 
@@ -69,7 +68,7 @@ class PairConfig:
     growth_share: float = 0.5
     focus_chance: float = 0.7
     augmentation: AugmentationConfig = field(
-        default_factory=lambda: AugmentationConfig(low_signal_chance=0.15, thick_chance=0.15)
+        default_factory=lambda: AugmentationConfig(low_signal_chance=0.3, thick_chance=0.25)
     )
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     implants: ImplantConfig = field(default_factory=lambda: ImplantConfig(chance=0.5))
@@ -136,10 +135,10 @@ class PairSampler:
                 volumes[sequence] = _padded(patient.volumes[patient.volume_index(visit, sequence)][window], edge)
             pair.append(apply_flips(volumes, flips, order))
         cells = functional.max_pool3d(inside_turned[None], CELL_VOXELS)[0] > 0
-        if patient.lesions is None:
+        masks = patient.growth_between(one, two, window)
+        if masks is None:
             grown = torch.full(cells.shape, torch.nan)
         else:
-            masks = true_growth(patient.lesions[one][window], patient.lesions[two][window])
             new, border = (apply_flips(_padded(mask, edge), flips, order) > 0 for mask in masks)
             if inside.any() and torch.rand((), generator=random) < self.config.implants.chance:
                 *pair, implanted = implant(pair[0], pair[1], inside_turned, self.config.implants, random)
@@ -157,9 +156,13 @@ class PairSampler:
     def _corner(self, patient: StoredPatient, one: int, two: int, random: Generator) -> list[int]:
         edge = self.config.crop_voxels
         centre = _random_voxel(patient.brain, random)
-        if patient.lesions is not None and torch.rand((), generator=random) < self.config.focus_chance:
-            later, earlier = patient.lesions[two], patient.lesions[one]
-            for region in (true_growth(earlier, later)[0], later | earlier):
+        change = patient.growth_between(one, two)
+        if (
+            patient.lesions is not None
+            and change is not None
+            and torch.rand((), generator=random) < self.config.focus_chance
+        ):
+            for region in (change[0], patient.lesions[two] | patient.lesions[one]):
                 if region.any():
                     centre = _random_voxel(region, random)
                     break
@@ -173,9 +176,8 @@ class PairSampler:
 
 def _grew(patient: StoredPatient, one: int, two: int) -> bool:
     """Whether the lesion grew by at least :data:`LEAST_GROWTH_VOXELS` between two visits, as far as is known."""
-    if patient.lesions is None:
-        return False
-    return int(true_growth(patient.lesions[one], patient.lesions[two])[0].sum()) >= LEAST_GROWTH_VOXELS
+    change = patient.growth_between(one, two)
+    return change is not None and int(change[0].sum()) >= LEAST_GROWTH_VOXELS
 
 
 def _random_voxel(region: npt.NDArray[np.bool_], random: Generator) -> npt.NDArray[np.intp]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from TemporalGliomaRisk.errors import InputError
-from TemporalGliomaRisk.learn.true_growth import true_growth
+from TemporalGliomaRisk.learn.true_growth import borders_grew, true_growth
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
@@ -77,6 +77,28 @@ class StoredPatient:
             return None
         growth = true_growth(lesions[0], lesions[-1])[0] & self.brain
         return growth if growth.any() else None
+
+    def growth_between(
+        self, one: int, two: int, window: tuple[slice, ...] = ()
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+        """New tumour from an earlier visit to a later one, and what may be (:func:`true_growth`); None without truth.
+
+        Args:
+            one: The earlier visit, counted from 0.
+            two: The later one.
+            window: Part of the grid that is looked at, all of it if empty.
+
+        Returns:
+            Two boolean arrays of the window's shape.
+        """
+        lesions = self.lesion_masks
+        if lesions is None:
+            return None
+        grew = None
+        if self.truth is not None:
+            known = [self.truth["visits"][visit].get("lesion_diameters_mm") for visit in (one, two)]
+            grew = None if None in known else borders_grew(*known)
+        return true_growth(lesions[one][window], lesions[two][window], borders=grew)
 
     def volume_index(self, visit: int, sequence: int) -> int:
         """Row of ``volumes`` that holds a visit's sequence, both counted from 0."""

@@ -147,6 +147,14 @@ def test_the_lesion_is_in_the_pictures_where_the_truth_says_and_nowhere_else(mak
         grown = grown_places(found)
         assert grown is not None
         assert grown[-1].any()
+        # What grew at the implant's border is growth, whatever the host's own diameters say of its own.
+        diameters = {"lesion_diameters_mm": {"residual": 9.0}}
+        still = replace(found, host=replace(host, truth={"visits": [diameters] * host.visits}))
+        change = still.growth_between(0, host.visits - 1)
+        assert change is not None
+        laid = found.lesion_masks[-1] & ~found.lesion_masks[0]
+        assert np.array_equal(change[0], laid)
+        assert not change[1].any()
 
 
 def test_hosts_are_patients_with_several_visits_and_no_event_each_with_a_draw_of_its_own(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from TemporalGliomaRisk.learn.true_growth import true_growth
+from TemporalGliomaRisk.learn.true_growth import borders_grew, true_growth
 
 
 def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
@@ -53,3 +53,33 @@ def test_a_map_is_also_judged_by_growth_off_the_borders_alone(make_stored) -> No
     lesions = np.stack([patient.lesions[0], beside])
     assert replace(make_stored(1, visits=2), lesions=lesions).growth_off_borders_before_event is None
     assert make_stored(1, grows=False).growth_off_borders_before_event is None
+
+
+def test_diameters_tell_whether_borders_grew_and_a_new_focus_has_none() -> None:
+    assert borders_grew({"residual": 20.0}, {"residual": 21.0}) is True
+    assert borders_grew({"residual": 20.0}, {"residual": 20.4, "margin": 6.0}) is False
+    assert borders_grew({"residual": 20.0}, {"residual": 20.7}) is None
+    assert borders_grew({"residual": 20.0, "margin": 4.0}, {"residual": 20.0, "margin": 6.0}) is None
+    assert borders_grew({"residual": 20.0, "margin": 4.0}, {"residual": 22.0}) is None
+    assert borders_grew({"residual": 20.0}, {"residual": 12.0}) is False
+    assert borders_grew({"margin": 0.0}, {"margin": 9.0}) is False
+
+
+def test_a_border_is_growth_or_none_where_diameters_decide(make_stored) -> None:
+    patient = make_stored(1, visits=2)
+    plain = true_growth(patient.lesions[0], patient.lesions[1])
+    assert plain[1].any()
+
+    def by_diameters(before: float, after: float):
+        visits = [{"lesion_diameters_mm": {"residual": diameter}} for diameter in (before, after)]
+        return replace(patient, truth={"visits": visits}).growth_between(0, 1)
+
+    for found, wanted in zip(by_diameters(10.0, 10.7), plain, strict=True):
+        assert np.array_equal(found, wanted)
+    grown, unknown = by_diameters(10.0, 14.0)
+    assert np.array_equal(grown, plain[0] | plain[1])
+    assert not unknown.any()
+    grown, unknown = by_diameters(10.0, 10.1)
+    assert np.array_equal(grown, plain[0])
+    assert not unknown.any()
+    assert replace(patient, lesions=None).growth_between(0, 1) is None
