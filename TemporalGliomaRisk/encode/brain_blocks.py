@@ -1,20 +1,24 @@
 """The encoder's convolutions where there is brain: the cells cut into blocks, and those around the brain left out.
 
 Computes what :meth:`VisitEncoder.encode_sequence` does, for inference on a processor. Cells lie with their channels
-side by side, which the convolution library is fastest at, and a block with what it reads is a few megabytes.
+side by side, which the convolution library is fastest at, and a block with what it reads is a few megabytes. A block is
+as deep as a slab that :class:`PlaneConvolution` takes at once.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from TemporalGliomaRisk.encode.winograd import LEAST_PLANES, MOST_PLANES, TAPS, PlaneConvolution
 from TemporalGliomaRisk.progress import check_cancelled
 
-BLOCK_CELLS_I, BLOCK_CELLS_J = 4, 48
+BLOCK_CELLS_I, BLOCK_CELLS_J = MOST_PLANES, 48
 """Largest extent of a block along the first two axes; along the third it reaches from end to end of its brain."""
 SLOPE = 0.1
 """Of the leaky rectifier below zero."""
@@ -98,12 +102,12 @@ class BrainGrid:
             seen = _convolved(block.of(self._voxels[None, None], after=2, scale=2), stem, shaped)
             torch.mul(seen, block.of(self._inside), out=self._inner(self._now, block))
         for layer in layers:
-            shaped = _laid_out(layer)
+            convolved = _by_slabs(layer)
             for block in self._blocks:
                 check_cancelled()
                 active = nn.functional.leaky_relu(block.of(self._now, after=2), SLOPE)
                 before, after = self._inner(self._now, block), self._inner(self._next, block)
-                torch.addcmul(before, _convolved(active, layer, shaped), block.of(self._inside), out=after)
+                torch.addcmul(before, convolved(active), block.of(self._inside), out=after)
             self._now, self._next = self._next, self._now
         channels = self._now.shape[1]
         torch.index_select(self._now.permute(0, 2, 3, 4, 1).view(-1, channels), 0, self._places, out=given)
@@ -122,6 +126,16 @@ class BrainGrid:
         return block.of(grid, before=-1, after=1)
 
 
+def _by_slabs(layer: nn.Conv3d) -> Callable[[Tensor], Tensor]:
+    """The layer at every place that needs no padding, slab by slab."""
+    shaped = _laid_out(layer)
+    whole = partial(_convolved, layer=layer, weight=shaped)
+    if not (_has_library(layer.weight) and tuple(layer.kernel_size) == (TAPS,) * 3):
+        return whole
+    planes = PlaneConvolution(layer)
+    return lambda slab: (planes if LEAST_PLANES <= slab.shape[2] - TAPS + 1 <= MOST_PLANES else whole)(slab)
+
+
 def _laid_out(layer: nn.Conv3d) -> Tensor:
     """The layer's weights with their channels side by side too."""
     return layer.weight.contiguous(memory_format=torch.channels_last_3d)
@@ -134,7 +148,11 @@ def _convolved(values: Tensor, layer: nn.Conv3d, weight: Tensor) -> Tensor:
     other last digits than with two.
     """
     stride = list(layer.stride)
-    if torch.backends.mkldnn.is_available() and values.dtype == torch.float32:  # type: ignore[no-untyped-call]
+    if _has_library(values):
         found: Tensor = torch.mkldnn_convolution(values, weight, layer.bias, [0] * 3, stride, [1] * 3, 1)
         return found
     return nn.functional.conv3d(values, weight, layer.bias, stride=stride)
+
+
+def _has_library(values: Tensor) -> bool:
+    return bool(torch.backends.mkldnn.is_available()) and values.dtype == torch.float32  # type: ignore[no-untyped-call]
