@@ -4,8 +4,8 @@
     make science SCALE=0.02               the same way with a fiftieth of the patients and updates, to see that it runs
 
 Each row is one model on the same landmark rows of the same test patients, on the simulator's main population and on
-its shifted one, which nothing here learns from. Variants differ in one thing each; every one has one head, its own
-calibration, and the validation patients of all. Run again with the same folder, it goes on where it stopped: variants
+its shifted one, which nothing here learns from. A variant (``redo_rows.py``) has one head, its own calibration, and the
+validation patients of all. Run again with the same folder, it goes on where it stopped: variants
 that are trained stay, patients that were scored are scored for new rows only. ``--rows`` asks for some of the rows.
 """
 
@@ -54,6 +54,7 @@ from TemporalGliomaRisk.files import read_json, sha256_of, write_json_whole, wri
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
+from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.stored_patient import load_patient
 from TemporalGliomaRisk.processes import processes
@@ -62,6 +63,7 @@ from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 TRAIN_SEED, TEST_SEED = 20261, 900011
 LEARNING_SIZES = (50, 100, 200)
 POPULATIONS = ("main", "shifted")
+REFERENCE_MM = ReferenceTrainingConfig.pooling * PREPROCESSING.grid_mm
 OTHERS = (DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES)
 """Rows beside the variants."""
 
@@ -92,7 +94,11 @@ class Plan:
         return cls(
             patients=size(arguments.patients, 1300, 40),
             test_patients=size(arguments.test_patients, 1500, 30),
-            sizes=Sizes(updates=size(arguments.updates, 7000, 20), passes=size(arguments.passes, 30, 2)),
+            sizes=Sizes(
+                updates=size(arguments.updates, 7000, 20),
+                passes=size(arguments.passes, 30, 2),
+                reference_stride=arguments.reference_stride,
+            ),
             learning_sizes=tuple(arguments.learning_sizes),
         )
 
@@ -300,10 +306,15 @@ def _ordering_pairs(names: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _as_text(found: dict[str, Any]) -> str:
     """One line a row of the table, all visits and four or more, for each population; then what ordering adds."""
     plan = found["plan"]
+    sizes = plan["sizes"]
     parts = [
-        f"{found['training_patients']} training patients, {found['validation_patients']} to watch, "
-        f"{plan['sizes']['updates']} updates of pretraining, {plan['sizes']['passes']} passes of fine-tuning at most; "
-        f"model {found['model']}."
+        f"{found['training_patients']} training patients, {found['validation_patients']} to watch, {sizes['updates']} "
+        f"updates of pretraining, {sizes['passes']} passes over all patients at most, and as many updates where there "
+        f"are fewer; model {found['model']}.",
+        f"The reference model sees voxels of {REFERENCE_MM:g} mm, its first convolution strides by "
+        f"{sizes['reference_stride']}, and it learns end to end from outcomes alone. The shipped model learnt longer, "
+        "from more patients and from two populations, and is an ensemble.",
+        "Every row is one training; intervals are over test patients and hold nothing of another training's luck.",
     ]
     for population in POPULATIONS:
         if population not in found:
@@ -335,6 +346,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--test-patients", type=int, help="a population, likewise")
     made.add_argument("--updates", type=int, help="of pretraining, likewise")
     made.add_argument("--passes", type=int, help="of fine-tuning, likewise")
+    made.add_argument("--reference-stride", type=int, choices=(1, 2), default=1, help="2: an eighth of its cost")
     made.add_argument("--learning-sizes", type=int, nargs="*", default=LEARNING_SIZES, help="training patients")
     made.add_argument("--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS)
     made.add_argument("--rows", nargs="+", help="names of rows, all if left out; earlier ones stay in the table")

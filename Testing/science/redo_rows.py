@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -17,6 +18,7 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.encode.days import DAY_FEATURES
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk.encode.reference import ReferenceConfig
 from TemporalGliomaRisk.evaluate.observer import (
     Rule,
     by_worst_lesion,
@@ -44,7 +46,7 @@ from TemporalGliomaRisk.learn.scoring import (
 )
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.risk.calibration import Calibration
+from TemporalGliomaRisk.risk.calibration import Calibration, fit_calibration
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk
 from TemporalGliomaRisk.risk.hazards import INTERVALS, horizon_hazard, negative_log_likelihood
 
@@ -61,13 +63,18 @@ PREPROCESSING = PreprocessConfig(register="never")
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """How a row of the table came to be; all else is as in the shipped recipe.
+    """How a row of the table came to be.
+
+    Every variant is one head on a network of 32 channels and 3 convolutions, from one seed; the shipped model is an
+    ensemble on 48 and 4, trained longer and on two populations. After pretraining the encoder stays as it is: a random
+    one is a frozen one, and nothing here is trained from scratch end to end but the reference model.
 
     Args:
-        truth: Whether growth maps of the simulator teach encoder and head.
+        truth: Whether growth maps of the simulator teach encoder and head; with them pretraining also sees implants,
+            draws pairs by their growth, and fine-tuning is told where hazard should lie.
         order_weight: Of the ordering task.
         pretrained: Whether the encoder learns at all before its features are cached.
-        shuffled: Whether outcomes are exchanged among the training patients.
+        shuffled: Whether outcomes are exchanged among the training patients and among those who are watched.
         implants: Whether fine-tuning also learns from implanted timelines; they need no growth maps.
         encoder: Variant whose encoder it shares, since it differs only after pretraining; its own if None.
         patients: It learns from so many; from all if None.
@@ -87,8 +94,13 @@ VARIANTS = {
     "ordering": Variant(truth=False),
     "growth maps": Variant(truth=True, order_weight=0.0),
     "both": Variant(truth=True),
-    "both, no implanted timelines": Variant(truth=True, implants=False, encoder="both"),
-    "both, shuffled outcomes": Variant(truth=True, shuffled=True, implants=False, encoder="both"),
+    # Beside the reference model, which learns from outcomes alone:
+    "random encoder, no implanted timelines": Variant(
+        truth=False, pretrained=False, implants=False, encoder="random encoder"
+    ),
+    "ordering, no implanted timelines": Variant(truth=False, implants=False, encoder="ordering"),
+    # A control: nothing but outcomes could have told this row who recurs.
+    "ordering, shuffled outcomes": Variant(truth=False, shuffled=True, implants=False, encoder="ordering"),
 }
 LEARNING = ("random encoder", "ordering", "growth maps", "both")
 """Rows that are redone with fewer patients."""
@@ -100,11 +112,15 @@ class Sizes:
 
     Args:
         updates: Of pretraining.
-        passes: Largest number over the training patients, of heads and of the reference model.
+        passes: Largest number over all training patients, of every network; a row with fewer patients goes over them
+            as much more often, and waits as much longer for a better likelihood, so that all have as many updates.
+        reference_stride: Of the reference model's first convolution, on volumes pooled by 2: with 1 its later layers
+            see cells of the same mm as in the ResNet paper, with 2 it costs an eighth.
     """
 
     updates: int
     passes: int
+    reference_stride: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +145,18 @@ class Workshop:
 
 
 class DatesOnly(nn.Module):
-    """Hazards from the days alone, without any image: what follow-up itself gives away."""
+    """Hazards from the days and the number of visits so far, without any image: what follow-up itself gives away."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden, self.last = nn.Linear(DAY_FEATURES, 16), nn.Linear(16, INTERVALS)
+        self.hidden, self.last = nn.Linear(DAY_FEATURES + 1, 16), nn.Linear(16, INTERVALS)
         with torch.no_grad():
             self.last.bias.copy_(torch.tensor(EvidenceConfig.prior_interval_hazards).log())
 
     def forward(self, days: Tensor) -> Tensor:
-        """(visits, day features) to (visits, 4) interval hazards."""
-        hazards: Tensor = self.last(nn.functional.gelu(self.hidden(days))).exp()
+        """(visits, day features) of a whole timeline to (visits, 4) interval hazards."""
+        so_far = torch.arange(1, len(days) + 1, dtype=days.dtype).log()[:, None]
+        hazards: Tensor = self.last(nn.functional.gelu(self.hidden(torch.cat([days, so_far], dim=1)))).exp()
         return hazards
 
 
@@ -153,8 +170,12 @@ def train_variant(name: str, variant: Variant, shop: Workshop) -> None:
     updates = shop.sizes.updates if variant.pretrained else 0
     settings = PretrainConfig(updates=updates, order_weight=variant.order_weight, validate_every=500, bfloat16=True)
     pair = pretrain(seen, watched, encoder / "pretrain", model_config=EvidenceConfig(), config=settings)
+    times = max(1, round(len(shop.train) / len(train)))
     config = FinetuneConfig(
-        epochs=shop.sizes.passes,
+        epochs=times * shop.sizes.passes,
+        patience=times * FinetuneConfig.patience,
+        # Where no growth map taught it the growth head says nothing yet.
+        growth_gain=FinetuneConfig.growth_gain * variant.truth,
         implants=TimelineImplantConfig(share=TimelineImplantConfig.share * variant.implants),
     )
     seen, watched = (agreeing(part, config.least_agreement) for part in (seen, watched))
@@ -162,8 +183,7 @@ def train_variant(name: str, variant: Variant, shop: Workshop) -> None:
     cache_features(pair, (*seen, *watched, *implanted), encoder / "features", config.sampling, seed=1)
     load = lru_cache(maxsize=None)(partial(load_features, encoder / "features"))
     if variant.shuffled:
-        seen = _outcomes_exchanged(seen)
-        config = replace(config, place_weight=0.0)
+        seen, watched = _outcomes_exchanged(seen), _outcomes_exchanged(watched)
     head = finetune_head(pair, (*seen, *implanted), watched, load, folder / "head.safetensors", config=config)
     network = EvidenceModel(EvidenceConfig(), 1)
     network.encoder.load_state_dict(pair.encoder.state_dict())
@@ -182,43 +202,64 @@ def _as_known(patients: Sequence[StoredPatient], *, truth: bool) -> list[StoredP
 
 
 def _outcomes_exchanged(patients: list[StoredPatient]) -> list[StoredPatient]:
-    """Outcomes of other patients; a follow-up that ends before the last visit is carried past it by a day."""
+    """Outcomes of other patients; visits on or after the day on which such a follow-up ends are left out."""
     order = np.random.default_rng(1).permutation(len(patients))
-    return [
-        replace(
-            patient,
-            event_observed=patients[other].event_observed,
-            follow_up_days=max(patients[other].follow_up_days, float(patient.days_since_first[-1]) + 1),
+    exchanged = []
+    for patient, other in zip(patients, (patients[place] for place in order), strict=True):
+        kept = int((patient.days_since_first < other.follow_up_days).sum())
+        exchanged.append(
+            replace(
+                patient,
+                event_observed=other.event_observed,
+                follow_up_days=other.follow_up_days,
+                days_since_first=patient.days_since_first[:kept],
+                days_since_treatment=patient.days_since_treatment[:kept],
+                present=patient.present[:kept],
+            )
         )
-        for patient, other in zip(patients, order, strict=True)
-    ]
+    return exchanged
 
 
 def train_dates(shop: Workshop) -> None:
     """The row that sees no image."""
     torch.manual_seed(1)
     network = DatesOnly()
+    folder = shop.of(DATES)
+    if (folder / "network.safetensors").exists():
+        return
 
-    def losses(patient: StoredPatient) -> Tensor:
+    def losses(patient: StoredPatient, days: Tensor) -> Tensor:
         event = torch.full((patient.visits,), patient.event_observed)
-        hazards = network(visit_days(patient))
-        return negative_log_likelihood(hazards, torch.from_numpy(patient.days_to_end).float(), event)
+        return negative_log_likelihood(network(days), torch.from_numpy(patient.days_to_end).float(), event)
 
     def backward(patients: Sequence[StoredPatient], randoms: Sequence[torch.Generator]) -> Tensor:
-        found = torch.cat([losses(patient) for patient in patients])
-        found.mean().backward()  # type: ignore[no-untyped-call]
-        return found.detach()
+        found = []
+        for patient, random in zip(patients, randoms, strict=True):
+            days = visit_days(patient)
+            if torch.rand((), generator=random) < 0.5:
+                days[:, -2:] = 0  # the day of treatment is dropped in half of every model's training
+            found.append(losses(patient, days))
+        every = torch.cat(found)
+        every.mean().backward()  # type: ignore[no-untyped-call]
+        return every.detach()
 
-    learner = Learner(network=network, backward=backward, row_losses=losses)
-    path = shop.of(DATES) / "head.safetensors"
-    train_by_likelihood(learner, shop.train, shop.validation, path, config=FinetuneConfig())
-    with written_whole(shop.of(DATES) / "network.safetensors") as temporary:
+    learner = Learner(network=network, backward=backward, row_losses=lambda one: losses(one, visit_days(one)))
+    config = FinetuneConfig(epochs=shop.sizes.passes)
+    train_by_likelihood(learner, shop.train, shop.validation, folder / "head.safetensors", config=config)
+    hazards = torch.cat([network(visit_days(one)) for one in shop.validation]).detach()
+    days = torch.cat([torch.from_numpy(one.days_to_end) for one in shop.validation])
+    event = torch.tensor([one.event_observed for one in shop.validation for _ in range(one.visits)])
+    scale = fit_calibration(torch.zeros_like(hazards), hazards, days, event).local_scale
+    with torch.no_grad():
+        network.last.bias.add_(math.log(scale))
+    with written_whole(folder / "network.safetensors") as temporary:
         save_file(network.state_dict(), str(temporary))
 
 
 def train_reference(shop: Workshop) -> None:
     """The published architecture, from outcomes alone."""
-    config = ReferenceTrainingConfig(epochs=shop.sizes.passes, bfloat16=True)
+    built = ReferenceConfig(norm="group", first_stride=shop.sizes.reference_stride)
+    config = ReferenceTrainingConfig(model=built, epochs=shop.sizes.passes, bfloat16=True)
     model = finetune_reference(shop.train, shop.validation, shop.of(REFERENCE), config=config)
     calibrate_reference(model, shop.validation, shop.of(REFERENCE), config=config)
 

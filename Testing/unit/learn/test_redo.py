@@ -37,7 +37,7 @@ def shop(rows: ModuleType, make_stored: MakeStored, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module")
 def scorer(rows: ModuleType, shop: ModuleType):
-    variants = {name: rows.VARIANTS[name] for name in ("both", "ordering", "both, shuffled outcomes")}
+    variants = {name: rows.VARIANTS[name] for name in ("both", "ordering", "ordering, shuffled outcomes")}
     variants["ordering, 4 patients"] = rows.Variant(truth=False, patients=4)
     for name, variant in variants.items():
         rows.train_variant(name, variant, shop)
@@ -53,7 +53,7 @@ def test_every_row_says_something_of_every_visit(rows: ModuleType, scorer, make_
     assert all(len(scores) == patient.visits for scores in found.values())
     assert all(0 < risk < 1 for name in wanted if name not in rows.RULES for risk in found[name])
     # Rows asked for alone say the same, and nothing that was not asked.
-    for some in (["both, shuffled outcomes"], [rows.SHIPPED], [rows.SHUFFLED_VISITS]):
+    for some in (["ordering, shuffled outcomes"], [rows.SHIPPED], [rows.SHUFFLED_VISITS]):
         assert scorer.scores(patient, 3, some) == {name: found[name] for name in some}
     # One picture can't be exchanged for another; the shipped row is what the pipeline's own pass says.
     assert found[rows.SHUFFLED_VISITS][0] == found[rows.SHIPPED][0]
@@ -63,14 +63,33 @@ def test_every_row_says_something_of_every_visit(rows: ModuleType, scorer, make_
 
 def test_variants_differ_in_what_they_are_told_alone(rows: ModuleType, scorer, shop) -> None:
     networks = {name: scorer._trained(name)[0] for name in scorer.variants}
-    both, shuffled = networks["both"], networks["both, shuffled outcomes"]
-    assert all(torch.equal(one, shuffled.encoder.state_dict()[at]) for at, one in both.encoder.state_dict().items())
-    assert not torch.equal(both.members[0].local.weight, shuffled.members[0].local.weight)
+    both, shuffled = networks["both"], networks["ordering, shuffled outcomes"]
+    shared = networks["ordering"].encoder.state_dict()
+    assert all(torch.equal(one, shared[at]) for at, one in shuffled.encoder.state_dict().items())
+    assert not torch.equal(networks["ordering"].members[0].local.weight, shuffled.members[0].local.weight)
     # Without the truth the growth head learns nothing, and half of the patients make another encoder.
     ordering, fewer = networks["ordering"], networks["ordering, 4 patients"]
     assert not torch.equal(ordering.encoder.layers[0].weight, both.encoder.layers[0].weight)
     assert not torch.equal(ordering.encoder.layers[0].weight, fewer.encoder.layers[0].weight)
     assert len([*(shop.of("ordering, 4 patients") / "features").glob("sub-?????.safetensors")]) == 4 + 3
+
+
+def test_an_exchanged_outcome_is_anothers_and_no_visit_lies_after_it(rows: ModuleType, make_stored: MakeStored) -> None:
+    patients = [make_stored(number, visits=2 + number % 3, grows=number % 2 == 0) for number in range(12)]
+    exchanged = rows._outcomes_exchanged(patients)
+    lived = sorted((one.follow_up_days, one.event_observed) for one in patients)
+    assert sorted((one.follow_up_days, one.event_observed) for one in exchanged) == lived
+    assert any(one.follow_up_days != other.follow_up_days for one, other in zip(patients, exchanged, strict=True))
+    assert all(one.visits >= 1 and (one.days_to_end > 0).all() for one in exchanged)
+    assert all(len(one.present) == one.visits == len(one.days_since_treatment) for one in exchanged)
+
+
+def test_the_row_without_images_counts_visits(rows: ModuleType, shop) -> None:
+    network = rows.DatesOnly()
+    same_days = torch.zeros(3, 5)
+    with torch.no_grad():
+        hazards = network(same_days)
+    assert not torch.equal(hazards[0], hazards[1])
 
 
 def test_a_variant_that_is_trained_stays(rows: ModuleType, scorer, shop) -> None:
@@ -93,7 +112,7 @@ def test_rows_are_compared_in_pairs_with_the_shipped_and_with_and_without_orderi
         "ordering": noise["ordering"] + 0.2 * fate,
         "ordering, 50 patients": noise["ordering"],
         "random encoder, 50 patients": noise["random"],
-        "both, shuffled outcomes": noise["random"],
+        "ordering, shuffled outcomes": noise["random"],
         "growth rule": 7 + 3 * fate,
     }
     found = redo.compared(columns, landmarks, BootstrapConfig(resamples=20, seed=1), 80)
