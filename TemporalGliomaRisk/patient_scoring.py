@@ -21,7 +21,7 @@ from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
 from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
-from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
+from TemporalGliomaRisk.evaluate.observer import PLACES, by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.explain.certainty import DoubtKeeper
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
@@ -291,5 +291,6 @@ def _reader_scores(
             return []
         diameters = [{**sizes, EFFECT: visit[EFFECT]} for sizes, visit in zip(diameters, visits, strict=True)]
     generator = np.random.default_rng(seed)
-    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator)
+    places = PLACES + deceived
+    scores = by_worst_lesion(ideal_observer_score, diameters, patient.days_since_first, generator, places=places)
     return [float(score) for score in scores]
