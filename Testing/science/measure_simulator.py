@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, LandmarkRows
-from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
+from TemporalGliomaRisk.evaluate.observer import PLACES, ObserverConfig, by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.evaluate.table import auroc_by_visits
 from TemporalGliomaRisk.files import write_json_whole
 from TemporalGliomaRisk.simulate.config import POPULATIONS, SimulationConfig
@@ -88,6 +88,44 @@ def landmark_rows(records: list[dict[str, Any]]) -> tuple[LandmarkRows, np.ndarr
         scores += by_worst_lesion(ideal_observer_score, diameters, days, generator).tolist()
         timelines.append((days, record["follow_up_days"], record["event_observed"]))
     return LandmarkRows.of_timelines(timelines), np.array(scores)
+
+
+def learned_reader(records: list[dict[str, Any]]) -> np.ndarray:
+    """(rows,) scores, cross-validated by patient, of all that can be measured of two lesions: is the ceiling one?
+
+    Logistic regression on growth since the smallest and since the mean of the visits before, on size and on what is
+    missing to the threshold, of the lesion that grew most, growth of the other, and the number and days of the visits.
+    """
+    generator = np.random.default_rng(READER_SEED)
+    config = ObserverConfig()
+    features, cases, groups = [], [], []
+    for number, record in enumerate(records):
+        visits = [visit for visit in record["visits"] if visit["days_since_first"] < record["follow_up_days"]]
+        names = sorted({name for visit in visits for name in visit["lesion_diameters_mm"]})
+        true = [[visit["lesion_diameters_mm"].get(name, 0.0) for visit in visits] for name in names]
+        true += [[0.0] * len(visits)] * (PLACES - len(true))
+        error = 2 * config.radius_error_mm
+        measured = [np.maximum(one + error * generator.standard_normal(len(visits)), 0) for one in np.array(true)]
+        for visit in range(len(visits)):
+            seen = []
+            for one in (lesion[: visit + 1] for lesion in measured):
+                smallest = one.min()
+                threshold = max(config.least_diameter_mm, smallest * (1 + config.cross_section_growth) ** 0.5)
+                over_mean = one[-1] - one[:-1].mean() if visit else 0.0
+                seen.append((one[-1] - smallest, over_mean, one[-1], threshold - one[-1]))
+            (rise, over_mean, size, missing), (other, *_) = sorted(seen, reverse=True)[:2]
+            day = visits[visit]["days_since_first"]
+            steps = (min(rise, 3.0), rise > 2.5, max(missing, 0.0), visit == 0, np.log(visit + 1), np.log1p(day))
+            features.append([rise, over_mean, size, missing, other, *steps])
+            end = record["follow_up_days"] - day
+            cases.append(record["event_observed"] and end <= HORIZON_DAYS)
+            groups.append(number)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    folds = GroupKFold(10)
+    found: np.ndarray = cross_val_predict(
+        model, np.array(features), np.array(cases), groups=groups, cv=folds, method="predict_proba"
+    )[:, 1]
+    return found
 
 
 def first_visit_classifier(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -173,6 +211,7 @@ def measure(records: list[dict[str, Any]]) -> dict[str, Any]:
             name: round(float(np.mean([name in record["distractors"] for record in records])), 3) for name in found
         },
         "ideal_observer_auroc": auroc_by_visits(scores, rows, BOOTSTRAP),
+        "learned_reader_auroc": auroc_by_visits(learned_reader(records), rows, BOOTSTRAP),
     }
 
 
