@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
-    from TemporalGliomaRisk.learn.cohort import cohort_sha256
+    from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
     from TemporalGliomaRisk.patient_scoring import Rival
 
     check_title(arguments.title)
@@ -106,12 +106,14 @@ def run(arguments: argparse.Namespace) -> int:
         other.network.to(device)
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
-    learnt_from = cohort_sha256(patients) in model.metadata.get("cohorts_sha256", ())
+    seen = seen_patients(patients, model.metadata)
+    learnt_from = bool(seen) or learnt_from_cohort(patients, model.metadata)
     if learnt_from:
-        message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
+        whom = f"{seen} of these {len(patients)} patients" if seen else "this cohort"
+        message = f"The model learnt from {whom}, so these figures flatter; ask for --part test, or another cohort."
         print(message, file=sys.stderr)
-    if other and not learnt_from and cohort_sha256(patients) in other.metadata.get("cohorts_sha256", ()):
-        print("The model of --rival learnt from this cohort, so its figures flatter.", file=sys.stderr)
+    elif other and (seen_patients(patients, other.metadata) or learnt_from_cohort(patients, other.metadata)):
+        print("The model of --rival learnt from patients of this cohort, so its figures flatter.", file=sys.stderr)
     cohort = _scored(arguments, model, peer, rival, patients)
     found = {
         "title": arguments.title,
@@ -119,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model_sha256": model.sha256,
         "patients": len(patients),
         "learnt_from": learnt_from,
+        "seen_patients": seen,
         **cohort.measured(
             _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
         ),

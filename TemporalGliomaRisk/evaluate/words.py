@@ -97,9 +97,17 @@ def _order_text(order: Mapping[str, Any]) -> str:
 
 
 def whom(found: Mapping[str, Any]) -> str:
-    """How many patients of what kind the figures are of, and whether the model had seen them."""
+    """How many patients of what kind the figures are of, and whether the model had seen them, as far as is known."""
     what = "simulated patients" if found.get("cohort", {}).get("simulated") else "patients"
-    seen = "of a cohort that the model learnt from" if found.get("learnt_from") else "that the model never saw"
+    known = found.get("seen_patients")
+    if known and known < found["patients"]:
+        seen = f"of whom the model learnt from {known:,}"
+    elif found.get("learnt_from"):
+        seen = "of a cohort that the model learnt from"
+    else:
+        seen = (
+            "that the model never saw" if known == 0 else "not of a cohort that the model is known to have learnt from"
+        )
     return f"{found['patients']:,} {what} {seen}"
 
 

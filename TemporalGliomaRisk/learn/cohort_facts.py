@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPati
     }
 
 
-def simulated_cohorts(truths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def simulated_cohorts(truths: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The cohorts that simulated patients came from, told apart by population, version, seed and settings.
 
     Returns:

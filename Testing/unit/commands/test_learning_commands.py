@@ -283,8 +283,8 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
         ]
     model = load_bundle(bundle)
     assert "Not yet evaluated" not in model.card
-    # This cohort taught the model, which knows it again by its table.
-    assert found["learnt_from"]
+    # This cohort taught the model, which knows it again by its table and every patient by number.
+    assert (found["learnt_from"], found["seen_patients"]) == (True, len(PATIENTS))
     assert f"{len(PATIENTS)} simulated patients of a cohort that the model learnt from" in model.card
     assert "Difference, paired" in said
     assert "Left out, fewer than" in model.card
