@@ -18,6 +18,7 @@ from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.ordering import summarise_order
 from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
 from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
+from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
 from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns
@@ -137,10 +138,14 @@ def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, A
 
 
 def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Whether the patients were simulated, and by what."""
+    """Whether the patients were simulated, by what, and which patients of what seed they are."""
     found = [truth for truth in truths if truth is not None]
     drawn = {(truth["config"].get("population", "main"), truth["simulator_version"]) for truth in found}
-    return {"simulated": bool(found), "simulators": [list(one) for one in sorted(drawn)]}
+    return {
+        "simulated": bool(found),
+        "simulators": [list(one) for one in sorted(drawn)],
+        "drawn": simulated_cohorts(found),
+    }
 
 
 def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:

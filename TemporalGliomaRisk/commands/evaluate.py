@@ -126,6 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
             _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
         ),
     }
+    found["redone_by"] = _redone_by(arguments, found)
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     if other:
@@ -249,6 +250,25 @@ def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None
     if not all(isinstance(number, (int, float)) and 0 <= number <= 1 for number in numbers):
         raise ModelError("f1_threshold of the model must hold two numbers of 0 to 1; fetch the model again.")
     return float(numbers[0]), float(numbers[1])
+
+
+def _redone_by(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list[str]:
+    """The commands that draw the patients anew and measure again; none where patients are real or a mere choice."""
+    from TemporalGliomaRisk.learn.cohort_facts import simulate_command
+
+    drawn = found["cohort"]["drawn"]
+    if len(drawn) != 1 or drawn[0]["patients"] != found["patients"]:
+        return []
+    whole = drawn[0]["last_patient"] - drawn[0]["first_patient"] + 1 == found["patients"]
+    simulate = simulate_command(drawn[0], "COHORT")
+    # The test part is told by labels, so it is the same of all patients from the first to the last of it.
+    if simulate is None or not (whole or arguments.part == "test"):
+        return []
+    options = [f"--cohort COHORT --model MODEL --part {arguments.part}"]
+    options += [f"{name} {name[2:].upper()}" for name in ("--reference", "--rival") if vars(arguments)[name[2:]]]
+    options += [f"--seed {arguments.seed} --resamples {arguments.resamples}"]
+    options += [f'--order-patients {arguments.order_patients} --title "{arguments.title}" --output DIR']
+    return [simulate, f"python -m TemporalGliomaRisk evaluate {' '.join(options)}"]
 
 
 def _write_plots(folder: Path, suffix: str, found: Mapping[str, Any], model: RiskModel) -> list[str]:

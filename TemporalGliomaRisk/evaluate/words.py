@@ -52,6 +52,9 @@ def results_text(found: dict[str, Any]) -> str:
     )
     if "order" in found:
         parts.append(_order_text(found["order"]))
+    if commands := found.get("redone_by"):
+        lines = "\n".join(commands)
+        parts.append(f"The same patients are drawn and these figures redone by:\n\n```sh\n{lines}\n```")
     return "\n\n".join(part.strip() for part in parts if part)
 
 
