@@ -61,7 +61,7 @@ class ScoredCohort:
         }
         orders = _joined(one.orders for one in self.patients)
         if orders:
-            found["order"] = _order(orders, bootstrap)
+            found["order"] = _order(orders, bootstrap.level)
         return found
 
     def _compared(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
@@ -127,13 +127,13 @@ def _joined(lists: Iterable[list[Item]]) -> list[Item]:
     return [item for one in lists for item in one]
 
 
-def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, Any]:
+def _order(orders: list[ScoredOrder], level: float) -> dict[str, Any]:
     return summarise_order(
         np.array([one.confidence for one in orders]),
         np.array([one.repeat_confidence for one in orders]),
         event=np.array([one.event for one in orders]),
         growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
-        config=bootstrap,
+        level=level,
     )
 
 

@@ -92,7 +92,8 @@ def _order_text(order: Mapping[str, Any]) -> str:
     shares, (low, high) = repeats["confidence_percentiles"], repeats["undecided"]
     return (
         "The ordering head, told nothing of dates, on each patient's first and last visit before the event or the end "
-        f"of follow-up:\n\n{_table(['pairs', 'patients', 'in their true order'], lines)}\n\nTwo pictures of one visit, "
+        "of follow-up, one pair a patient, with exact binomial intervals:\n\n"
+        f"{_table(['pairs', 'patients', 'in their true order'], lines)}\n\nTwo pictures of one visit, "
         f"as if by two scanners ({repeats['patients']} patients): confidence {shares['50']:.2f} in the median, 5th to "
         f"95th percentile {shares['5']:.2f} to {shares['95']:.2f}; {repeats['share_undecided']:.0%} between {low} and "
         f"{high}."
