@@ -96,7 +96,7 @@ class ScoredCohort:
                 found[name] = evaluate_risks(other, rows, config)
                 found[f"several_less_{name}"] = compare_risks(risk, other, rows, config)
         if any(one.maps for one in self.patients):
-            found["heatmaps_at_last_visit_before_event"] = self._pointing()
+            found["heatmaps_at_last_visit_before_event"] = self._pointing(bootstrap)
         found["local_hazard_at_last_visit"] = _quietness(self._rows)
         return found
 
@@ -105,11 +105,11 @@ class ScoredCohort:
         found = _joined(by_patient)
         return np.array(found) if len(found) == len(self._rows) else None
 
-    def _pointing(self) -> dict[str, Any]:
+    def _pointing(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Maps at the last visit before an event in whom something grew; also where moved borders are no growth."""
-        found = summarise_heatmaps(_joined(one.maps for one in self.patients))
+        found = summarise_heatmaps(_joined(one.maps for one in self.patients), bootstrap)
         maps = _joined(one.maps_off_borders for one in self.patients)
-        off_borders = summarise_heatmaps(maps) if maps else {}
+        off_borders = summarise_heatmaps(maps, bootstrap) if maps else {}
         return {**found, "expected_off_borders": off_borders["expected"]} if "expected" in off_borders else found
 
     def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:

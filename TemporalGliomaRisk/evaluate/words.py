@@ -36,9 +36,9 @@ def results_text(found: dict[str, Any]) -> str:
     if maps:
         parts.append(
             "Heatmaps at the last visit before the event, where there is true growth by then: how often the peak lies "
-            "within half a feature cell of it, and how much of the local hazard lies in it; in brackets a random place "
-            "and a flat map, beside them a map that always points at the centre of the resection cavity. Growth is "
-            "told by the diameter of the ball of its volume.\n\n" + _heatmap_table(maps)
+            "within half a feature cell of it (exact binomial intervals), and how much of the local hazard lies in it; "
+            "in round brackets a random place and a flat map, beside them a map that always points at the centre of "
+            "the resection cavity. Growth is told by the diameter of the ball of its volume.\n\n" + _heatmap_table(maps)
         )
     quiet = found["local_hazard_at_last_visit"]
     parts.append(
@@ -76,13 +76,23 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
         if "from_mm" in group:
             end = " mm or more" if group["below_mm"] is None else f" to {group['below_mm']:.0f} mm"
             name = f"{group['from_mm']:.0f}{end}"
-        at_centre, cavities = group["pointing_game_at_cavity_centre"], group["maps_with_cavity"]
-        centre = "not known" if at_centre is None else f"{at_centre:.0%} of {cavities}"
+        cavities = group["maps_with_cavity"]
+        centre = f"{_share(group, 'pointing_game_at_cavity_centre')} of {cavities}" if cavities else "not known"
         lines.append(
-            f"| {name} | {group['maps']} | {group['pointing_game']:.0%} ({group['pointing_game_by_chance']:.1%}) "
-            f"| {centre} | {group['share_of_hazard_in_growth']:.0%} ({group['share_by_chance']:.1%}) |"
+            f"| {name} | {group['maps']} | {_share(group, 'pointing_game')} ({group['pointing_game_by_chance']:.1%}) "
+            f"| {centre} | {_share(group, 'share_of_hazard_in_growth')} ({group['share_by_chance']:.1%}) |"
         )
     return "\n".join(lines)
+
+
+def _share(group: Mapping[str, Any], name: str) -> str:
+    """A share of maps or of hazard, with its interval where there is one; evaluations of before have none."""
+    return _percent(group.get("intervals", {}).get(name, {"value": group[name], "low": None}))
+
+
+def _percent(entry: Mapping[str, Any]) -> str:
+    bounds = "" if entry["low"] is None else f" [{entry['low']:.0%}, {entry['high']:.0%}]"
+    return f"{entry['value']:.0%}{bounds}"
 
 
 def _order_text(order: Mapping[str, Any]) -> str:
