@@ -17,7 +17,7 @@ from TemporalGliomaRisk.evaluate.known_groups import known_groupings
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.ordering import summarise_order
 from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, auroc_shares, compare_risks, evaluate_risks
 from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
@@ -82,6 +82,7 @@ class ScoredCohort:
         if readers[0] is not None:
             whole, *limited = (evaluate_risks(scores, rows, ranks) for scores in readers if scores is not None)
             found["ideal_observer"] = whole
+            found["share_of_ideal_observer"] = auroc_shares(risk, np.array(readers[0]), rows, ranks)
             found["ideal_observer_seeing_from"] = [
                 {"from_mm": least_mm, **one} for least_mm, one in zip(SEES_FROM_MM[1:], limited, strict=True)
             ]

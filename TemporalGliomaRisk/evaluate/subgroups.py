@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from TemporalGliomaRisk.evaluate import metrics
 from TemporalGliomaRisk.evaluate.bootstrap import interval, patient_resamples
 from TemporalGliomaRisk.evaluate.censoring import censoring_weights
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray, LandmarkRows, checked_risk
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, resampled_auroc
 
 LEAST_PATIENTS, LEAST_EVENTS = 30, 10
 """A group of fewer patients, or of fewer rows with an event within the horizon, gets no figures."""
@@ -103,7 +102,7 @@ def _metrics(
     """Each metric with its interval; ``masks`` are the group and what its AUROC is taken together with."""
     inside, beside = masks
     both = inside | beside
-    drawn = _auroc(risk[both], rows.chosen(both), counts[:, both], config)
+    drawn = resampled_auroc(risk[both], rows.chosen(both), counts[:, both], config)
     numbers = {"auroc": drawn}
     if not beside.any():
         some, its_risk = rows.chosen(inside), risk[inside]
@@ -120,20 +119,6 @@ def _weights(rows: LandmarkRows, counts: FloatArray, config: EvaluationConfig) -
     return np.concatenate(
         [
             censoring_weights(rows, config.horizon_days, counts[start : start + BLOCK_RESAMPLES])
-            for start in range(0, len(counts), BLOCK_RESAMPLES)
-        ]
-    )
-
-
-def _auroc(risk: FloatArray, rows: LandmarkRows, counts: FloatArray, config: EvaluationConfig) -> FloatArray:
-    cases = rows.cases(config.horizon_days)
-    return np.concatenate(
-        [
-            metrics.auroc(
-                risk,
-                cases,
-                censoring_weights(rows, config.horizon_days, counts[start : start + BLOCK_RESAMPLES]),
-            )
             for start in range(0, len(counts), BLOCK_RESAMPLES)
         ]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from TemporalGliomaRisk.evaluate.table import LEAST_ROWS_FOR_CALIBRATION, format_cell, format_table
+from TemporalGliomaRisk.evaluate.table import AUROC_SHARE, LEAST_ROWS_FOR_CALIBRATION, format_cell, format_table
 
 SHOWN = ("auroc", "auprc", "f1", "brier", "concordance")
 HEADLINE = "4 or more"
@@ -138,7 +138,7 @@ def _who(found: Mapping[str, Any]) -> str:
 def _headline(found: Mapping[str, Any]) -> str:
     """The figures at several visits, and how far of the way to the ideal observer they are."""
     keys = ("several_visits", "single_visit", "ideal_observer")
-    entries = {key: _auroc_of(found[key]["groups"]) for key in keys if key in found}
+    entries = {key: _metric_of(found[key]["groups"]) for key in keys if key in found}
     model = entries["several_visits"]
     if model is None or model["value"] is None:
         return ""
@@ -148,20 +148,21 @@ def _headline(found: Mapping[str, Any]) -> str:
         text += f"; from the visit alone {format_cell(alone)}"
     if ideal is not None and ideal["value"] is not None:
         text += f"; ideal observer {format_cell(ideal)}"
-        if ideal["value"] > 0.5:
-            way = (model["value"] - 0.5) / (ideal["value"] - 0.5)
-            text += f", so the model goes {way:.0%} of that observer's way from chance"
-    limited = [(one["from_mm"], _auroc_of(one["groups"])) for one in found.get("ideal_observer_seeing_from", [])]
+        way = _metric_of(found.get("share_of_ideal_observer", []), AUROC_SHARE)
+        if way is not None and way["value"] is not None:
+            text += f", so the model goes {_percent(way)} of that observer's way from chance"
+    limited = [(one["from_mm"], _metric_of(one["groups"])) for one in found.get("ideal_observer_seeing_from", [])]
     told = [f"below {least:.0f} mm {format_cell(one)}" for least, one in limited if one and one["value"] is not None]
     text += f". An ideal observer who sees no lesion {' or '.join(told)}" if told else ""
-    deceived = _auroc_of(found["ideal_observer_deceived"]["groups"]) if "ideal_observer_deceived" in found else None
+    deceived = _metric_of(found["ideal_observer_deceived"]["groups"]) if "ideal_observer_deceived" in found else None
     if deceived is not None and deceived["value"] is not None:
         text += f". One who takes a treatment effect for a lesion {format_cell(deceived)}"
     return text + "."
 
 
-def _auroc_of(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    return next((group["metrics"]["auroc"] for group in groups if group["name"] == HEADLINE), None)
+def _metric_of(groups: Sequence[Mapping[str, Any]], name: str = "auroc") -> Mapping[str, Any] | None:
+    """A number at :data:`HEADLINE` visits, None without such rows."""
+    return next((group["metrics"][name] for group in groups if group["name"] == HEADLINE), None)
 
 
 def _auroc_table(found: Mapping[str, Any]) -> str:

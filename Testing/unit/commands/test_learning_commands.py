@@ -281,6 +281,7 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
         assert [group["rows"] for group in one["groups"]] == [
             group["rows"] for group in found["ideal_observer"]["groups"]
         ]
+    assert found["share_of_ideal_observer"][0]["rows"] == rows
     model = load_bundle(bundle)
     assert "Not yet evaluated" not in model.card
     # This cohort taught the model, which knows it again by its table and every patient by number.
