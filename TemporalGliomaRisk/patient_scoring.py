@@ -20,7 +20,7 @@ from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
-from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+from TemporalGliomaRisk.evaluate.known_groups import EFFECT, KnownPatient
 from TemporalGliomaRisk.evaluate.observer import by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.explain.certainty import DoubtKeeper
 from TemporalGliomaRisk.learn.cohort import CohortPatient
@@ -35,8 +35,6 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 SEES_FROM_MM = (0.0, 4.0, 6.0)
 """Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
-EFFECT = "treatment_effect_diameter_mm"
-"""Of a visit in the simulator's truth."""
 AT_ONCE = 8
 """Patients a process that are prepared ahead of one that scores."""
 NOTHING_MM = 1.0

@@ -20,6 +20,9 @@ RESIDUAL_EDGE_MM = 20.0
 SLICE_EDGES_MM = (2.0, 4.0)
 SNR_EDGES = (20.0, 35.0)
 NO_GROWTH = "no growth"
+EFFECT = "treatment_effect_diameter_mm"
+"""Of a visit in the simulator's truth."""
+EFFECTS = ("none so far", "at this or an earlier visit")
 DOUBT = ("nothing unusual", "uncertain: unlike training, or members at odds")
 
 
@@ -82,7 +85,6 @@ def known_groupings(
         ("age at the first visit", _age, _AGES, None),
         ("sex", _said("sex"), (), None),
         ("region", _said("region"), (), None),
-        ("treatment effect that looks like progression", _treatment_effect, ("none", "at some time"), None),
         ("population", _population, (), None),
         ("anatomy", lambda patient: _words(patient.drawn("anatomy")), (), None),
         ("speed of the growth to come", speed, speeds, NO_GROWTH),
@@ -93,8 +95,11 @@ def known_groupings(
     for title, label, order, beside in by_patient:
         labels = [label(patient) for patient in patients]
         found.append(_grouping(title, [labels[number] for number in patient_of_row], order, beside))
+    places = [(patients[number], visit) for number, visit in zip(patient_of_row, visit_of_row, strict=True)]
+    effects = [_treatment_effect(patient, visit) for patient, visit in places]
+    found.append(_grouping("treatment effect that looks like progression", effects, EFFECTS, None))
     found.append(_grouping("sequences at the visit", [" + ".join(names) or None for names in sequences], (), None))
-    files = [_files(patients[number], visit) for number, visit in zip(patient_of_row, visit_of_row, strict=True)]
+    files = [_files(patient, visit) for patient, visit in places]
     for title, of_files, order in (
         ("thickest slices at the visit", _slices, _SLICES),
         ("lowest signal over noise at the visit", _noise, _NOISES),
@@ -170,10 +175,12 @@ def _age(patient: KnownPatient) -> str | None:
     return _AGES[int(np.searchsorted(AGE_EDGES_YEARS, age, side="right"))] if np.isfinite(age) else None
 
 
-def _treatment_effect(patient: KnownPatient) -> str | None:
-    if patient.truth is None:
+def _treatment_effect(patient: KnownPatient, visit: int) -> str | None:
+    """Whether there has been one by the visit: one to come is nothing that a group known at the visit can know."""
+    visits = [] if patient.truth is None else patient.truth["visits"][:visit]
+    if not visits or not all(EFFECT in one for one in visits):
         return None
-    return "at some time" if "treatment_effect" in patient.truth["distractors"] else "none"
+    return EFFECTS[int(any(one[EFFECT] > 0 for one in visits))]
 
 
 def _population(patient: KnownPatient) -> str | None:

@@ -143,6 +143,24 @@ def test_a_simulated_cohort_is_told_apart_by_all_that_its_truth_tells() -> None:
     assert "law of the growth to come" not in found
 
 
+def test_a_treatment_effect_to_come_is_nothing_that_an_earlier_visit_knows() -> None:
+    def patient(*diameters_mm: float | None) -> KnownPatient:
+        visits = [
+            {"lesion_diameter_mm": 0.0, **({} if size is None else {"treatment_effect_diameter_mm": size})}
+            for size in diameters_mm
+        ]
+        return KnownPatient(participant={}, truth={**simulated(3).truth, "visits": visits})
+
+    # It comes and goes; there is none; a simulator that wrote none down says nothing.
+    patients = [patient(0.0, 9.0, 0.0), patient(0.0, 0.0, 0.0), patient(None, None, None)]
+    rows = (np.repeat(range(3), 3).tolist(), [1, 2, 3] * 3, [("FLAIR",)] * 9)
+    found = {one.title: one for one in known_groupings(patients, *rows)}
+    effect = found["treatment effect that looks like progression"]
+    assert effect.names == ("none so far", "at this or an earlier visit")
+    assert effect.labels == (effect.names[0], *[effect.names[1]] * 2, *[effect.names[0]] * 3, None, None, None)
+    assert effect.compared_with is None
+
+
 def test_what_the_model_says_of_later_visits_tells_them_apart() -> None:
     patients = [KnownPatient(participant={}, truth=None) for _ in range(2)]
     rows = ([0, 0, 1, 1], [1, 2, 1, 2], [("FLAIR",)] * 4)
