@@ -4,7 +4,7 @@ Every visit before the event is a landmark row. Writes evaluation.json with ever
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
 cohorts, for the ideal observer, and how the heatmaps point at true growth. With ``--reference`` also for the reference
 model of a run, with the paired difference to it: the peer to beat, never part of a bundle. ``--rival`` does the same
-for another bundle, as one that was trained before. Subgroups are fixed in
+for another bundle, as one that was trained before. Subgroups are those of
 evaluate/known_groups.py. Two plots lie beside evaluation.json; ``--card`` puts all of it into the bundle's model card,
 one section a ``--title``, so that several cohorts can stand in one card.
 """

@@ -1,6 +1,7 @@
-"""The groups that a model is looked at in: fixed here, for every model and cohort alike, before any was judged.
+"""The groups that a model is looked at in, the same for every model and cohort.
 
-Of a real cohort only what ``participants.tsv`` says and the sequences are known; a simulator's truth tells more.
+All but those of :data:`EXPLORATORY` were named before the model that ships was judged. Of a real cohort only what
+``participants.tsv`` says and the sequences are known; a simulator's truth tells more.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ NO_GROWTH = "no growth"
 EFFECT = "treatment_effect_diameter_mm"
 """Of a visit in the simulator's truth."""
 EFFECTS = ("none so far", "at this or an earlier visit")
+TREATMENT_EFFECT = "treatment effect that looks like progression"
+MODEL_SAYS = "what the model says of its risk"
+EXPLORATORY = (TREATMENT_EFFECT, MODEL_SAYS)
+"""Named, or defined anew, after figures of that model had been seen."""
 DOUBT = ("nothing unusual", "uncertain: unlike training, or members at odds")
 
 
@@ -97,7 +102,7 @@ def known_groupings(
         found.append(_grouping(title, [labels[number] for number in patient_of_row], order, beside))
     places = [(patients[number], visit) for number, visit in zip(patient_of_row, visit_of_row, strict=True)]
     effects = [_treatment_effect(patient, visit) for patient, visit in places]
-    found.append(_grouping("treatment effect that looks like progression", effects, EFFECTS, None))
+    found.append(_grouping(TREATMENT_EFFECT, effects, EFFECTS, None))
     found.append(_grouping("sequences at the visit", [" + ".join(names) or None for names in sequences], (), None))
     files = [_files(patient, visit) for patient, visit in places]
     for title, of_files, order in (
@@ -108,7 +113,7 @@ def known_groupings(
         found.append(_grouping(title, [of_files(one) if one else None for one in files], order, None))
     if doubted:
         said = [DOUBT[doubt] if visit > 1 else None for doubt, visit in zip(doubted, visit_of_row, strict=True)]
-        found.append(_grouping("what the model says of its risk", said, DOUBT, None))
+        found.append(_grouping(MODEL_SAYS, said, DOUBT, None))
     return [one for one in found if len(one.names) > 1]
 
 
@@ -124,6 +129,7 @@ def _grouping(title: str, labels: Sequence[str | None], order: tuple[str, ...], 
         labels=tuple(labels),
         names=tuple(names) if beside is None or compared_with else (),
         compared_with=compared_with,
+        exploratory=title in EXPLORATORY,
     )
 
 

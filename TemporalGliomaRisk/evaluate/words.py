@@ -219,7 +219,7 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
         (future, ("auroc",)),
     ):
         lines = [
-            [one["title"], *(str(group[key]) for key in ("name", "rows", "patients", "events"))]
+            [_titled(one), *(str(group[key]) for key in ("name", "rows", "patients", "events"))]
             + [format_cell(group["metrics"][name]) for name in names]
             for one in groupings
             for group in one["groups"]
@@ -236,7 +236,7 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
     if len(parts) == 1:
         parts = ["No group is large enough."]
     small = [
-        f"{one['title']}: "
+        f"{_titled(one)}: "
         + ", ".join(f"{group['name']} ({group['patients']}, {group['events']})" for group in one["left_out"])
         for one in subgroups["groupings"]
         if one["left_out"]
@@ -247,6 +247,10 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
             f"event within the horizon (patients, such rows): {'; '.join(small)}."
         )
     return "\n\n".join(parts)
+
+
+def _titled(grouping: Mapping[str, Any]) -> str:
+    return f"{grouping['title']}{' (exploratory)' if grouping.get('exploratory') else ''}"
 
 
 def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -261,8 +261,10 @@ def _calibration(metadata: Mapping[str, Any], ensemble: Calibration, single: Cal
 
 def _fairness(metadata: Mapping[str, Any]) -> str:
     text = (
-        "AUROC, mean risk and observed share in groups that the code fixes for every model alike "
-        "(TemporalGliomaRisk/evaluate/known_groups.py); none is picked by its figures."
+        "AUROC, mean risk and observed share in groups that are the same for every model "
+        "(TemporalGliomaRisk/evaluate/known_groups.py). Those marked exploratory, by what the model says of its own "
+        "risk and by treatment effect, were named or defined anew after a model's figures had been seen; the others "
+        "before this model was judged."
     )
     if metadata.get("simulator_versions"):
         text += " Simulated patients have no sex and no origin, so nothing can be said of either."
