@@ -47,6 +47,12 @@ class ScoredCohort:
         """All landmark rows, a patient's visits together."""
         return _joined(one.rows for one in self.patients)
 
+    @cached_property
+    def _risks(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(rows,) each, from all visits so far and from the visit alone."""
+        hazards = [row.hazards for row in self._rows]
+        return np.array([one.risk for one in hazards]), np.array([one.single_visit_risk for one in hazards])
+
     def measured(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Every figure, with its interval.
 
@@ -59,6 +65,8 @@ class ScoredCohort:
             **self._compared(thresholds, bootstrap),
             "subgroups": self._subgroups(bootstrap),
         }
+        if at_visit := self._at_next_visit(bootstrap):
+            found["event_at_next_visit"] = at_visit
         orders = _joined(one.orders for one in self.patients)
         if orders:
             found["order"] = _order(orders, bootstrap.level)
@@ -70,8 +78,7 @@ class ScoredCohort:
         config = EvaluationConfig(bootstrap=bootstrap, concordance=torchsurv_concordance)
         ranks = dataclasses.replace(config, probabilities=False)
         ours, alone = (dataclasses.replace(config, threshold=threshold) for threshold in thresholds)
-        risk = np.array([row.hazards.risk for row in self._rows])
-        single = np.array([row.hazards.single_visit_risk for row in self._rows])
+        risk, single = self._risks
         found: dict[str, Any] = {
             "several_visits": evaluate_risks(risk, rows, ours),
             "single_visit": evaluate_risks(single, rows, alone),
@@ -101,6 +108,30 @@ class ScoredCohort:
         found["local_hazard_at_last_visit"] = _quietness(self._rows)
         return found
 
+    def _at_next_visit(self, bootstrap: BootstrapConfig) -> dict[str, Any] | None:
+        """How well the same rows are ranked where an event is put at the visit that showed it; inputs are the same.
+
+        Returns:
+            None without events, or where that visit is not known of all of them.
+        """
+        later = [one.shown_after_days for one in self.patients for _ in one.rows]
+        days = [one.shown_after_days for one in self.patients if any(row.event for row in one.rows)]
+        if None in later or not days:
+            return None
+        columns = landmark_columns(self._rows)
+        rows = LandmarkRows(**{**columns, "days": columns["days"] + np.array(later)})
+        ranks = EvaluationConfig(bootstrap=bootstrap, probabilities=False)
+        risk, single = self._risks
+        found = {
+            "events": len(days),
+            "days_after_event_median": float(np.median(np.array(days))),
+            "several_visits": evaluate_risks(risk, rows, ranks),
+            "single_visit": evaluate_risks(single, rows, ranks),
+            "several_less_single": compare_risks(risk, single, rows, ranks),
+        }
+        reader = self._scores(one.readers[0] for one in self.patients)
+        return found if reader is None else {**found, "ideal_observer": evaluate_risks(reader, rows, ranks)}
+
     def _scores(self, by_patient: Iterable[list[float]]) -> npt.NDArray[np.float64] | None:
         """(rows,), somebody's scores of all rows; None where some patients have none, as without truth or peer."""
         found = _joined(by_patient)
@@ -121,7 +152,7 @@ class ScoredCohort:
         said = doubted if len(doubted) == len(self._rows) else []
         groupings = known_groupings(known, rows.patient.tolist(), rows.visits.tolist(), sequences, said)
         config = EvaluationConfig(bootstrap=bootstrap)
-        return evaluate_subgroups(np.array([row.hazards.risk for row in self._rows]), rows, groupings, config)
+        return evaluate_subgroups(self._risks[0], rows, groupings, config)
 
 
 def _joined(lists: Iterable[list[Item]]) -> list[Item]:

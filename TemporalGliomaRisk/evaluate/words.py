@@ -32,6 +32,8 @@ def results_text(found: dict[str, Any]) -> str:
         parts.append(f"`{name}`, same rows:\n\n" + format_table(found["rival"]["groups"], peers))
         parts.append(f"Model above less `{name}`, paired:\n\n" + format_table(found["several_less_rival"], peers))
     parts.append(_calibration_text(several["groups"]))
+    if at_visit := found.get("event_at_next_visit"):
+        parts.append(_at_next_visit_text(at_visit))
     maps = found.get("heatmaps_at_last_visit_before_event")
     if maps:
         parts.append(
@@ -163,6 +165,15 @@ def _headline(found: Mapping[str, Any]) -> str:
 def _metric_of(groups: Sequence[Mapping[str, Any]], name: str = "auroc") -> Mapping[str, Any] | None:
     """A number at :data:`HEADLINE` visits, None without such rows."""
     return next((group["metrics"][name] for group in groups if group["name"] == HEADLINE), None)
+
+
+def _at_next_visit_text(found: Mapping[str, Any]) -> str:
+    """The same rows by the day on which a clinic would see the event."""
+    return (
+        "Where an event is put at the next visit, where a clinic would see it (in the median "
+        f"{found['days_after_event_median']:.0f} days later, {found['events']} patients with one), the same risks on "
+        f"the same rows: {_auroc_table(found)}"
+    )
 
 
 def _auroc_table(found: Mapping[str, Any]) -> str:

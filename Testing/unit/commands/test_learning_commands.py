@@ -282,6 +282,10 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
             group["rows"] for group in found["ideal_observer"]["groups"]
         ]
     assert found["share_of_ideal_observer"][0]["rows"] == rows
+    # The same rows with the event at the next visit, which every simulated event has.
+    at_visit = found["event_at_next_visit"]
+    assert at_visit["events"] == sum(one["event_observed"] for one in records)
+    assert at_visit["several_visits"]["groups"][0]["rows"] == at_visit["ideal_observer"]["groups"][0]["rows"] == rows
     model = load_bundle(bundle)
     assert "Not yet evaluated" not in model.card
     # This cohort taught the model, which knows it again by its table and every patient by number.
