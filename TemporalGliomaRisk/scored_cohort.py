@@ -95,6 +95,7 @@ class ScoredCohort:
             ]
         if deceived is not None:
             found["ideal_observer_deceived"] = evaluate_risks(deceived, rows, ranks)
+            found["share_of_ideal_observer_deceived"] = auroc_shares(risk, deceived, rows, ranks)
         others = {
             "reference": self._scores(one.peer_risks for one in self.patients),
             "rival": self._scores(one.rival_risks for one in self.patients),

@@ -85,6 +85,20 @@ def test_only_ranks_are_given_and_they_are_told() -> None:
     assert "next visit" not in results_text({"title": "x", "model": "y", "patients": EVENTS + WITHOUT, **found})
 
 
+def test_the_model_s_share_is_given_of_each_reader_s_way_on_the_reader_s_own_scores() -> None:
+    gathered, rng = cohort(), np.random.default_rng(2)
+    # The deceived reader has the model's own order; the other one sees through everything.
+    for number, one in enumerate(gathered.patients):
+        surely = [float(one.rows[0].event) + rng.uniform(0, 0.1)] * len(one.rows)
+        deceived = [row.hazards.risk for row in one.rows]
+        gathered.patients[number] = replace(one, readers=(surely,) * 3, deceived=deceived)
+    found = gathered.measured((None, None), FEW)
+    shares = {name: found[name][0]["metrics"]["auroc_share"] for name in found if name.startswith("share_of_")}
+    assert shares["share_of_ideal_observer_deceived"]["value"] == 1.0
+    ours, ideal = (found[key]["groups"][0]["metrics"]["auroc"]["value"] for key in ("several_visits", "ideal_observer"))
+    assert shares["share_of_ideal_observer"]["value"] == (ours - 0.5) / (ideal - 0.5)
+
+
 def test_nothing_is_told_where_one_event_s_visit_is_not_known() -> None:
     gathered = cohort()
     gathered.patients[-1] = replace(gathered.patients[-1], shown_after_days=None)
