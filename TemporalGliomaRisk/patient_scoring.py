@@ -20,7 +20,7 @@ from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
-from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+from TemporalGliomaRisk.evaluate.known_groups import EFFECT, KnownPatient
 from TemporalGliomaRisk.evaluate.observer import PLACES, by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.explain.certainty import DoubtKeeper
 from TemporalGliomaRisk.learn.cohort import CohortPatient
@@ -35,8 +35,6 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 SEES_FROM_MM = (0.0, 4.0, 6.0)
 """Diameters from which ideal readers see a lesion: the first sees everything, the others tell what seeing is worth."""
-EFFECT = "treatment_effect_diameter_mm"
-"""Of a visit in the simulator's truth."""
 AT_ONCE = 8
 """Patients a process that are prepared ahead of one that scores."""
 NOTHING_MM = 1.0
@@ -74,6 +72,7 @@ class ScoredPatient:
         orders: At most one.
         doubted: (rows,), whether the model calls the risk uncertain for what it sees, or rests on; empty where it says
             nothing of it.
+        shown_after_days: Days from the event to the visit that showed it, 0 without an event; None where not known.
     """
 
     rows: list[ScoredVisit]
@@ -86,6 +85,7 @@ class ScoredPatient:
     rival_risks: list[float]
     orders: list[ScoredOrder]
     doubted: list[bool]
+    shown_after_days: float | None
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,7 @@ class PatientScoring:
             rival_risks=self.rival.risks(patient, encoded) if self.rival else [],
             orders=_orders(model, patient, encoded, seed) if ordered else [],
             doubted=_doubted(model, patient, encoded, rows),
+            shown_after_days=_shown_after_days(patient, task.patient.event_day_at_visit),
         )
 
 
@@ -240,6 +241,14 @@ def _new_focus_mm(visits: Sequence[Mapping[str, Any]]) -> float:
     """Diameter, at the last of the visits, of the largest lesion that was not there at the first."""
     first, last = visits[0]["lesion_diameters_mm"], visits[-1]["lesion_diameters_mm"]
     return max((size for name, size in last.items() if first.get(name, 0) < NOTHING_MM), default=0.0)
+
+
+def _shown_after_days(patient: StoredPatient, day_at_visit: float | None) -> float | None:
+    """Days from a patient's event to the visit that showed it, by the table or else the truth; 0 without an event."""
+    if not patient.event_observed:
+        return 0.0
+    day = patient.truth.get("event_day_at_visit") if day_at_visit is None and patient.truth else day_at_visit
+    return None if day is None else float(day) - patient.follow_up_days
 
 
 def _doubted(

@@ -17,7 +17,8 @@ from TemporalGliomaRisk.evaluate.known_groups import known_groupings
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.ordering import summarise_order
 from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig, compare_risks, evaluate_risks
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, auroc_shares, compare_risks, evaluate_risks
+from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
 from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns
@@ -46,6 +47,12 @@ class ScoredCohort:
         """All landmark rows, a patient's visits together."""
         return _joined(one.rows for one in self.patients)
 
+    @cached_property
+    def _risks(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(rows,) each, from all visits so far and from the visit alone."""
+        hazards = [row.hazards for row in self._rows]
+        return np.array([one.risk for one in hazards]), np.array([one.single_visit_risk for one in hazards])
+
     def measured(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Every figure, with its interval.
 
@@ -58,9 +65,11 @@ class ScoredCohort:
             **self._compared(thresholds, bootstrap),
             "subgroups": self._subgroups(bootstrap),
         }
+        if at_visit := self._at_next_visit(bootstrap):
+            found["event_at_next_visit"] = at_visit
         orders = _joined(one.orders for one in self.patients)
         if orders:
-            found["order"] = _order(orders, bootstrap)
+            found["order"] = _order(orders, bootstrap.level)
         return found
 
     def _compared(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
@@ -69,8 +78,7 @@ class ScoredCohort:
         config = EvaluationConfig(bootstrap=bootstrap, concordance=torchsurv_concordance)
         ranks = dataclasses.replace(config, probabilities=False)
         ours, alone = (dataclasses.replace(config, threshold=threshold) for threshold in thresholds)
-        risk = np.array([row.hazards.risk for row in self._rows])
-        single = np.array([row.hazards.single_visit_risk for row in self._rows])
+        risk, single = self._risks
         found: dict[str, Any] = {
             "several_visits": evaluate_risks(risk, rows, ours),
             "single_visit": evaluate_risks(single, rows, alone),
@@ -81,11 +89,13 @@ class ScoredCohort:
         if readers[0] is not None:
             whole, *limited = (evaluate_risks(scores, rows, ranks) for scores in readers if scores is not None)
             found["ideal_observer"] = whole
+            found["share_of_ideal_observer"] = auroc_shares(risk, np.array(readers[0]), rows, ranks)
             found["ideal_observer_seeing_from"] = [
                 {"from_mm": least_mm, **one} for least_mm, one in zip(SEES_FROM_MM[1:], limited, strict=True)
             ]
         if deceived is not None:
             found["ideal_observer_deceived"] = evaluate_risks(deceived, rows, ranks)
+            found["share_of_ideal_observer_deceived"] = auroc_shares(risk, deceived, rows, ranks)
         others = {
             "reference": self._scores(one.peer_risks for one in self.patients),
             "rival": self._scores(one.rival_risks for one in self.patients),
@@ -95,20 +105,44 @@ class ScoredCohort:
                 found[name] = evaluate_risks(other, rows, config)
                 found[f"several_less_{name}"] = compare_risks(risk, other, rows, config)
         if any(one.maps for one in self.patients):
-            found["heatmaps_at_last_visit_before_event"] = self._pointing()
+            found["heatmaps_at_last_visit_before_event"] = self._pointing(bootstrap)
         found["local_hazard_at_last_visit"] = _quietness(self._rows)
         return found
+
+    def _at_next_visit(self, bootstrap: BootstrapConfig) -> dict[str, Any] | None:
+        """How well the same rows are ranked where an event is put at the visit that showed it; inputs are the same.
+
+        Returns:
+            None without events, or where that visit is not known of all of them.
+        """
+        later = [one.shown_after_days for one in self.patients for _ in one.rows]
+        days = [one.shown_after_days for one in self.patients if any(row.event for row in one.rows)]
+        if None in later or not days:
+            return None
+        columns = landmark_columns(self._rows)
+        rows = LandmarkRows(**{**columns, "days": columns["days"] + np.array(later)})
+        ranks = EvaluationConfig(bootstrap=bootstrap, probabilities=False)
+        risk, single = self._risks
+        found = {
+            "events": len(days),
+            "days_after_event_median": float(np.median(np.array(days))),
+            "several_visits": evaluate_risks(risk, rows, ranks),
+            "single_visit": evaluate_risks(single, rows, ranks),
+            "several_less_single": compare_risks(risk, single, rows, ranks),
+        }
+        reader = self._scores(one.readers[0] for one in self.patients)
+        return found if reader is None else {**found, "ideal_observer": evaluate_risks(reader, rows, ranks)}
 
     def _scores(self, by_patient: Iterable[list[float]]) -> npt.NDArray[np.float64] | None:
         """(rows,), somebody's scores of all rows; None where some patients have none, as without truth or peer."""
         found = _joined(by_patient)
         return np.array(found) if len(found) == len(self._rows) else None
 
-    def _pointing(self) -> dict[str, Any]:
+    def _pointing(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Maps at the last visit before an event in whom something grew; also where moved borders are no growth."""
-        found = summarise_heatmaps(_joined(one.maps for one in self.patients))
+        found = summarise_heatmaps(_joined(one.maps for one in self.patients), bootstrap)
         maps = _joined(one.maps_off_borders for one in self.patients)
-        off_borders = summarise_heatmaps(maps) if maps else {}
+        off_borders = summarise_heatmaps(maps, bootstrap) if maps else {}
         return {**found, "expected_off_borders": off_borders["expected"]} if "expected" in off_borders else found
 
     def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
@@ -119,28 +153,32 @@ class ScoredCohort:
         said = doubted if len(doubted) == len(self._rows) else []
         groupings = known_groupings(known, rows.patient.tolist(), rows.visits.tolist(), sequences, said)
         config = EvaluationConfig(bootstrap=bootstrap)
-        return evaluate_subgroups(np.array([row.hazards.risk for row in self._rows]), rows, groupings, config)
+        return evaluate_subgroups(self._risks[0], rows, groupings, config)
 
 
 def _joined(lists: Iterable[list[Item]]) -> list[Item]:
     return [item for one in lists for item in one]
 
 
-def _order(orders: list[ScoredOrder], bootstrap: BootstrapConfig) -> dict[str, Any]:
+def _order(orders: list[ScoredOrder], level: float) -> dict[str, Any]:
     return summarise_order(
         np.array([one.confidence for one in orders]),
         np.array([one.repeat_confidence for one in orders]),
         event=np.array([one.event for one in orders]),
         growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
-        config=bootstrap,
+        level=level,
     )
 
 
 def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Whether the patients were simulated, and by what."""
+    """Whether the patients were simulated, by what, and which patients of what seed they are."""
     found = [truth for truth in truths if truth is not None]
     drawn = {(truth["config"].get("population", "main"), truth["simulator_version"]) for truth in found}
-    return {"simulated": bool(found), "simulators": [list(one) for one in sorted(drawn)]}
+    return {
+        "simulated": bool(found),
+        "simulators": [list(one) for one in sorted(drawn)],
+        "drawn": simulated_cohorts(found),
+    }
 
 
 def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:

@@ -4,7 +4,7 @@ Every visit before the event is a landmark row. Writes evaluation.json with ever
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
 cohorts, for the ideal observer, and how the heatmaps point at true growth. With ``--reference`` also for the reference
 model of a run, with the paired difference to it: the peer to beat, never part of a bundle. ``--rival`` does the same
-for another bundle, as one that was trained before. Subgroups are fixed in
+for another bundle, as one that was trained before. Subgroups are those of
 evaluate/known_groups.py. Two plots lie beside evaluation.json; ``--card`` puts all of it into the bundle's model card,
 one section a ``--title``, so that several cohorts can stand in one card.
 """
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import check_output, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
-    from TemporalGliomaRisk.learn.cohort import cohort_sha256
+    from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
     from TemporalGliomaRisk.patient_scoring import Rival
 
     check_title(arguments.title)
@@ -106,12 +106,14 @@ def run(arguments: argparse.Namespace) -> int:
         other.network.to(device)
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
-    learnt_from = cohort_sha256(patients) in model.metadata.get("cohorts_sha256", ())
+    seen = seen_patients(patients, model.metadata)
+    learnt_from = bool(seen) or learnt_from_cohort(patients, model.metadata)
     if learnt_from:
-        message = "The model learnt from this cohort, so these figures flatter; ask for --part test, or another cohort."
+        whom = f"{seen} of these {len(patients)} patients" if seen else "this cohort"
+        message = f"The model learnt from {whom}, so these figures flatter; ask for --part test, or another cohort."
         print(message, file=sys.stderr)
-    if other and not learnt_from and cohort_sha256(patients) in other.metadata.get("cohorts_sha256", ()):
-        print("The model of --rival learnt from this cohort, so its figures flatter.", file=sys.stderr)
+    elif other and (seen_patients(patients, other.metadata) or learnt_from_cohort(patients, other.metadata)):
+        print("The model of --rival learnt from patients of this cohort, so its figures flatter.", file=sys.stderr)
     cohort = _scored(arguments, model, peer, rival, patients)
     found = {
         "title": arguments.title,
@@ -119,10 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
         "model_sha256": model.sha256,
         "patients": len(patients),
         "learnt_from": learnt_from,
+        "seen_patients": seen,
         **cohort.measured(
             _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
         ),
     }
+    found["redone_by"] = _redone_by(arguments, found)
     if peer:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     if other:
@@ -246,6 +250,25 @@ def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None
     if not all(isinstance(number, (int, float)) and 0 <= number <= 1 for number in numbers):
         raise ModelError("f1_threshold of the model must hold two numbers of 0 to 1; fetch the model again.")
     return float(numbers[0]), float(numbers[1])
+
+
+def _redone_by(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list[str]:
+    """The commands that draw the patients anew and measure again; none where patients are real or a mere choice."""
+    from TemporalGliomaRisk.learn.cohort_facts import simulate_command
+
+    drawn = found["cohort"]["drawn"]
+    if len(drawn) != 1 or drawn[0]["patients"] != found["patients"]:
+        return []
+    whole = drawn[0]["last_patient"] - drawn[0]["first_patient"] + 1 == found["patients"]
+    simulate = simulate_command(drawn[0], "COHORT")
+    # The test part is told by labels, so it is the same of all patients from the first to the last of it.
+    if simulate is None or not (whole or arguments.part == "test"):
+        return []
+    options = [f"--cohort COHORT --model MODEL --part {arguments.part}"]
+    options += [f"{name} {name[2:].upper()}" for name in ("--reference", "--rival") if vars(arguments)[name[2:]]]
+    options += [f"--seed {arguments.seed} --resamples {arguments.resamples}"]
+    options += [f'--order-patients {arguments.order_patients} --title "{arguments.title}" --output DIR']
+    return [simulate, f"python -m TemporalGliomaRisk evaluate {' '.join(options)}"]
 
 
 def _write_plots(folder: Path, suffix: str, found: Mapping[str, Any], model: RiskModel) -> list[str]:

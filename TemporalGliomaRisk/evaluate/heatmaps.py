@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from TemporalGliomaRisk.errors import ShapeError
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray
+from TemporalGliomaRisk.evaluate.shares import exact_share, mean_of_patients
 from TemporalGliomaRisk.shapes import check_shape
 
 EXPECTED_FROM_MM = 6.0
@@ -106,48 +108,58 @@ def score_heatmap(
     )
 
 
-def summarise_heatmaps(scores: Sequence[HeatmapScore]) -> dict[str, Any]:
+def summarise_heatmaps(scores: Sequence[HeatmapScore], config: BootstrapConfig | None = None) -> dict[str, Any]:
     """Means over many maps, all together and by the diameter of true growth.
 
     Args:
-        scores: At least one.
+        scores: At least one, of one map a patient.
+        config: How intervals are made.
 
     Returns:
         ``maps``, ``pointing_game`` and ``pointing_game_by_chance``, ``share_of_hazard_in_growth`` and
         ``share_by_chance`` (means), ``peak_to_growth_mm_median``, ``pointing_game_at_cavity_centre`` (mean over the
-        ``maps_with_cavity``, None without any), and ``by_growth_diameter``: the same of the maps with growth from
-        ``from_mm`` up to ``below_mm`` (None: any), where there are any. ``expected``, if any: of the maps with growth
-        of 6 mm or more, which may lie in a new focus of that size or, as a thin shell, at the rim of what was there
-        before: ``with_new_focus`` and ``at_rims``, where the foci are known.
+        ``maps_with_cavity``, None without any), ``intervals`` with ``value``, ``low`` and ``high`` of both games (exact
+        binomial ones) and of the share of hazard (by the bootstrap), and ``by_growth_diameter``: the same of the maps
+        with growth from ``from_mm`` up to ``below_mm`` (None: any), where there are any. ``expected``, if any: of the
+        maps with growth of 6 mm or more, which may lie in a new focus of that size or, as a thin shell, at the rim of
+        what was there before: ``with_new_focus`` and ``at_rims``, where the foci are known.
     """
+    config = config or BootstrapConfig()
     groups = []
     for low, high in itertools.pairwise(GROWTH_EDGES_MM):
         some = [one for one in scores if low <= one.growth_diameter_mm < high]
         if some:
             edges = {"from_mm": low, "below_mm": high if math.isfinite(high) else None}
-            groups.append({**edges, **_means(some)})
+            groups.append({**edges, **_means(some, config)})
     expected = [one for one in scores if one.growth_diameter_mm >= EXPECTED_FROM_MM]
     foci = [(one, one.new_focus_mm >= EXPECTED_FROM_MM) for one in expected if one.new_focus_mm is not None]
     kinds = {
         "with_new_focus": [one for one, new in foci if new],
         "at_rims": [one for one, new in foci if not new],
     }
-    parts = {name: _means(some) for name, some in kinds.items() if some}
-    found = {**_means(scores), "by_growth_diameter": groups}
-    return {**found, "expected": {**_means(expected), **parts}} if expected else found
+    parts = {name: _means(some, config) for name, some in kinds.items() if some}
+    found = {**_means(scores, config), "by_growth_diameter": groups}
+    return {**found, "expected": {**_means(expected, config), **parts}} if expected else found
 
 
-def _means(scores: Sequence[HeatmapScore]) -> dict[str, float | int | None]:
-    at_centre = [one.centre_hit for one in scores if one.centre_hit is not None]
+def _means(scores: Sequence[HeatmapScore], config: BootstrapConfig) -> dict[str, Any]:
+    at_centre = np.array([one.centre_hit for one in scores if one.centre_hit is not None])
+    intervals = {
+        "pointing_game": exact_share(np.array([one.hit for one in scores]), config.level),
+        "share_of_hazard_in_growth": mean_of_patients(np.array([one.share_inside or 0.0 for one in scores]), config),
+    }
+    if len(at_centre):
+        intervals["pointing_game_at_cavity_centre"] = exact_share(at_centre, config.level)
+    values = {name: one.value for name, one in intervals.items()}
     return {
         "maps": len(scores),
-        "pointing_game": float(np.mean([one.hit for one in scores])),
         "pointing_game_by_chance": float(np.mean([one.chance for one in scores])),
-        "pointing_game_at_cavity_centre": float(np.mean(at_centre)) if at_centre else None,
+        "pointing_game_at_cavity_centre": None,
         "maps_with_cavity": len(at_centre),
-        "share_of_hazard_in_growth": float(np.mean([one.share_inside or 0.0 for one in scores])),
         "share_by_chance": float(np.mean([one.share_expected for one in scores])),
         "peak_to_growth_mm_median": float(np.median([one.peak_distance_mm for one in scores])),
+        **values,
+        "intervals": {name: asdict(one) for name, one in intervals.items()},
     }
 
 

@@ -1,6 +1,7 @@
-"""The groups that a model is looked at in: fixed here, for every model and cohort alike, before any was judged.
+"""The groups that a model is looked at in, the same for every model and cohort.
 
-Of a real cohort only what ``participants.tsv`` says and the sequences are known; a simulator's truth tells more.
+All but those of :data:`EXPLORATORY` were named before the model that ships was judged. Of a real cohort only what
+``participants.tsv`` says and the sequences are known; a simulator's truth tells more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ RESIDUAL_EDGE_MM = 20.0
 SLICE_EDGES_MM = (2.0, 4.0)
 SNR_EDGES = (20.0, 35.0)
 NO_GROWTH = "no growth"
+EFFECT = "treatment_effect_diameter_mm"
+"""Of a visit in the simulator's truth."""
+EFFECTS = ("none so far", "at this or an earlier visit")
+TREATMENT_EFFECT = "treatment effect that looks like progression"
+MODEL_SAYS = "what the model says of its risk"
+EXPLORATORY = (TREATMENT_EFFECT, MODEL_SAYS)
+"""Named, or defined anew, after figures of that model had been seen."""
 DOUBT = ("nothing unusual", "uncertain: unlike training, or members at odds")
 
 
@@ -82,7 +90,6 @@ def known_groupings(
         ("age at the first visit", _age, _AGES, None),
         ("sex", _said("sex"), (), None),
         ("region", _said("region"), (), None),
-        ("treatment effect that looks like progression", _treatment_effect, ("none", "at some time"), None),
         ("population", _population, (), None),
         ("anatomy", lambda patient: _words(patient.drawn("anatomy")), (), None),
         ("speed of the growth to come", speed, speeds, NO_GROWTH),
@@ -93,8 +100,11 @@ def known_groupings(
     for title, label, order, beside in by_patient:
         labels = [label(patient) for patient in patients]
         found.append(_grouping(title, [labels[number] for number in patient_of_row], order, beside))
+    places = [(patients[number], visit) for number, visit in zip(patient_of_row, visit_of_row, strict=True)]
+    effects = [_treatment_effect(patient, visit) for patient, visit in places]
+    found.append(_grouping(TREATMENT_EFFECT, effects, EFFECTS, None))
     found.append(_grouping("sequences at the visit", [" + ".join(names) or None for names in sequences], (), None))
-    files = [_files(patients[number], visit) for number, visit in zip(patient_of_row, visit_of_row, strict=True)]
+    files = [_files(patient, visit) for patient, visit in places]
     for title, of_files, order in (
         ("thickest slices at the visit", _slices, _SLICES),
         ("lowest signal over noise at the visit", _noise, _NOISES),
@@ -103,7 +113,7 @@ def known_groupings(
         found.append(_grouping(title, [of_files(one) if one else None for one in files], order, None))
     if doubted:
         said = [DOUBT[doubt] if visit > 1 else None for doubt, visit in zip(doubted, visit_of_row, strict=True)]
-        found.append(_grouping("what the model says of its risk", said, DOUBT, None))
+        found.append(_grouping(MODEL_SAYS, said, DOUBT, None))
     return [one for one in found if len(one.names) > 1]
 
 
@@ -119,6 +129,7 @@ def _grouping(title: str, labels: Sequence[str | None], order: tuple[str, ...], 
         labels=tuple(labels),
         names=tuple(names) if beside is None or compared_with else (),
         compared_with=compared_with,
+        exploratory=title in EXPLORATORY,
     )
 
 
@@ -170,10 +181,12 @@ def _age(patient: KnownPatient) -> str | None:
     return _AGES[int(np.searchsorted(AGE_EDGES_YEARS, age, side="right"))] if np.isfinite(age) else None
 
 
-def _treatment_effect(patient: KnownPatient) -> str | None:
-    if patient.truth is None:
+def _treatment_effect(patient: KnownPatient, visit: int) -> str | None:
+    """Whether there has been one by the visit: one to come is nothing that a group known at the visit can know."""
+    visits = [] if patient.truth is None else patient.truth["visits"][:visit]
+    if not visits or not all(EFFECT in one for one in visits):
         return None
-    return "at some time" if "treatment_effect" in patient.truth["distractors"] else "none"
+    return EFFECTS[int(any(one[EFFECT] > 0 for one in visits))]
 
 
 def _population(patient: KnownPatient) -> str | None:

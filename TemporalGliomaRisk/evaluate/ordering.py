@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig, interval, patient_resamples
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray
+from TemporalGliomaRisk.evaluate.shares import exact_share
 
 LARGE_GROWTH_MM = 6.0
 """Diameter of true growth from which heatmaps are expected to point at it, and the order to be plain."""
@@ -21,19 +21,20 @@ def summarise_order(
     *,
     event: BoolArray,
     growth_diameter_mm: FloatArray,
-    config: BootstrapConfig,
+    level: float = 0.95,
 ) -> dict[str, Any]:
-    """Accuracy, with an interval over patients, of recurrent pairs, of those with large growth and of the others.
+    """Accuracy of recurrent pairs, of those with large growth and of the others, one pair a patient.
 
     Args:
         confidence: (patients,), probability given to the true order of the first and the last visit.
         repeats: (patients,), the same for two pictures of one visit, of which neither came first.
         event: (patients,), whether an event was observed after the last visit: a recurrent pair.
         growth_diameter_mm: (patients,), of true growth between the two visits; NaN where the truth is not known.
-        config: Of the bootstrap.
+        level: Of the intervals.
 
     Returns:
-        ``pairs`` by kind, each with ``patients`` and ``accuracy`` (``value``, ``low``, ``high``), a tie counting half;
+        ``pairs`` by kind, each with ``patients`` and ``accuracy`` (``value``, ``low``, ``high``, of the exact binomial
+        interval), a tie counting half;
         ``repeats``: 5th, 50th and 95th percentile of the confidence and the share within :data:`UNDECIDED`.
     """
     right = np.where(confidence == 0.5, 0.5, confidence > 0.5)
@@ -45,7 +46,7 @@ def summarise_order(
     low, high = UNDECIDED
     return {
         "pairs": {
-            name: {"patients": int(kept.sum()), "accuracy": _accuracy(right[kept], config)}
+            name: {"patients": int(kept.sum()), "accuracy": asdict(exact_share(right[kept], level))}
             for name, kept in kinds.items()
             if kept.any()
         },
@@ -56,8 +57,3 @@ def summarise_order(
             "undecided": list(UNDECIDED),
         },
     }
-
-
-def _accuracy(right: FloatArray, config: BootstrapConfig) -> dict[str, Any]:
-    counts = patient_resamples(np.arange(len(right)), config)
-    return asdict(interval(float(right.mean()), counts @ right / counts.sum(axis=1), config))

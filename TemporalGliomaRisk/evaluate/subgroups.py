@@ -1,4 +1,4 @@
-"""The model among groups of patients or visits that were named before any model was judged.
+"""The model among groups of patients or visits, those named before the model was judged and exploratory ones.
 
 Groups by the future (how fast a tumour comes to grow) are told apart from groups known at the visit: a risk cannot be
 calibrated within them, so they say only how well their rows are told from those that share no such future.
@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from TemporalGliomaRisk.evaluate import metrics
 from TemporalGliomaRisk.evaluate.bootstrap import interval, patient_resamples
 from TemporalGliomaRisk.evaluate.censoring import censoring_weights
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray, LandmarkRows, checked_risk
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, resampled_auroc
 
 LEAST_PATIENTS, LEAST_EVENTS = 30, 10
 """A group of fewer patients, or of fewer rows with an event within the horizon, gets no figures."""
@@ -33,12 +32,14 @@ class Grouping:
         names: The groups in the order to show them in.
         compared_with: Name of the rows that every group's AUROC is taken together with, for groups by the future;
             they form no group of their own. None for groups known at the visit.
+        exploratory: Whether it was thought of after figures of a model had been seen.
     """
 
     title: str
     labels: tuple[str | None, ...]
     names: tuple[str, ...]
     compared_with: str | None = None
+    exploratory: bool = False
 
 
 def evaluate_subgroups(
@@ -53,10 +54,10 @@ def evaluate_subgroups(
         config: Horizon and bootstrap; the resamples are drawn once, over all patients.
 
     Returns:
-        ``least_patients``, ``least_events`` and ``groupings``: a list of ``{"title", "by_the_future", "groups",
-        "left_out"}``, where a group has ``name``, ``rows``, ``patients``, ``events`` and the metrics ``auroc``,
-        ``mean_risk``, ``observed_share`` and ``risk_less_observed``, each with ``value``, ``low`` and ``high``, None
-        where undefined (the last three are absent by the future); one left out has its name and counts.
+        ``least_patients``, ``least_events`` and ``groupings``: a list of ``{"title", "by_the_future", "exploratory",
+        "groups", "left_out"}``, where a group has ``name``, ``rows``, ``patients``, ``events`` and the metrics
+        ``auroc``, ``mean_risk``, ``observed_share`` and ``risk_less_observed``, each with ``value``, ``low`` and
+        ``high``, None where undefined (the last three are absent by the future); one left out has its name and counts.
     """
     numbers = checked_risk(risk, rows)
     counts = np.concatenate([np.ones((1, len(rows))), patient_resamples(rows.patient, config.bootstrap)])
@@ -89,8 +90,13 @@ def _grouping(
             left_out.append(head)
             continue
         groups.append({**head, "metrics": _metrics(risk, rows, counts, (inside, beside), config)})
-    by_the_future = grouping.compared_with is not None
-    return {"title": grouping.title, "by_the_future": by_the_future, "groups": groups, "left_out": left_out}
+    return {
+        "title": grouping.title,
+        "by_the_future": grouping.compared_with is not None,
+        "exploratory": grouping.exploratory,
+        "groups": groups,
+        "left_out": left_out,
+    }
 
 
 def _metrics(
@@ -103,7 +109,7 @@ def _metrics(
     """Each metric with its interval; ``masks`` are the group and what its AUROC is taken together with."""
     inside, beside = masks
     both = inside | beside
-    drawn = _auroc(risk[both], rows.chosen(both), counts[:, both], config)
+    drawn = resampled_auroc(risk[both], rows.chosen(both), counts[:, both], config)
     numbers = {"auroc": drawn}
     if not beside.any():
         some, its_risk = rows.chosen(inside), risk[inside]
@@ -120,20 +126,6 @@ def _weights(rows: LandmarkRows, counts: FloatArray, config: EvaluationConfig) -
     return np.concatenate(
         [
             censoring_weights(rows, config.horizon_days, counts[start : start + BLOCK_RESAMPLES])
-            for start in range(0, len(counts), BLOCK_RESAMPLES)
-        ]
-    )
-
-
-def _auroc(risk: FloatArray, rows: LandmarkRows, counts: FloatArray, config: EvaluationConfig) -> FloatArray:
-    cases = rows.cases(config.horizon_days)
-    return np.concatenate(
-        [
-            metrics.auroc(
-                risk,
-                cases,
-                censoring_weights(rows, config.horizon_days, counts[start : start + BLOCK_RESAMPLES]),
-            )
             for start in range(0, len(counts), BLOCK_RESAMPLES)
         ]
     )

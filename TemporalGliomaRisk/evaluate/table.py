@@ -28,6 +28,7 @@ Concordance = Callable[[FloatArray, FloatArray, BoolArray, FloatArray], float]
 LEAST_ROWS_FOR_CALIBRATION = 2000
 CALIBRATION_METRICS = ("calibration_slope", "calibration_intercept", "calibration_error")
 METRICS = ("auroc", "auprc", "f1", "brier", "concordance", *CALIBRATION_METRICS)
+AUROC_SHARE = "auroc_share"
 _BY_BIN = "observed_by_bin"
 _BLOCK_RESAMPLES = 200
 
@@ -140,6 +141,52 @@ def compare_risks(
     return result
 
 
+def auroc_shares(
+    risk: npt.ArrayLike, other: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig | None = None
+) -> list[dict[str, Any]]:
+    """How much of another score's distance from chance a risk goes: (AUROC - 0.5) / (the other's AUROC - 0.5).
+
+    Both are on the same rows and the same resamples. Given for all rows and for those of several visits, where the
+    other is well away from chance.
+
+    Args:
+        risk: (rows,).
+        other: (rows,), as of the ideal observer.
+        rows: What followed.
+        config: What is measured.
+
+    Returns:
+        Groups as above, with the one metric :data:`AUROC_SHARE`, undefined where the other is no better than chance.
+    """
+    config = config or EvaluationConfig()
+    ours, theirs = checked_risk(risk, rows), checked_risk(other, rows)
+    result = []
+    for name, keep in _groups(rows, config)[:2]:
+        if not keep.any():
+            continue
+        some = rows.chosen(keep)
+        counts = _counts(some, config)
+        above, below = (resampled_auroc(which[keep], some, counts, config) - 0.5 for which in (ours, theirs))
+        share = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
+        entry = _with_interval(share, config)
+        result.append({**_head(name, some, config), "metrics": {AUROC_SHARE: entry}})
+    return result
+
+
+def resampled_auroc(risk: FloatArray, rows: LandmarkRows, counts: FloatArray, config: EvaluationConfig) -> FloatArray:
+    """(resamples,), the AUROC of (rows,) where (resamples, rows) says how often each row counts."""
+    cases = rows.cases(config.horizon_days)
+    blocks = (counts[start : start + _BLOCK_RESAMPLES] for start in range(0, len(counts), _BLOCK_RESAMPLES))
+    return np.concatenate(
+        [metrics.auroc(risk, cases, censoring_weights(rows, config.horizon_days, block)) for block in blocks]
+    )
+
+
+def _counts(rows: LandmarkRows, config: EvaluationConfig) -> FloatArray:
+    """(1 + resamples, rows), how often each row counts: all once, then as drawn."""
+    return np.concatenate([np.ones((1, len(rows))), patient_resamples(rows.patient, config.bootstrap)])
+
+
 def _groups(rows: LandmarkRows, config: EvaluationConfig) -> list[tuple[str, BoolArray]]:
     by_number = [(f"{n} visit{'s' if n > 1 else ''}", rows.visits == n) for n in range(1, config.largest_visits + 1)]
     several = (f"{config.several_visits} or more", rows.visits >= config.several_visits)
@@ -168,7 +215,7 @@ def _head(name: str, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, 
 
 def _resampled(risk: FloatArray, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, FloatArray]:
     """Each metric on all rows (first) and on every resample, (1 + resamples,)."""
-    counts = np.concatenate([np.ones((1, len(rows))), patient_resamples(rows.patient, config.bootstrap)])
+    counts = _counts(rows, config)
     blocks = [
         _metrics(risk, rows, counts[start : start + _BLOCK_RESAMPLES], config)
         for start in range(0, len(counts), _BLOCK_RESAMPLES)
@@ -206,13 +253,18 @@ def _with_intervals(found: dict[str, FloatArray], rows: int, config: EvaluationC
     table: dict[str, Any] = {}
     for name in METRICS:
         if name in found:
-            entry: dict[str, Any] = dataclasses.asdict(interval(found[name][0], found[name][1:], config.bootstrap))
-            entry["reason"] = None if entry["value"] is not None else "undefined on these rows"
+            entry = _with_interval(found[name], config)
         else:
             entry = {"value": None, "low": None, "high": None, "undefined_resamples": 0}
             entry["reason"] = _why_absent(name, rows, config)
         table[name] = entry
     return table
+
+
+def _with_interval(found: FloatArray, config: EvaluationConfig) -> dict[str, Any]:
+    """Of a number on all rows, first, and on the resamples."""
+    entry: dict[str, Any] = dataclasses.asdict(interval(found[0], found[1:], config.bootstrap))
+    return {**entry, "reason": None if entry["value"] is not None else "undefined on these rows"}
 
 
 def _why_absent(name: str, rows: int, config: EvaluationConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from TemporalGliomaRisk.evaluate.table import LEAST_ROWS_FOR_CALIBRATION, format_cell, format_table
+from TemporalGliomaRisk.evaluate.table import AUROC_SHARE, LEAST_ROWS_FOR_CALIBRATION, format_cell, format_table
 
 SHOWN = ("auroc", "auprc", "f1", "brier", "concordance")
 HEADLINE = "4 or more"
@@ -32,13 +32,15 @@ def results_text(found: dict[str, Any]) -> str:
         parts.append(f"`{name}`, same rows:\n\n" + format_table(found["rival"]["groups"], peers))
         parts.append(f"Model above less `{name}`, paired:\n\n" + format_table(found["several_less_rival"], peers))
     parts.append(_calibration_text(several["groups"]))
+    if at_visit := found.get("event_at_next_visit"):
+        parts.append(_at_next_visit_text(at_visit))
     maps = found.get("heatmaps_at_last_visit_before_event")
     if maps:
         parts.append(
             "Heatmaps at the last visit before the event, where there is true growth by then: how often the peak lies "
-            "within half a feature cell of it, and how much of the local hazard lies in it; in brackets a random place "
-            "and a flat map, beside them a map that always points at the centre of the resection cavity. Growth is "
-            "told by the diameter of the ball of its volume.\n\n" + _heatmap_table(maps)
+            "within half a feature cell of it (exact binomial intervals), and how much of the local hazard lies in it; "
+            "in round brackets a random place and a flat map, beside them a map that always points at the centre of "
+            "the resection cavity. Growth is told by the diameter of the ball of its volume.\n\n" + _heatmap_table(maps)
         )
     quiet = found["local_hazard_at_last_visit"]
     parts.append(
@@ -52,6 +54,9 @@ def results_text(found: dict[str, Any]) -> str:
     )
     if "order" in found:
         parts.append(_order_text(found["order"]))
+    if commands := found.get("redone_by"):
+        lines = "\n".join(commands)
+        parts.append(f"The same patients are drawn and these figures redone by:\n\n```sh\n{lines}\n```")
     return "\n\n".join(part.strip() for part in parts if part)
 
 
@@ -73,13 +78,23 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
         if "from_mm" in group:
             end = " mm or more" if group["below_mm"] is None else f" to {group['below_mm']:.0f} mm"
             name = f"{group['from_mm']:.0f}{end}"
-        at_centre, cavities = group["pointing_game_at_cavity_centre"], group["maps_with_cavity"]
-        centre = "not known" if at_centre is None else f"{at_centre:.0%} of {cavities}"
+        cavities = group["maps_with_cavity"]
+        centre = f"{_share(group, 'pointing_game_at_cavity_centre')} of {cavities}" if cavities else "not known"
         lines.append(
-            f"| {name} | {group['maps']} | {group['pointing_game']:.0%} ({group['pointing_game_by_chance']:.1%}) "
-            f"| {centre} | {group['share_of_hazard_in_growth']:.0%} ({group['share_by_chance']:.1%}) |"
+            f"| {name} | {group['maps']} | {_share(group, 'pointing_game')} ({group['pointing_game_by_chance']:.1%}) "
+            f"| {centre} | {_share(group, 'share_of_hazard_in_growth')} ({group['share_by_chance']:.1%}) |"
         )
     return "\n".join(lines)
+
+
+def _share(group: Mapping[str, Any], name: str) -> str:
+    """A share of maps or of hazard, with its interval where there is one; evaluations of before have none."""
+    return _percent(group.get("intervals", {}).get(name, {"value": group[name], "low": None}))
+
+
+def _percent(entry: Mapping[str, Any]) -> str:
+    bounds = "" if entry["low"] is None else f" [{entry['low']:.0%}, {entry['high']:.0%}]"
+    return f"{entry['value']:.0%}{bounds}"
 
 
 def _order_text(order: Mapping[str, Any]) -> str:
@@ -89,7 +104,8 @@ def _order_text(order: Mapping[str, Any]) -> str:
     shares, (low, high) = repeats["confidence_percentiles"], repeats["undecided"]
     return (
         "The ordering head, told nothing of dates, on each patient's first and last visit before the event or the end "
-        f"of follow-up:\n\n{_table(['pairs', 'patients', 'in their true order'], lines)}\n\nTwo pictures of one visit, "
+        "of follow-up, one pair a patient, with exact binomial intervals:\n\n"
+        f"{_table(['pairs', 'patients', 'in their true order'], lines)}\n\nTwo pictures of one visit, "
         f"as if by two scanners ({repeats['patients']} patients): confidence {shares['50']:.2f} in the median, 5th to "
         f"95th percentile {shares['5']:.2f} to {shares['95']:.2f}; {repeats['share_undecided']:.0%} between {low} and "
         f"{high}."
@@ -97,9 +113,17 @@ def _order_text(order: Mapping[str, Any]) -> str:
 
 
 def whom(found: Mapping[str, Any]) -> str:
-    """How many patients of what kind the figures are of, and whether the model had seen them."""
+    """How many patients of what kind the figures are of, and whether the model had seen them, as far as is known."""
     what = "simulated patients" if found.get("cohort", {}).get("simulated") else "patients"
-    seen = "of a cohort that the model learnt from" if found.get("learnt_from") else "that the model never saw"
+    known = found.get("seen_patients")
+    if known and known < found["patients"]:
+        seen = f"of whom the model learnt from {known:,}"
+    elif found.get("learnt_from"):
+        seen = "of a cohort that the model learnt from"
+    else:
+        seen = (
+            "that the model never saw" if known == 0 else "not of a cohort that the model is known to have learnt from"
+        )
     return f"{found['patients']:,} {what} {seen}"
 
 
@@ -116,7 +140,7 @@ def _who(found: Mapping[str, Any]) -> str:
 def _headline(found: Mapping[str, Any]) -> str:
     """The figures at several visits, and how far of the way to the ideal observer they are."""
     keys = ("several_visits", "single_visit", "ideal_observer")
-    entries = {key: _auroc_of(found[key]["groups"]) for key in keys if key in found}
+    entries = {key: _metric_of(found[key]["groups"]) for key in keys if key in found}
     model = entries["several_visits"]
     if model is None or model["value"] is None:
         return ""
@@ -126,20 +150,30 @@ def _headline(found: Mapping[str, Any]) -> str:
         text += f"; from the visit alone {format_cell(alone)}"
     if ideal is not None and ideal["value"] is not None:
         text += f"; ideal observer {format_cell(ideal)}"
-        if ideal["value"] > 0.5:
-            way = (model["value"] - 0.5) / (ideal["value"] - 0.5)
-            text += f", so the model goes {way:.0%} of that observer's way from chance"
-    limited = [(one["from_mm"], _auroc_of(one["groups"])) for one in found.get("ideal_observer_seeing_from", [])]
+        way = _metric_of(found.get("share_of_ideal_observer", []), AUROC_SHARE)
+        if way is not None and way["value"] is not None:
+            text += f", so the model goes {_percent(way)} of that observer's way from chance"
+    limited = [(one["from_mm"], _metric_of(one["groups"])) for one in found.get("ideal_observer_seeing_from", [])]
     told = [f"below {least:.0f} mm {format_cell(one)}" for least, one in limited if one and one["value"] is not None]
     text += f". An ideal observer who sees no lesion {' or '.join(told)}" if told else ""
-    deceived = _auroc_of(found["ideal_observer_deceived"]["groups"]) if "ideal_observer_deceived" in found else None
+    deceived = _metric_of(found["ideal_observer_deceived"]["groups"]) if "ideal_observer_deceived" in found else None
     if deceived is not None and deceived["value"] is not None:
         text += f". One who takes a treatment effect for a lesion {format_cell(deceived)}"
     return text + "."
 
 
-def _auroc_of(groups: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    return next((group["metrics"]["auroc"] for group in groups if group["name"] == HEADLINE), None)
+def _metric_of(groups: Sequence[Mapping[str, Any]], name: str = "auroc") -> Mapping[str, Any] | None:
+    """A number at :data:`HEADLINE` visits, None without such rows."""
+    return next((group["metrics"][name] for group in groups if group["name"] == HEADLINE), None)
+
+
+def _at_next_visit_text(found: Mapping[str, Any]) -> str:
+    """The same rows by the day on which a clinic would see the event."""
+    return (
+        "Where an event is put at the next visit, where a clinic would see it (in the median "
+        f"{found['days_after_event_median']:.0f} days later, {found['events']} patients with one), the same risks on "
+        f"the same rows: {_auroc_table(found)}"
+    )
 
 
 def _auroc_table(found: Mapping[str, Any]) -> str:
@@ -196,7 +230,7 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
         (future, ("auroc",)),
     ):
         lines = [
-            [one["title"], *(str(group[key]) for key in ("name", "rows", "patients", "events"))]
+            [_titled(one), *(str(group[key]) for key in ("name", "rows", "patients", "events"))]
             + [format_cell(group["metrics"][name]) for name in names]
             for one in groupings
             for group in one["groups"]
@@ -213,7 +247,7 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
     if len(parts) == 1:
         parts = ["No group is large enough."]
     small = [
-        f"{one['title']}: "
+        f"{_titled(one)}: "
         + ", ".join(f"{group['name']} ({group['patients']}, {group['events']})" for group in one["left_out"])
         for one in subgroups["groupings"]
         if one["left_out"]
@@ -224,6 +258,10 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
             f"event within the horizon (patients, such rows): {'; '.join(small)}."
         )
     return "\n\n".join(parts)
+
+
+def _titled(grouping: Mapping[str, Any]) -> str:
+    return f"{grouping['title']}{' (exploratory)' if grouping.get('exploratory') else ''}"
 
 
 def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from TemporalGliomaRisk.learn.card_parts import CARD_WIDTH, DOUBT_BEGINS, DOUBT_ENDS, marked
+from TemporalGliomaRisk.learn.cohort_facts import simulate_command
 from TemporalGliomaRisk.learn.export import least_agreement
 from TemporalGliomaRisk.learn.implants import FATES
 from TemporalGliomaRisk.risk.calibration import Calibration
@@ -260,8 +261,10 @@ def _calibration(metadata: Mapping[str, Any], ensemble: Calibration, single: Cal
 
 def _fairness(metadata: Mapping[str, Any]) -> str:
     text = (
-        "AUROC, mean risk and observed share in groups that the code fixes for every model alike "
-        "(TemporalGliomaRisk/evaluate/known_groups.py); none is picked by its figures."
+        "AUROC, mean risk and observed share in groups that are the same for every model "
+        "(TemporalGliomaRisk/evaluate/known_groups.py). Those marked exploratory, by what the model says of its own "
+        "risk and by treatment effect, were named or defined anew after a model's figures had been seen; the others "
+        "before this model was judged."
     )
     if metadata.get("simulator_versions"):
         text += " Simulated patients have no sex and no origin, so nothing can be said of either."
@@ -279,18 +282,14 @@ def _reproduce(metadata: Mapping[str, Any]) -> str:
         f"Cite TemporalGliomaRisk and this model by its name `{metadata['name']}`, its version "
         f"{metadata.get('version', NOT_RECORDED)} and the SHA-256 that every audit.json names; the method is that of "
         "Tak D, et al. NEJM AI 2025;2(5):AIoa2400703. Every setting stands in configs/metadata.json (`run`, "
-        "`finetuning`); the figures are redone by `make science`, and for another cohort by `evaluate`."
+        "`finetuning`). The figures under Results are redone by the commands that stand with them; `make science` "
+        "trains variants of the model anew, on patients of its own, and compares their risks in pairs."
     )
-    cohorts = [one for one in metadata.get("simulated_cohorts") or [] if one["recurrent_fraction"] is not None]
-    if not cohorts:
+    commands = [simulate_command(one, "DIR") for one in metadata.get("simulated_cohorts") or []]
+    lines = [command for command in commands if command]
+    if not lines:
         return text
-    lines = [
-        f"python -m TemporalGliomaRisk simulate --population {one['population']} --seed {one['seed']} --first-patient "
-        f"{one['first_patient']} --patients {one['last_patient'] - one['first_patient'] + 1} --recurrent-fraction "
-        f"{one['recurrent_fraction']:g}{' --extent-hazard-ratios' if one['extent_hazard_ratios'] else ''} --output DIR"
-        for one in cohorts
-    ]
-    return f"{text} The patients are made anew by:\n\n```sh\n" + "\n".join(lines) + "\n```"
+    return f"{text} The patients that it learnt from are made anew by:\n\n```sh\n" + "\n".join(lines) + "\n```"
 
 
 def _run(metadata: Mapping[str, Any], stage: str, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 ``participants.tsv`` holds ``participant_id``, ``event_observed`` (true or false) and ``follow_up_days``: days from the
 patient's first visit to the event, or to the last contact when none was observed. It is the same for simulated and
-real cohorts.
+real cohorts. ``event_day_at_visit`` may say on which day a visit showed the event (n/a: not known).
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class CohortPatient:
         truth: The patient's folder under ``truth/``, None for real cohorts.
         event_observed: Whether an event was seen.
         follow_up_days: Days from the first visit to the event or to the last contact.
+        event_day_at_visit: Days from the first visit to the one that showed the event, None where there was none or
+            nobody wrote it down.
         line: Of participants.tsv, from 1; None where the patient is from no such table.
     """
 
@@ -44,6 +46,7 @@ class CohortPatient:
     truth: Path | None
     event_observed: bool
     follow_up_days: float
+    event_day_at_visit: float | None = None
     line: int | None = None
 
     @property
@@ -154,15 +157,34 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
         raise InputError(
             f"participants.tsv line {line}: the patient has no folder in the cohort; add it or drop the row."
         )
+    event_observed = event in _YES
     truth = folder / "truth" / label
     return CohortPatient(
         patient_id=label,
         folder=folder / label,
         truth=truth if (truth / "truth.json").is_file() else None,
-        event_observed=event in _YES,
+        event_observed=event_observed,
         follow_up_days=follow_up_days,
+        event_day_at_visit=_day_at_visit(row, line, follow_up_days) if event_observed else None,
         line=line,
     )
+
+
+def _day_at_visit(row: dict[str, str], line: int, event_day: float) -> float | None:
+    """The day of the visit that showed an observed event; None where the table doesn't say."""
+    said = row.get("event_day_at_visit", "")
+    if said.lower() in ("", "n/a"):
+        return None
+    try:
+        day = float(said)
+    except ValueError:
+        day = math.nan
+    if not event_day <= day < math.inf:
+        raise InputError(
+            f"participants.tsv line {line}: event_day_at_visit must be a number of days, not before the event of "
+            "follow_up_days, or n/a; correct the row."
+        )
+    return day
 
 
 def split_patients(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,13 @@ def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPati
     }
 
 
-def simulated_cohorts(truths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def simulated_cohorts(truths: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The cohorts that simulated patients came from, told apart by population, version, seed and settings.
 
     Returns:
         For each ``population``, ``simulator_version``, ``seed``, ``recurrent_fraction``, ``extent_hazard_ratios``,
-        ``patients``, and the numbers of the ``first_patient`` and the ``last_patient`` among them.
+        ``sequences`` that were rendered, ``patients``, and the numbers of the ``first_patient`` and the
+        ``last_patient`` among them.
     """
     found: dict[tuple[Any, ...], list[int]] = {}
     for truth in truths:
@@ -58,18 +59,40 @@ def simulated_cohorts(truths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             truth.get("seed"),
             config.get("recurrent_fraction"),
             config.get("extent_hazard_ratios"),
+            tuple(config.get("sequences", SEQUENCES)),
         )
         found.setdefault(key, []).append(int(truth.get("patient_number", 0)))
-    names = ("population", "simulator_version", "seed", "recurrent_fraction", "extent_hazard_ratios")
+    names = ("population", "simulator_version", "seed", "recurrent_fraction", "extent_hazard_ratios", "sequences")
     return [
         {
-            **dict(zip(names, key, strict=True)),
+            **dict(zip(names, (*key[:-1], list(key[-1])), strict=True)),
             "patients": len(numbers),
             "first_patient": min(numbers),
             "last_patient": max(numbers),
         }
         for key, numbers in sorted(found.items(), key=lambda item: str(item[0]))
     ]
+
+
+def simulate_command(cohort: Mapping[str, Any], output: str) -> str | None:
+    """The command that draws one of :func:`simulated_cohorts` anew; None where its settings were not written down.
+
+    Args:
+        cohort: It, or an entry that a bundle holds, which may be older.
+        output: Word for the folder.
+    """
+    if cohort["recurrent_fraction"] is None:
+        return None
+    options = [
+        f"--population {cohort['population']} --seed {cohort['seed']} --first-patient {cohort['first_patient']}",
+        f"--patients {cohort['last_patient'] - cohort['first_patient'] + 1}",
+        f"--recurrent-fraction {cohort['recurrent_fraction']:g}",
+    ]
+    if cohort["extent_hazard_ratios"]:
+        options.append("--extent-hazard-ratios")
+    if list(SEQUENCES) != (sequences := cohort.get("sequences", list(SEQUENCES))):
+        options.append(f"--sequences {' '.join(sequences)}")
+    return f"python -m TemporalGliomaRisk simulate {' '.join(options)} --output {output}"
 
 
 def _rows_with_event(patients: Sequence[StoredPatient]) -> int:

@@ -281,10 +281,15 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
         assert [group["rows"] for group in one["groups"]] == [
             group["rows"] for group in found["ideal_observer"]["groups"]
         ]
+    assert found["share_of_ideal_observer"][0]["rows"] == rows
+    # The same rows with the event at the next visit, which every simulated event has.
+    at_visit = found["event_at_next_visit"]
+    assert at_visit["events"] == sum(one["event_observed"] for one in records)
+    assert at_visit["several_visits"]["groups"][0]["rows"] == at_visit["ideal_observer"]["groups"][0]["rows"] == rows
     model = load_bundle(bundle)
     assert "Not yet evaluated" not in model.card
-    # This cohort taught the model, which knows it again by its table.
-    assert found["learnt_from"]
+    # This cohort taught the model, which knows it again by its table and every patient by number.
+    assert (found["learnt_from"], found["seen_patients"]) == (True, len(PATIENTS))
     assert f"{len(PATIENTS)} simulated patients of a cohort that the model learnt from" in model.card
     assert "Difference, paired" in said
     assert "Left out, fewer than" in model.card

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import ShapeError
+from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.heatmaps import score_heatmap, summarise_heatmaps
 from TemporalGliomaRisk.evaluate.observer import (
     ObserverConfig,
@@ -139,7 +140,10 @@ def test_the_cavitys_centre_is_averaged_over_the_maps_that_have_one() -> None:
     found = summarise_heatmaps(scores)
     assert (found["maps"], found["maps_with_cavity"]) == (4, 3)
     assert found["pointing_game_at_cavity_centre"] == pytest.approx(2 / 3)
-    assert "| any | 4 | 1% (0.8%) | 67% of 3 | 0% (0.2%) |" in _heatmap_table(found)
+    # Of two in three Clopper and Pearson allow 9 to 99 %; every map's share of hazard is the same.
+    assert "| any | 4 | 1% [0%, 61%] (0.8%) | 67% [9%, 99%] of 3 | 0% [0%, 0%] (0.2%) |" in _heatmap_table(found)
+    before = {name: value for name, value in found.items() if name not in ("intervals", "by_growth_diameter")}
+    assert "| any | 4 | 1% (0.8%) | 67% of 3 | 0% (0.2%) |" in _heatmap_table({**before, "by_growth_diameter": []})
     none = summarise_heatmaps(scores[3:])
     assert (none["maps_with_cavity"], none["pointing_game_at_cavity_centre"]) == (0, None)
     assert "| not known |" in _heatmap_table(none)
@@ -194,6 +198,24 @@ def test_maps_are_summed_up_apart_by_the_diameter_of_growth() -> None:
     small, big = found["by_growth_diameter"]
     assert (small["from_mm"], small["below_mm"], small["maps"], small["pointing_game"]) == (0, 6, 2, 0.5)
     assert (big["from_mm"], big["below_mm"], big["maps"], big["share_of_hazard_in_growth"]) == (10, None, 1, 1.0)
+
+
+def test_hits_have_an_exact_interval_and_shares_of_hazard_one_over_patients() -> None:
+    hits, misses, growth, _, brain = two_maps_two_sizes()
+    hit, miss = (
+        score_heatmap(one, growth, brain, spacing_mm=(2, 2, 2), tolerance_mm=1.0, centre_ijk=(5, 5, 5))
+        for one in (hits, misses)
+    )
+    found = summarise_heatmaps([hit] * 12 + [miss] * 4, BootstrapConfig(resamples=400))["intervals"]
+    assert set(found) == {"pointing_game", "pointing_game_at_cavity_centre", "share_of_hazard_in_growth"}
+    # By R: binom.test(12, 16) gives 0.4762 to 0.9273, binom.test(16, 16) 0.7941 to 1.
+    assert [found["pointing_game"][end] for end in ("value", "low", "high")] == pytest.approx(
+        [0.75, 0.4762, 0.9273], abs=1e-4
+    )
+    assert found["pointing_game_at_cavity_centre"]["low"] == pytest.approx(0.7941, abs=1e-4)
+    # Each map has all or nothing in its growth: about two standard errors of a share of three quarters either way.
+    share = found["share_of_hazard_in_growth"]
+    assert (share["low"], share["high"]) == pytest.approx((0.54, 0.96), abs=0.07)
 
 
 def test_growth_that_should_be_pointed_at_is_told_apart_by_whether_it_is_a_new_focus() -> None:

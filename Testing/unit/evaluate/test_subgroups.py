@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,19 @@ def test_groups_too_small_are_named_with_their_counts_and_get_no_figures() -> No
     assert found["groupings"][0]["left_out"][0]["patients"] == 29
     assert "fewer than 30 patients or 10 rows" in subgroups_text({"subgroups": found})
     assert "kind: few (29, " in subgroups_text({"subgroups": found})
+
+
+def test_groups_thought_of_later_are_called_exploratory_in_both_lists() -> None:
+    risk, rows = cohort()
+    labels = ["few" if one < 29 else "many" for one in rows.patient]
+    later = dataclasses.replace(grouping(labels), title="later", exploratory=True)
+    found = evaluate_subgroups(risk, rows, [grouping(labels), later], FEW)
+    said = subgroups_text({"subgroups": found})
+
+    assert "| kind | many |" in said
+    assert "| later (exploratory) | many |" in said
+    assert "kind: few (29, " in said
+    assert "later (exploratory): few (29, " in said
 
 
 def test_groups_by_the_future_are_told_from_those_without_it_and_get_no_mean_risk() -> None:
@@ -143,11 +158,31 @@ def test_a_simulated_cohort_is_told_apart_by_all_that_its_truth_tells() -> None:
     assert "law of the growth to come" not in found
 
 
+def test_a_treatment_effect_to_come_is_nothing_that_an_earlier_visit_knows() -> None:
+    def patient(*diameters_mm: float | None) -> KnownPatient:
+        visits = [
+            {"lesion_diameter_mm": 0.0, **({} if size is None else {"treatment_effect_diameter_mm": size})}
+            for size in diameters_mm
+        ]
+        return KnownPatient(participant={}, truth={**simulated(3).truth, "visits": visits})
+
+    # It comes and goes; there is none; a simulator that wrote none down says nothing.
+    patients = [patient(0.0, 9.0, 0.0), patient(0.0, 0.0, 0.0), patient(None, None, None)]
+    rows = (np.repeat(range(3), 3).tolist(), [1, 2, 3] * 3, [("FLAIR",)] * 9)
+    found = {one.title: one for one in known_groupings(patients, *rows)}
+    effect = found["treatment effect that looks like progression"]
+    assert effect.names == ("none so far", "at this or an earlier visit")
+    assert effect.labels == (effect.names[0], *[effect.names[1]] * 2, *[effect.names[0]] * 3, None, None, None)
+    assert effect.compared_with is None
+    assert {one.title for one in found.values() if one.exploratory} == {effect.title}
+
+
 def test_what_the_model_says_of_later_visits_tells_them_apart() -> None:
     patients = [KnownPatient(participant={}, truth=None) for _ in range(2)]
     rows = ([0, 0, 1, 1], [1, 2, 1, 2], [("FLAIR",)] * 4)
     (found,) = known_groupings(patients, *rows, [True, False, False, True])
     assert found.names == DOUBT
+    assert found.exploratory
     assert found.labels == (None, DOUBT[0], None, DOUBT[1])
     assert known_groupings(patients, *rows) == []
 

@@ -10,12 +10,15 @@ from TemporalGliomaRisk.errors import ShapeError, UsageError
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig, interval, patient_resamples
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.table import (
+    AUROC_SHARE,
     EvaluationConfig,
     auroc_by_visits,
+    auroc_shares,
     compare_risks,
     evaluate_risks,
     format_table,
 )
+from TemporalGliomaRisk.evaluate.words import _headline
 
 FEW = EvaluationConfig(threshold=0.4, bootstrap=BootstrapConfig(resamples=100, seed=4))
 
@@ -176,3 +179,46 @@ def test_the_printed_table_shows_values_intervals_and_gaps() -> None:
     assert lines[0] == "| visits | rows | patients | rows with event | auroc | calibration_slope |"
     cell = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
     assert lines[2] == f"| all | 750 | 150 | {groups[0]['events']} | {cell} | – |"
+
+
+def noisy(risk: np.ndarray) -> np.ndarray:
+    return risk + np.random.default_rng(5).normal(0, 0.25, risk.size)
+
+
+def test_a_share_of_the_way_from_chance_is_of_both_aurocs_on_the_same_resamples() -> None:
+    risk, rows = cohort()
+    worse = noisy(risk)
+    groups = auroc_shares(worse, risk, rows, FEW)
+    assert [group["name"] for group in groups] == ["all", "4 or more"]
+    ranks = dataclasses.replace(FEW, probabilities=False)
+    pairs = [evaluate_risks(one, rows, ranks)["groups"] for one in (worse, risk)]
+    for group, ours, theirs in zip(groups, *pairs, strict=False):
+        found, (above, below) = group["metrics"][AUROC_SHARE], (one["metrics"]["auroc"] for one in (ours, theirs))
+        assert found["value"] == pytest.approx((above["value"] - 0.5) / (below["value"] - 0.5))
+        assert found["low"] < found["value"] < found["high"]
+        # What moves both alike does not move their ratio: resamples drawn apart would give a wider one.
+        apart = (above["high"] - 0.5) / (below["low"] - 0.5) - (above["low"] - 0.5) / (below["high"] - 0.5)
+        assert found["high"] - found["low"] < 0.8 * apart
+
+
+def test_a_score_goes_all_of_its_own_way_in_every_resample_and_nothing_is_a_share_of_chance() -> None:
+    risk, rows = cohort()
+    itself = auroc_shares(risk, risk, rows, FEW)[0]["metrics"][AUROC_SHARE]
+    assert (itself["value"], itself["low"], itself["high"]) == (1.0, 1.0, 1.0)
+    chance = auroc_shares(risk, np.zeros(len(rows)), rows, FEW)[0]["metrics"][AUROC_SHARE]
+    assert (chance["value"], chance["reason"]) == (None, "undefined on these rows")
+
+
+def test_the_headline_tells_the_share_with_its_interval_and_nothing_of_it_where_none_was_written() -> None:
+    risk, rows = cohort()
+    worse, ranks = noisy(risk), dataclasses.replace(FEW, probabilities=False)
+    found = {
+        "several_visits": evaluate_risks(worse, rows, ranks),
+        "ideal_observer": evaluate_risks(risk, rows, ranks),
+    }
+    share = auroc_shares(worse, risk, rows, ranks)
+    wanted = share[1]["metrics"][AUROC_SHARE]
+    said = _headline({**found, "share_of_ideal_observer": share})
+    assert f"goes {wanted['value']:.0%} [{wanted['low']:.0%}, {wanted['high']:.0%}] of that observer's way" in said
+    assert "ideal observer" in _headline(found)
+    assert "way from chance" not in _headline(found)

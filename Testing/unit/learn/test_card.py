@@ -91,6 +91,21 @@ def test_a_bundle_that_says_little_still_gets_a_card_without_empty_numbers() -> 
     assert "simulate --population" not in card
 
 
+def test_the_card_does_not_say_that_make_science_redoes_its_figures() -> None:
+    card = " ".join(model_card(FULL, *SCALES).split())
+
+    assert "figures are redone by `make science`" not in card
+    assert "The figures under Results are redone by the commands that stand with them" in card
+    assert "The patients that it learnt from are made anew by: ```sh python -m TemporalGliomaRisk simulate" in card
+
+
+def test_the_card_does_not_say_of_groups_thought_of_later_that_they_were_fixed_before() -> None:
+    said = " ".join(model_card(FULL, *SCALES).partition("## Fairness")[2].partition("<!--")[0].split())
+
+    assert "none is picked by its figures" not in said
+    assert "by what the model says of its own risk and by treatment effect, were named or defined anew after" in said
+
+
 def test_two_cohorts_stand_side_by_side_and_each_is_replaced_by_its_own_title() -> None:
     card = model_card(FULL, *SCALES)
     card = card_with(card, "evaluation", "Test patients", "FIGURES ONE")

@@ -276,3 +276,22 @@ def test_a_damaged_truth_is_refused_in_a_sentence(simulated_cohort: Path, tmp_pa
     (tmp_path / "truth" / "sub-00027_desc-brain_mask.nii.gz").write_bytes(b"{")
     with pytest.raises(InputError, match=r"^sub-00027 .* mask of the cohort's truth is missing or damaged"):
         prepare_patient(damaged, folder=tmp_path, config=PreprocessConfig(register="never"))
+
+
+@pytest.mark.parametrize(("said", "day"), [("410", 410.0), ("n/a", None), ("", None), ("400", 400.0)])
+def test_a_table_may_say_which_visit_showed_the_event(tmp_path: Path, said: str, day: float | None) -> None:
+    assert read_cohort(shown_at(tmp_path, said))[0].event_day_at_visit == day
+    assert read_cohort(shown_at(tmp_path, said, event="false"))[0].event_day_at_visit is None
+
+
+@pytest.mark.parametrize("said", ["399", "soon", "inf", "nan"])
+def test_a_visit_that_showed_an_event_before_it_came_is_refused_with_its_line(tmp_path: Path, said: str) -> None:
+    with pytest.raises(InputError, match="line 2: event_day_at_visit must be a number of days, not before the event"):
+        read_cohort(shown_at(tmp_path, said))
+
+
+def shown_at(folder: Path, said: str, event: str = "true") -> Path:
+    (folder / "sub-01").mkdir(exist_ok=True)
+    lines = ["participant_id\tevent_observed\tfollow_up_days\tevent_day_at_visit", f"sub-01\t{event}\t400\t{said}"]
+    (folder / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from TemporalGliomaRisk.patient_scoring import EFFECT, _reader_scores
+from TemporalGliomaRisk.evaluate.known_groups import EFFECT
+from TemporalGliomaRisk.patient_scoring import _reader_scores
 
 VISITS = 4
 

@@ -1,0 +1,70 @@
+"""Whom of a cohort a model learnt from: a hash knows a whole cohort again, patients' numbers know any part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, split_patients
+from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
+from TemporalGliomaRisk.learn.run_folder import SplitConfig
+
+
+def learnt_from_cohort(patients: Sequence[CohortPatient], metadata: Mapping[str, Any]) -> bool:
+    """Whether a bundle's metadata name this very cohort, all of its patients, among those it learnt from."""
+    return cohort_sha256(patients) in metadata.get("cohorts_sha256", ())
+
+
+def seen_patients(patients: Sequence[CohortPatient], metadata: Mapping[str, Any]) -> int | None:
+    """How many of the patients a model learnt from, training and validation alike, by population, seed and number.
+
+    Patients of the model's own test part don't count. Numbers between the first and the last that it names all do,
+    also where some of them are missing.
+
+    Args:
+        patients: Of the cohort to evaluate.
+        metadata: The bundle's.
+
+    Returns:
+        None where nobody is known to be seen and that cannot be told of everybody: a patient or some of those learnt
+        from were not simulated, the metadata are older, or weights or heads began with those of another model.
+
+    Raises:
+        InputError: If a truth file is damaged.
+    """
+    truths = [patient.truth_record() for patient in patients]
+    cohorts = metadata.get("simulated_cohorts") or []
+    found = [
+        patient
+        for patient, truth in zip(patients, truths, strict=True)
+        if truth is not None and _named(truth, cohorts) and not _of_test_part(patient, truth, metadata)
+    ]
+    if found:
+        return len(found)
+    of_simulated = sum(one["patients"] for one in cohorts)
+    learnt_from = metadata.get("training_patients", 0) + metadata.get("validation_patients", 0)
+    begun = (metadata.get("run") or {}).get("begun_from") or metadata.get("heads_begun_from")
+    everybody = None not in truths and all({"seed", "patient_number"} <= set(truth or ()) for truth in truths)
+    return 0 if everybody and of_simulated == learnt_from > 0 and not begun else None
+
+
+def _named(truth: Mapping[str, Any], cohorts: Sequence[Mapping[str, Any]]) -> bool:
+    (drawn,) = simulated_cohorts([truth])
+    return any(
+        (one["population"], one["seed"]) == (drawn["population"], drawn["seed"])
+        and one["first_patient"] <= drawn["first_patient"] <= one["last_patient"]
+        for one in cohorts
+    )
+
+
+def _of_test_part(patient: CohortPatient, truth: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether the model's own split keeps a patient for the end, by the label that the simulator gave."""
+    written = (metadata.get("run") or {}).get("split")
+    if written is None:
+        return False
+    split = configs.from_json(SplitConfig, written)
+    first, second, third = split.fractions
+    named = replace(patient, patient_id=f"sub-{truth.get('patient_number', 0):05d}")
+    return bool(split_patients((named,), seed=split.seed, fractions=(first, second, third))["test"])

@@ -1,0 +1,105 @@
+"""Whether the patients of an evaluation were seen in training is told by who they are, not by a hash of all labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.evaluate.words import whom
+from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, split_patients
+from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+
+SEED = 20261
+
+
+def simulated(folder: Path, numbers: range, seed: int = SEED, population: str = "main") -> tuple[CohortPatient, ...]:
+    """Patients whose truth files say what is looked at; their own labels say nothing of their numbers."""
+    found = []
+    for number in numbers:
+        truth = folder / f"{population}-{seed}" / f"sub-{number:05d}"
+        truth.mkdir(parents=True, exist_ok=True)
+        config = {} if population == "main" else {"population": population}
+        record = {"simulator_version": 1, "seed": seed, "patient_number": number, "config": config}
+        (truth / "truth.json").write_text(json.dumps(record), "utf-8")
+        found.append(
+            CohortPatient(
+                patient_id=f"sub-x{number}", folder=folder, truth=truth, event_observed=False, follow_up_days=9.0
+            )
+        )
+    return tuple(found)
+
+
+def metadata(**more: Any) -> dict[str, Any]:
+    """Of a model that learnt from patients 1 to 40 of one seed, from random weights."""
+    cohort = {"population": "main", "seed": SEED, "patients": 40, "first_patient": 1, "last_patient": 40}
+    return {"simulated_cohorts": [cohort], "training_patients": 34, "validation_patients": 6, **more}
+
+
+def test_some_of_the_shipped_model_s_own_training_patients_are_known_again(simulated_cohort: Path) -> None:
+    shipped, patients = load_bundle(resource_path(DEFAULT_MODEL)).metadata, read_cohort(simulated_cohort)
+    assert not learnt_from_cohort(patients, shipped)
+    assert seen_patients(patients, shipped) == len(patients)
+    assert seen_patients(patients[:1], shipped) == 1
+
+
+def test_patients_of_another_seed_number_or_population_were_never_seen(tmp_path: Path) -> None:
+    others = (
+        simulated(tmp_path, range(41, 44)),
+        simulated(tmp_path, range(1, 4), seed=SEED + 1),
+        simulated(tmp_path, range(1, 4), population="shifted"),
+    )
+    assert [seen_patients(one, metadata()) for one in others] == [0, 0, 0]
+    assert seen_patients(simulated(tmp_path, range(39, 44)), metadata()) == 2
+
+
+def test_patients_that_the_split_kept_for_the_end_were_not_learnt_from(tmp_path: Path) -> None:
+    patients = simulated(tmp_path, range(1, 41))
+    named = tuple(CohortPatient(**{**vars(one), "patient_id": one.truth.name}) for one in patients)
+    kept = {one.patient_id for one in split_patients(named, seed=1, fractions=(0.5, 0.2, 0.3))["test"]}
+    test = tuple(one for one in patients if one.truth.name in kept)
+    assert 0 < len(test) < 40
+    learnt = 40 - len(test)
+    cohort = {**metadata()["simulated_cohorts"][0], "patients": learnt}
+    split = metadata(
+        simulated_cohorts=[cohort],
+        training_patients=learnt - 6,
+        run={"split": {"seed": 1, "fractions": [0.5, 0.2, 0.3]}},
+    )
+    assert seen_patients(test, split) == 0
+    assert seen_patients(patients, split) == learnt
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"simulated_cohorts": []},
+        {"training_patients": 35},
+        {"run": {"begun_from": {"sha256": "0", "updates": 5}}},
+        {"heads_begun_from": {"name": "other", "sha256": "0"}},
+    ],
+    ids=["older metadata", "one of them was real", "weights of another model", "heads of another model"],
+)
+def test_where_metadata_do_not_name_everybody_nothing_is_claimed(tmp_path: Path, more: dict[str, Any]) -> None:
+    assert seen_patients(simulated(tmp_path, range(41, 44)), metadata(**more)) is None
+
+
+def test_of_patients_without_truth_nothing_is_claimed(tmp_path: Path) -> None:
+    real = CohortPatient(patient_id="sub-1", folder=tmp_path, truth=None, event_observed=True, follow_up_days=5.0)
+    assert seen_patients((real,), metadata()) is None
+    assert seen_patients((*simulated(tmp_path, range(40, 42)), real), metadata()) == 1
+
+
+def test_words_claim_no_more_than_is_known() -> None:
+    found = {"patients": 480, "cohort": {"simulated": True}, "learnt_from": False}
+    never = "480 simulated patients that the model never saw"
+    assert whom({**found, "seen_patients": 0}) == never
+    unknown = "480 simulated patients not of a cohort that the model is known to have learnt from"
+    # As in evaluations written before anybody counted.
+    assert whom({**found, "seen_patients": None}) == whom(found) == unknown
+    part = whom({**found, "learnt_from": True, "seen_patients": 12})
+    assert part == "480 simulated patients of whom the model learnt from 12"
