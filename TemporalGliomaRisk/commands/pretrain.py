@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weight of the ordering loss beside the growth loss, where the truth maps of growth are known "
         "(default %(default)s)",
     )
+    parser.add_argument(
+        "--lesion-weight",
+        type=float,
+        default=1.0,
+        help="weight of the loss that says where the lesion is, where its truth maps are known (default %(default)s)",
+    )
     parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=12, help="pairs of visits an update (default %(default)s)")
     parser.add_argument(
@@ -95,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
             pairs_per_update=arguments.pairs,
             learning_rate=arguments.learning_rate,
             order_weight=arguments.order_weight,
+            lesion_weight=arguments.lesion_weight,
             validate_every=arguments.validate_every,
             validation_pairs=arguments.validation_pairs,
             bfloat16=arguments.bfloat16,

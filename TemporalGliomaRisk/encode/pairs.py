@@ -1,11 +1,12 @@
-"""What is learnt from two visits: where a lesion grew between them, and which of them came first.
+"""What is learnt from two visits: where a lesion is at each, where it grew between them, and which of them came first.
 
-Both tasks share the encoder and the comparison with the ``evidence`` model, and neither sees a date.
+The tasks share the encoder and the comparison with the ``evidence`` model, and none sees a date.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -63,19 +64,38 @@ class OrderHead(nn.Module):
         return pooled
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairLogits:
+    """What two visits with the same sequences say.
+
+    Args:
+        growth: (..., places), as :meth:`PairModel.growth_logits`.
+        order: (...,), as :meth:`OrderHead.order_logit`.
+        lesions: (..., 2, places), log-odds of the share of each place that is tumour, at the earlier and later visit.
+    """
+
+    growth: Tensor
+    order: Tensor
+    lesions: Tensor
+
+
 class PairModel(OrderHead):
-    """Encoder, comparison, and the two heads of pretraining.
+    """Encoder, comparison, and the heads of pretraining.
 
     Args:
         config: Sizes, shared with the ``evidence`` model.
     """
 
+    ADDED_LATER = ("lesion.weight", "lesion.bias")
+    """What weights written by an earlier version lack; it then begins anew."""
+
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__(config)
         self.encoder = VisitEncoder(config)
-        self.growth = nn.Linear(config.comparison_channels, 1)
+        self.growth, self.lesion = (nn.Linear(config.comparison_channels, 1) for _ in range(2))
         with torch.no_grad():
-            self.growth.bias.fill_(-4.0)
+            for head in (self.growth, self.lesion):
+                head.bias.fill_(-4.0)
 
     def growth_logits(self, earlier: Tensor, later: Tensor, present_earlier: Tensor, present_later: Tensor) -> Tensor:
         """Log-odds that a lesion grew into each place between two visits.
@@ -93,22 +113,22 @@ class PairModel(OrderHead):
         logits: Tensor = self.growth(compared)[..., 0]
         return logits
 
-    def both_logits(self, earlier: Tensor, later: Tensor, present: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Growth and order of pairs that have the same sequences, for the price of two comparisons instead of three.
+    def all_logits(self, earlier: Tensor, later: Tensor, present: Tensor, inside: Tensor) -> PairLogits:
+        """All that is learnt from pairs that have the same sequences, for the price of two comparisons.
 
         Args:
             earlier: (..., 4, places, channels), features of the earlier visit.
             later: (..., 4, places, channels), features of the later visit.
             present: (..., 4), sequences of both.
             inside: (..., places), places that count for the order.
-
-        Returns:
-            (..., places) as :meth:`growth_logits`, and (...,) as :meth:`order_logit`.
         """
         forward, backward = self._both_ways(earlier, later, present)
-        growth: Tensor = self.growth(forward)[..., 0]
         shares = even_shares(inside)
-        return growth, self._evidence(forward, shares) - self._evidence(backward, shares)
+        return PairLogits(
+            growth=self.growth(forward)[..., 0],
+            order=self._evidence(forward, shares) - self._evidence(backward, shares),
+            lesions=torch.stack([self.lesion(compared)[..., 0] for compared in (backward, forward)], dim=-2),
+        )
 
     def head_of_order(self) -> OrderHead:
         """The part that tells the order, without the encoder: a copy."""

@@ -68,18 +68,19 @@ def implant(
         random: Source of the draws.
 
     Returns:
-        Both crops with it, and (D, D, D) boolean, the brain's voxels into which it grew.
+        Both crops with it, and (2, D, D, D) boolean, the brain's voxels that it takes up at each visit; a void is none.
     """
     fate = FATES[int(torch.multinomial(torch.tensor(config.fates), 1, generator=random))]
     lesion = draw_lesion(inside, random_voxel(inside, random), config, random)
     if fate == "void":
         void, radius = as_void(lesion, config, random), log_uniform(config.radius_voxels, random)
         first, second = (radius, 0.0) if torch.rand((), generator=random) < 0.5 else (0.0, radius)
-        return void.laid_into(earlier, first), void.laid_into(later, second), torch.zeros_like(inside, dtype=torch.bool)
+        nothing = torch.zeros((2, *inside.shape), dtype=torch.bool)
+        return void.laid_into(earlier, first), void.laid_into(later, second), nothing
     sizes = _radii(fate, config, random)
     remains = uniform((0.2, 0.7), random) if fate == "fades" else 1.0
-    grown = lesion.mask(sizes[1]) & ~lesion.mask(sizes[0])
-    return lesion.laid_into(earlier, sizes[0]), lesion.laid_into(later, sizes[1], remains), grown
+    masks = torch.stack([lesion.mask(size) for size in sizes])
+    return lesion.laid_into(earlier, sizes[0]), lesion.laid_into(later, sizes[1], remains), masks
 
 
 @dataclass(frozen=True, kw_only=True)

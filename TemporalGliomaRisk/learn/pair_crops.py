@@ -37,6 +37,8 @@ class PairBatch:
         cells: (pairs, D/2, D/2, D/2), cells that hold brain.
         grown: (pairs, D/2, D/2, D/2), 1 where the lesion grew into the cell, NaN where the truth is not known or a
             border may only have moved.
+        lesions: (pairs, 2, D/2, D/2, D/2), share of each cell that is tumour at the earlier and later visit, NaN where
+            the truth is not known.
     """
 
     earlier: Tensor
@@ -44,6 +46,7 @@ class PairBatch:
     present: Tensor
     cells: Tensor
     grown: Tensor
+    lesions: Tensor
 
     def to(self, device: torch.device) -> PairBatch:
         """The same batch on a device."""
@@ -105,11 +108,7 @@ class PairSampler:
         """A batch of pairs: a patient evenly, then one of the patient's pairs evenly."""
         crops = [self._crop(*self._choose(random), random) for _ in range(count)]
         return PairBatch(
-            earlier=torch.stack([crop.earlier for crop in crops]),
-            later=torch.stack([crop.later for crop in crops]),
-            present=torch.stack([crop.present for crop in crops]),
-            cells=torch.stack([crop.cells for crop in crops]),
-            grown=torch.stack([crop.grown for crop in crops]),
+            **{part.name: torch.stack([getattr(crop, part.name) for crop in crops]) for part in fields(PairBatch)}
         )
 
     def _choose(self, random: Generator) -> tuple[StoredPatient, int, int]:
@@ -135,23 +134,27 @@ class PairSampler:
                 volumes[sequence] = _padded(patient.volumes[patient.volume_index(visit, sequence)][window], edge)
             pair.append(apply_flips(volumes, flips, order))
         cells = functional.max_pool3d(inside_turned[None], CELL_VOXELS)[0] > 0
-        masks = patient.growth_between(one, two, window)
-        if masks is None:
-            grown = torch.full(cells.shape, torch.nan)
+        known = patient.growth_between(one, two, window)
+        if known is None or patient.lesions is None:
+            grown, lesions = torch.full(cells.shape, torch.nan), torch.full((2, *cells.shape), torch.nan)
         else:
-            new, border = (apply_flips(_padded(mask, edge), flips, order) > 0 for mask in masks)
+            new, unsure, *there = (
+                apply_flips(_padded(mask, edge), flips, order) > 0
+                for mask in (*known, *(patient.lesions[visit][window] for visit in (one, two)))
+            )
+            masks = torch.stack(there)
             if inside.any() and torch.rand((), generator=random) < self.config.implants.chance:
-                *pair, implanted = implant(pair[0], pair[1], inside_turned, self.config.implants, random)
-                new |= implanted
-            grown, doubtful = functional.max_pool3d(torch.stack([new, border]).float(), CELL_VOXELS)
-            grown = torch.where((grown == 0) & (doubtful > 0), torch.nan, grown)
+                *pair, laid = implant(pair[0], pair[1], inside_turned, self.config.implants, random)
+                new |= laid[1] & ~laid[0]
+                masks |= laid
+            grown, lesions = _targets(new, unsure, masks)
         recoloured = shared_contrast([volumes[chosen] for volumes in pair], self.config.contrast, random)
         visits = []
         for volumes in recoloured:
             seen = torch.zeros((4, edge, edge, edge))
             seen[chosen] = scanner_variation(volumes, inside_turned, self.config.augmentation, random)
             visits.append(seen)
-        return PairBatch(earlier=visits[0], later=visits[1], present=present, cells=cells, grown=grown)
+        return PairBatch(earlier=visits[0], later=visits[1], present=present, cells=cells, grown=grown, lesions=lesions)
 
     def _corner(self, patient: StoredPatient, one: int, two: int, random: Generator) -> list[int]:
         edge = self.config.crop_voxels
@@ -172,6 +175,22 @@ class PairSampler:
             max(0, min(int(place) + move - edge // 2, length - edge)) // CELL_VOXELS * CELL_VOXELS
             for place, move, length in zip(centre, jitter, patient.brain.shape, strict=True)
         ]
+
+
+def _targets(new: Tensor, unsure: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """What is learnt of each cell: 1 where any of it is new and NaN where that isn't known, and how much is tumour.
+
+    Args:
+        new: (D, D, D) boolean.
+        unsure: (D, D, D) boolean.
+        masks: (2, D, D, D) boolean, the tumour at each visit.
+
+    Returns:
+        (D/2, D/2, D/2) and (2, D/2, D/2, D/2).
+    """
+    grown, doubtful = functional.max_pool3d(torch.stack([new, unsure]).float(), CELL_VOXELS)
+    grown = torch.where((grown == 0) & (doubtful > 0), torch.nan, grown)
+    return grown, functional.avg_pool3d(masks.float(), CELL_VOXELS)
 
 
 def _grew(patient: StoredPatient, one: int, two: int) -> bool:

@@ -1,4 +1,4 @@
-"""First stage: from pairs of visits, learn where a lesion grew (if the truth is known) and which visit came first."""
+"""First stage: from pairs of visits, learn where a lesion is and grew, if the truth is known, and which came first."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ VALIDATION_SEED = 2**31
 """Far from every update's seed, so that validation pairs are the same each time and never those of training."""
 FINAL = "final.safetensors"
 """Weights at the end, in a run's folder of pretraining."""
+LOSSES = ("growth", "lesion", "order")
+"""Of a batch, as they are reported."""
 RANK_STRIDE = 2**40
 """Between the seeds of two ranks: further than any number of updates."""
 
@@ -43,6 +45,8 @@ class PretrainConfig:
         order_weight: Weight of the ordering loss beside the growth loss. At 0.3 its gradient in the encoder was twice
             to four times that of growth, and crops without a change can hardly be ordered.
         grown_weight: Weight of a cell with growth in the growth loss, since few cells have any.
+        lesion_weight: Weight of the loss that says how much of each cell is tumour at each visit. Few pairs show any
+            growth and most patients a lesion; a reader, too, knows growth by knowing the lesion on both.
         validate_every: Updates between validations and checkpoints.
         validation_pairs: Pairs of a validation.
         bfloat16: Run the network in bfloat16 where it is safe; faster where the processor has instructions for it.
@@ -56,6 +60,7 @@ class PretrainConfig:
     weight_decay: float = 1e-4
     order_weight: float = 0.05
     grown_weight: float = 4.0
+    lesion_weight: float = 1.0
     validate_every: int = 250
     validation_pairs: int = 240
     bfloat16: bool = False
@@ -72,8 +77,10 @@ class PretrainConfig:
                 raise UsageError(f"Wanted {option} of {least} or more, got {value}.")
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"The learning rate (--learning-rate) is a number above 0, got {self.learning_rate}.")
-        if not 0 <= self.order_weight < math.inf:
-            raise UsageError(f"The weight of ordering (--order-weight) is a number from 0 on, got {self.order_weight}.")
+        for option, weight in (("ordering", self.order_weight), ("lesions", self.lesion_weight)):
+            if not 0 <= weight < math.inf:
+                name = "order" if option == "ordering" else "lesion"
+                raise UsageError(f"The weight of {option} (--{name}-weight) is a number from 0 on, got {weight}.")
 
 
 class UpdateBatches(Dataset[PairBatch]):
@@ -102,6 +109,7 @@ class PairLosses:
     """Losses of a batch, and what is reported of it."""
 
     growth: Tensor
+    lesion: Tensor
     order: Tensor
     order_accuracy: float
 
@@ -121,21 +129,28 @@ def encode_crops(encoder: VisitEncoder, volumes: Tensor, present: Tensor, cells:
 
 
 def pair_losses(model: PairModel, batch: PairBatch, config: PretrainConfig) -> PairLosses:
-    """Growth loss over the cells with known truth, ordering loss over the pairs."""
+    """Growth and lesion losses over the cells with known truth, ordering loss over the pairs."""
     both = torch.cat([batch.earlier, batch.later])
     features = encode_crops(model.encoder, both, batch.present.repeat(2, 1), batch.cells.repeat(2, 1, 1, 1))
     earlier, later = features.chunk(2)
     inside = batch.cells.flatten(1)
-    grown = batch.grown.flatten(1)
-    known = inside & ~torch.isnan(grown)
-    logits, order_logit = model.both_logits(earlier, later, batch.present, inside)
-    growth = both.new_zeros(())
-    if known.any():
-        weight = torch.tensor(config.grown_weight, device=logits.device)
-        growth = functional.binary_cross_entropy_with_logits(logits[known], grown[known], pos_weight=weight)
+    found = model.all_logits(earlier, later, batch.present, inside)
+    weight = torch.tensor(config.grown_weight, device=both.device)
     # The head is antisymmetric, so presenting each pair in its true order loses nothing.
-    order = functional.softplus(-order_logit).mean()
-    return PairLosses(growth=growth, order=order, order_accuracy=float((order_logit > 0).float().mean()))
+    return PairLosses(
+        growth=_over_known(found.growth, batch.grown.flatten(1), inside, weight),
+        lesion=_over_known(found.lesions, batch.lesions.flatten(2), inside[:, None].expand_as(found.lesions)),
+        order=functional.softplus(-found.order).mean(),
+        order_accuracy=float((found.order > 0).float().mean()),
+    )
+
+
+def _over_known(logits: Tensor, shares: Tensor, inside: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of shares of cells over those of the brain whose truth is known; 0 if there are none."""
+    known = inside & ~torch.isnan(shares)
+    if not known.any():
+        return logits.new_zeros(())
+    return functional.binary_cross_entropy_with_logits(logits[known], shares[known].to(logits), pos_weight=weight)
 
 
 def learning_rate_at(update: int, updates: int, largest: float) -> float:
@@ -206,13 +221,14 @@ def pretrain(
         with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.bfloat16):
             losses = pair_losses(model, batch.to(ranks.device), config)
         optimizer.zero_grad(set_to_none=True)
-        (losses.growth + config.order_weight * losses.order).backward()  # type: ignore[no-untyped-call]
+        total = losses.growth + config.lesion_weight * losses.lesion + config.order_weight * losses.order
+        total.backward()  # type: ignore[no-untyped-call]
         ranks.average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if not ranks.first:
             continue
-        numbers = {"growth": float(losses.growth.detach()), "order": float(losses.order.detach())}
+        numbers = {name: float(getattr(losses, name).detach()) for name in LOSSES}
         if (update + 1) % config.validate_every == 0 or update + 1 == config.updates:
             numbers |= validate_pairs(model, watched, config)
             numbers["seconds_per_update"] = (time.monotonic() - began) / (update + 1 - start)
@@ -234,7 +250,6 @@ def validate_pairs(model: PairModel, sampler: PairSampler, config: PretrainConfi
     drawn = (sampler.draw(config.pairs_per_update, random).to(device_of(model)) for _ in range(batches))
     found = [pair_losses(model, batch, config) for batch in drawn]
     return {
-        "validation_growth": sum(float(losses.growth) for losses in found) / batches,
-        "validation_order": sum(float(losses.order) for losses in found) / batches,
+        **{f"validation_{name}": sum(float(getattr(losses, name)) for losses in found) / batches for name in LOSSES},
         "validation_order_accuracy": sum(losses.order_accuracy for losses in found) / batches,
     }

@@ -70,8 +70,8 @@ class Patient:
         sized = replace(look, radius_voxels=(radius, radius))
         volumes = self.plain(visit)
         random = torch.Generator().manual_seed(self._seed)
-        _, later, where = implant(volumes, volumes, self._inside, sized, random)
-        return later * torch.from_numpy(self._stored.present[visit])[:, None, None, None], where
+        _, later, there = implant(volumes, volumes, self._inside, sized, random)
+        return later * torch.from_numpy(self._stored.present[visit])[:, None, None, None], there[1]
 
     def plain(self, visit: int) -> torch.Tensor:
         """A visit's volumes as they are."""

@@ -74,7 +74,7 @@ def lines(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
 def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of one population beside its AUROC: a title and a cell each."""
     ours, ideal = (metric(one[key]["groups"], "4 or more", "auroc") for key in ("several_visits", "ideal_observer"))
-    yield WAY, f"{(ours['value'] - 0.5) / (ideal['value'] - 0.5):.0%}"
+    yield WAY, f"{(ours['value'] - 0.5) / (ideal['value'] - 0.5):.0%}{_way_interval(one)}"
     for part in one.get("ideal_observer_seeing_from", []):
         limited = metric(part["groups"], "4 or more", "auroc")
         yield f"AUROC of an ideal observer who sees nothing below {part['from_mm']:.0f} mm, four or more", cell(limited)
@@ -93,24 +93,38 @@ def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"{ORDER}, {kind}", cell(found["accuracy"])
 
 
+def _way_interval(one: Mapping[str, Any]) -> str:
+    """Of the share of the way, where the evaluation was made with one."""
+    if "share_of_ideal_observer" not in one:
+        return ", without an interval"
+    found = metric(one["share_of_ideal_observer"], "4 or more", "auroc_share")
+    return "" if found["low"] is None else f" [{found['low']:.0%}, {found['high']:.0%}]"
+
+
+def _hits(maps: Mapping[str, Any]) -> str:
+    """Share of the maps whose peak hits, with its interval."""
+    found = maps["intervals"]["pointing_game"]
+    return f"{found['value']:.0%} [{found['low']:.0%}, {found['high']:.0%}] of {maps['maps']}"
+
+
 def map_facts(maps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """How often the highest place of the last map before an event lies on true growth."""
     if not maps:
         return
     chance = maps["pointing_game_by_chance"]
-    yield f"{PEAK}, any", f"{maps['pointing_game']:.0%} of {maps['maps']} (by chance {chance:.1%})"
+    yield f"{PEAK}, any", f"{_hits(maps)} (by chance {chance:.1%})"
     small = next((one for one in maps.get("by_growth_diameter", []) if not one["from_mm"]), None)
     if small:
-        yield f"{PEAK}, below {small['below_mm']:.0f} mm", f"{small['pointing_game']:.0%} of {small['maps']}"
+        yield f"{PEAK}, below {small['below_mm']:.0f} mm", _hits(small)
     expected = maps.get("expected")
     if expected:
-        yield EXPECTED, f"{expected['pointing_game']:.0%} of {expected['maps']}"
+        yield EXPECTED, _hits(expected)
         for key, title in (("with_new_focus", "a new focus of that size"), ("at_rims", "at rims of what was there")):
             if found := expected.get(key):
-                yield f"{PEAK}, {title}", f"{found['pointing_game']:.0%} of {found['maps']}"
+                yield f"{PEAK}, {title}", _hits(found)
     if off := maps.get("expected_off_borders"):
         title = "6 mm or more, borders that may only have moved left out"
-        yield f"{PEAK}, {title}", f"{off['pointing_game']:.0%} of {off['maps']}"
+        yield f"{PEAK}, {title}", _hits(off)
 
 
 def with_results(text: str, known: Mapping[str, dict[str, Any]]) -> str:

@@ -198,9 +198,11 @@ def test_swapping_two_visits_changes_the_sign_of_the_order_and_nothing_else():
     torch.testing.assert_close(forward, -pairs.order_logit(other, one, common, shares))
     assert (forward.abs() > 1e-6).all()
     assert torch.equal(pairs.order_logit(one, one, common, shares), torch.zeros(3))
-    growth, order = pairs.both_logits(one, other, common, inside)
-    assert torch.equal(growth, pairs.growth_logits(one, other, common, common))
-    assert torch.equal(order, forward)
+    found, turned = (pairs.all_logits(*two, common, inside) for two in ((one, other), (other, one)))
+    assert torch.equal(found.growth, pairs.growth_logits(one, other, common, common))
+    assert torch.equal(found.order, forward)
+    assert found.lesions.shape == (3, 2, 6)
+    assert torch.equal(found.lesions, turned.lesions.flip(1))
     assert torch.equal(pairs.head_of_order().order_logit(one, other, common, shares), forward)
 
 

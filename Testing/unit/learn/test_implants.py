@@ -29,7 +29,12 @@ def inside() -> torch.Tensor:
 
 def drawn(fate: str, inside: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     empty = torch.zeros(4, *inside.shape)
-    return implant(empty, empty, inside, only(fate), seeded(seed))
+    earlier, later, masks = implant(empty, empty, inside, only(fate), seeded(seed))
+    if fate != "void":  # The masks are where each crop shows it.
+        for crop, mask in zip((earlier, later), masks, strict=True):
+            assert torch.equal(mask, crop.abs().amax(dim=0) > 1e-3)
+    assert masks.any() == (fate != "void")
+    return earlier, later, masks[1] & ~masks[0]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -69,10 +74,11 @@ def test_a_signal_void_comes_or_goes_in_one_sequence_or_more_and_is_no_target(se
 def test_outside_the_brain_and_away_from_the_implant_nothing_changes(inside: torch.Tensor) -> None:
     volumes = torch.randn((4, *inside.shape), generator=seeded(1)) * inside
     for seed in range(20):
-        earlier, later, grown = implant(volumes, volumes, inside, only("appears"), seeded(seed))
+        earlier, later, masks = implant(volumes, volumes, inside, only("appears"), seeded(seed))
         assert torch.equal(earlier, volumes)
-        moved = (later - volumes).abs().amax(dim=0) > 1e-3
+        moved, grown = (later - volumes).abs().amax(dim=0) > 1e-3, masks[1]
         assert torch.equal(moved, grown)
+        assert not masks[0].any()
         assert not grown[inside == 0].any()
 
 

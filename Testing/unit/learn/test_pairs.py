@@ -133,6 +133,8 @@ def test_the_growth_target_is_the_lesion_s_change_place_by_place(make_stored) ->
     assert batch.grown.isnan().any()
     assert ((batch.grown == 1).flatten(1).sum(dim=1) > 0).float().mean() > 0.9
     assert not ((batch.grown == 1) & ~batch.cells).any()
+    shown = torch.stack([batch.earlier[:, 0], batch.later[:, 0]], dim=1) > 0.5
+    assert torch.equal(batch.lesions, functional.avg_pool3d(shown.float(), 2))
 
 
 def test_an_unchanged_lesion_has_an_empty_target_and_an_unknown_truth_none(make_stored) -> None:
@@ -141,6 +143,7 @@ def test_an_unchanged_lesion_has_an_empty_target_and_an_unknown_truth_none(make_
     assert not still.grown.any()
     unknown = PairSampler([make_stored(3, truth=False)], config).draw(10, seeded(0))
     assert torch.isnan(unknown.grown).all()
+    assert torch.isnan(unknown.lesions).all()
 
 
 def test_crops_are_zero_outside_the_brain_and_where_a_sequence_is_absent(make_stored) -> None:
