@@ -62,6 +62,18 @@ def applied(read: Any, scripted_client: Any) -> Any:
     return read
 
 
+@pytest.fixture(scope="session")
+def other_series(small_series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small series as another patient, on days of its own."""
+    folder = tmp_path_factory.mktemp("other") / "sub-09"
+    shutil.copytree(small_series, folder)
+    for path in sorted(folder.rglob("sub-07*")):
+        path.rename(path.with_name(path.name.replace("sub-07", "sub-09")))
+    lines = ["session_id\tdays_since_treatment", "ses-01\t5", "ses-02\t1005", "ses-03\t2005"]
+    (folder / "sub-09_sessions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
 def settle(panel: Any) -> None:
     """Let timers and messages be dealt with."""
     for _ in range(3):
@@ -587,6 +599,107 @@ def test_what_is_being_typed_survives_whatever_else_happens(read: Any, scene: An
 
     assert read.ui.folderEdit.currentPath == "/nowhere/yet"
     assert told == []  # an editor that is open in the table would be given the old text again
+
+
+# Another source than the table's
+
+
+def ways_on(panel: Any) -> list[bool]:
+    """Whether the table can be opened, checked and computed from."""
+    return [getattr(panel.ui, name).enabled for name in ("openSeriesButton", "checkButton", "applyButton")]
+
+
+def test_a_table_is_not_handed_on_with_the_files_of_another_folder(
+    read: Any, other_series: Path, small_series: Path, scripted_client: Any
+) -> None:
+    read.ui.folderEdit.currentPath = str(other_series)
+    settle(read)
+    assert ways_on(read) == [False] * 3
+    for label in (read.ui.seriesStatus, read.ui.checkStatus, read.ui.runStatus):
+        assert label.text.endswith("Press Read.")
+
+    read.run.apply_or_cancel()
+    read.check.check()
+    assert scripted_client.asked == []
+    assert read.ui.runStatus.text.endswith("Press Read.")
+
+    read.ui.folderEdit.currentPath = f"{small_series}/"
+    settle(read)
+    assert ways_on(read) == [True] * 3
+    assert read.ui.runStatus.text == ""
+
+    read.ui.folderEdit.currentPath = str(other_series)
+    read.ui.readFolderButton.click()
+    settle(read)
+    assert ways_on(read) == [True] * 3
+    assert "3 visits over" in read.ui.seriesStatus.text
+    read.run.apply_or_cancel()
+    (timeline,) = scripted_client.timelines
+    assert [visit.days_since_treatment for visit in timeline.visits] == [5, 1005, 2005]
+
+
+def test_a_table_is_not_handed_on_with_the_files_of_another_dicom_patient(
+    read: Any, helper: Any, scripted_client: Any
+) -> None:
+    read.parameters.dicom_patient = "2"
+    read.parameters.source = helper("parameters").SeriesSource.DICOM
+    read.refresh()
+    assert ways_on(read) == [False] * 3
+    helper("parameters").keep_source(read.parameters)
+    read.refresh()
+    assert ways_on(read) == [True] * 3
+
+    read.parameters.dicom_patient = "3"
+    read.refresh()
+    assert ways_on(read) == [False] * 3
+    read.run.apply_or_cancel()
+    assert scripted_client.asked == []
+
+
+def test_volumes_of_the_scene_do_not_join_a_folder_s_table(read: Any, helper: Any) -> None:
+    read.parameters.source = helper("parameters").SeriesSource.SCENE
+    settle(read)
+
+    assert not read.ui.addVisitButton.enabled
+    assert read.ui.seriesStatus.text.endswith("Press Find volumes.")
+    assert cell(read, 0, 2) == "✓"
+    read.ui.visitsTable.cellClicked.emit(1, 3)
+    assert cell(read, 1, 3) == "✓"
+
+
+def test_an_exported_scene_s_table_is_not_joined_to_a_folder_named_later(
+    read: Any, helper: Any, scene: Any, other_series: Path, scripted_client: Any, tmp_path: Path
+) -> None:
+    read.series.open_series()
+    (name,) = written(read, helper, "scene", tmp_path)
+    scene.Clear(0)
+    settle(read)
+    assert scene.ReadFromMRB(str(tmp_path / name))
+    settle(read)
+    assert [cell(read, line, 0) for line in range(3)] == DAYS
+
+    read.ui.folderEdit.currentPath = str(other_series)
+    settle(read)
+    read.run.apply_or_cancel()
+    assert scripted_client.asked == []
+    assert read.ui.runStatus.text.endswith("Press Read.")
+
+
+def test_a_visit_that_left_its_folder_since_it_was_read_is_said(
+    panel: Any, helper: Any, small_series: Path, scene: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sub-07"
+    shutil.copytree(small_series, folder)
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    panel.parameters.folder = str(folder)
+    panel.series.read_folder()
+    shutil.rmtree(folder / "ses-02")
+    (folder / "sub-07_sessions.tsv").write_text("session_id\tdays_since_treatment\nses-01\t30\nses-03\t232\n")
+    panel.series._timeline = None  # as where the scene was saved and opened another day
+
+    panel.series.open_series()
+
+    assert panel.ui.seriesStatus.text == "Visit 2 of the table is not in the series any more. Press Read."
 
 
 # Viewers

@@ -57,10 +57,9 @@ class CheckStep:
         if parameters.findings != self._shown:
             self._shown = parameters.findings
             self._fill()
-        rows = rows_of(parameters)
-        ready = bool(visits.used(rows)) and not visits.problems(rows, parameters.day_choice.value)
-        self.ui.checkButton.enabled = ready and not self.panel.busy
-        self.ui.registerButton.enabled = ready and not self.panel.busy and len(visits.used(rows)) > 1
+        ready = self.panel.series.ready and not self.panel.busy
+        self.ui.checkButton.enabled = ready
+        self.ui.registerButton.enabled = ready and len(visits.used(rows_of(parameters))) > 1
         if parameters.checked_visits and parameters.checked_visits != parameters.visits:
             self._say(_("The table of visits was changed since this check."))
 
@@ -150,7 +149,7 @@ class CheckStep:
         self.keep_findings(list(registration["findings"]))
         moves = moves_of(registration["alignments"])
         known = self.panel.patient_of(self.panel.parameters.series_patient)
-        if self.panel.parameters.source is SeriesSource.SCENE:
+        if self.panel.parameters.table_source is SeriesSource.SCENE:
             for row, visit in zip(self._rows, staged.timeline.visits, strict=True):
                 for sequence, number in row.volumes.items():
                     volume = volume_of(self.panel.parameters, number)
@@ -186,7 +185,7 @@ class CheckStep:
         rows = visits.in_order(visits.used(rows_of(parameters)), parameters.day_choice.value)
         if patient is not None and visit <= len(patient.visits):
             self.panel.show_visit(patient, visit, sequence)
-        elif parameters.source is SeriesSource.SCENE and visit <= len(rows):
+        elif parameters.table_source is SeriesSource.SCENE and visit <= len(rows):
             row = rows[visit - 1]
             number = row.volumes.get(sequence or "", next(iter(row.volumes.values()), ""))
             volume = volume_of(parameters, number)

@@ -102,9 +102,8 @@ class Exporting:
         """Days in place of dates, and no path, in the parameter node while the scene is written."""
         parameters = self.panel.parameters
         rows, choice = rows_of(parameters), parameters.day_choice
-        kept = {
-            name: getattr(parameters, name) for name in ("folder", "dicom_patient", "scene_patient", "checked_visits")
-        }
+        names = ("folder", "dicom_patient", "scene_patient", "table_path", "checked_visits")
+        kept = {name: getattr(parameters, name) for name in names}
         with slicer.util.NodeModify(parameters.parameterNode):
             try:
                 if choice is DayChoice.DATE:

@@ -54,6 +54,7 @@ class Panel:
         self._refreshing = False
         self._closed = False
         self._document: Any = None
+        self._stale = ""
         self._later = qt.QTimer()
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -283,10 +284,20 @@ class Panel:
             self._observe(None if patient is None else patient.browser)
             for step in (self.series, self.check, self.run, self.review):
                 step.refresh()
+            self._say_stale()
         finally:
             self._refreshing = False
         if self.parameters.layout is not self._layout:
             self._arrange()
+
+    def _say_stale(self) -> None:
+        """Say in every step that the table must be read first, and take it back where that was done."""
+        said, self._stale = self._stale, self.series.stale
+        if said == self._stale:
+            return
+        for label in (self.ui.seriesStatus, self.ui.checkStatus, self.ui.runStatus):
+            if self._stale or label.text == said:
+                label.setText(self._stale)
 
     def _arrange(self) -> None:
         self._layout = self.parameters.layout

@@ -9,8 +9,6 @@ from slicer.i18n import tr as _
 
 from TemporalGliomaRisk.scene.result import RiskResult
 
-from . import visits
-from .parameters import rows_of
 from .staging import Staged
 from .wording import in_panel_words
 from .worker_session import Listeners, Message
@@ -65,11 +63,9 @@ class RunStep:
         parameters = self.panel.parameters
         self._select(self.ui.modelCombo, parameters.model)
         self._select(self.ui.deviceCombo, parameters.device)
-        rows = rows_of(parameters)
-        ready = bool(visits.used(rows)) and not visits.problems(rows, parameters.day_choice.value)
         running = self._staged is not None
         self.ui.applyButton.setText(_("Cancel") if running else _("Apply"))
-        self.ui.applyButton.enabled = running or (ready and not self.panel.busy)
+        self.ui.applyButton.enabled = running or (self.panel.series.ready and not self.panel.busy)
         for name in ("modelCombo", "deviceCombo", "registrationCombo"):
             getattr(self.ui, name).enabled = not self.panel.busy
         if self._model is not None:

@@ -15,7 +15,17 @@ from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 from . import dicom_database, scene_volumes, visits
 from .guessing import guess_visits
-from .parameters import DayChoice, SeriesSource, number_of, rows_of, set_rows, set_volumes, volume_of
+from .parameters import (
+    DayChoice,
+    SeriesSource,
+    is_of_named_source,
+    keep_source,
+    number_of,
+    rows_of,
+    set_rows,
+    set_volumes,
+    volume_of,
+)
 from .staging import Staged, stage_read, stage_scene
 from .visit_table import VisitTable
 
@@ -75,6 +85,21 @@ class SeriesStep:
         """How its days are told."""
         return self.panel.parameters.day_choice.value
 
+    @property
+    def stale(self) -> str:
+        """What to press where the table is of another source than is named now; empty where it is of this one."""
+        if not self.rows or is_of_named_source(self.panel.parameters):
+            return ""
+        if self.panel.parameters.source is SeriesSource.SCENE:
+            return _("The table is not of the volumes in the scene. Press Find volumes.")
+        return _("The table is not of the source that is named now. Press Read.")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the table can be handed on as it is."""
+        rows = self.rows
+        return bool(visits.used(rows)) and not visits.problems(rows, self.kind) and not self.stale
+
     def refresh(self) -> None:
         """Show what the parameter node says."""
         parameters = self.panel.parameters
@@ -87,17 +112,15 @@ class SeriesStep:
         self._list_scene_patients()
         if parameters.source is SeriesSource.DICOM and self.ui.dicomPatientCombo.count == 0:
             self.list_patients()
-        self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.source)
+        self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.table_source)
         self._show_buttons()
 
     def _show_buttons(self) -> None:
-        rows = self.rows
-        in_scene = self.panel.parameters.source is SeriesSource.SCENE
+        in_scene = self.panel.parameters.source is SeriesSource.SCENE and not self.stale
         self.ui.addVisitButton.enabled = in_scene and not self.panel.busy
         self.ui.removeVisitButton.enabled = self.table.selected_key() is not None and not self.panel.busy
-        self.ui.undoRemoveButton.enabled = visits.last_removed(rows) is not None and not self.panel.busy
-        ready = bool(visits.used(rows)) and not visits.problems(rows, self.kind)
-        self.ui.openSeriesButton.enabled = ready and not self.panel.busy
+        self.ui.undoRemoveButton.enabled = visits.last_removed(self.rows) is not None and not self.panel.busy
+        self.ui.openSeriesButton.enabled = self.ready and not self.panel.busy
 
     def _volume_name(self, row: visits.VisitRow, sequence: SequenceName) -> str:
         number = row.volumes.get(sequence, "")
@@ -194,6 +217,7 @@ class SeriesStep:
 
     def _read(self, path: str) -> None:
         self._timeline = None
+        self.panel.refresh()  # what the new name leads to is said before what reading it leads to
         with self.panel.trying(self._say), self.panel.waiting():
             timeline = self._read_timeline()
             rows, kind = visits.rows_of_timeline(timeline)
@@ -206,6 +230,7 @@ class SeriesStep:
         parameters.findings = ""
         parameters.checked_visits = ""
         parameters.day_choice = DayChoice(kind)
+        keep_source(parameters)
         set_rows(parameters, rows)
         self.refresh()
 
@@ -236,7 +261,7 @@ class SeriesStep:
 
     def _on_sequence(self, key: str, sequence: SequenceName) -> None:
         row = next((row for row in self.rows if row.key == key), None)
-        if row is None:
+        if row is None or self.stale:
             return
         if self.panel.parameters.source is SeriesSource.SCENE:
             self._ask_volume(row, sequence)
@@ -300,8 +325,10 @@ class SeriesStep:
         """The timeline as the table has it now, for the worker and for the scene.
 
         Raises:
-            GliomaRiskError: If the table is not ready or a volume cannot be read.
+            GliomaRiskError: If the table is not ready or of another source, or a volume cannot be read.
         """
+        if self.stale:
+            raise InputError(self.stale)
         folder = self.panel.logic.temporary_folder("series")
         if self.panel.parameters.source is SeriesSource.SCENE:
             return stage_scene(self.rows, self.kind, folder, self._write)

@@ -95,12 +95,15 @@ def stage_read(rows: Sequence[VisitRow], kind: DayKind, timeline: Timeline, path
         folder: A temporary folder, used only if something was changed.
 
     Raises:
-        TimelineError: If the table is not ready.
+        TimelineError: If the table is not ready, or of other visits than lie there.
     """
     refuse_problems(rows, kind)
     if is_as_read(rows, timeline, kind):
         return Staged(path=path, timeline=timeline)
     visits = {visit.session_id: visit for visit in timeline.visits}
+    for number, row in enumerate(used(rows), start=1):
+        if row.key not in visits or set(row.sequences) - set(visits[row.key].sources):
+            raise TimelineError(f"Visit {number} of the table is not in the series any more. Press Read.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lines = []
