@@ -702,6 +702,79 @@ def test_a_visit_that_left_its_folder_since_it_was_read_is_said(
     assert panel.ui.seriesStatus.text == "Visit 2 of the table is not in the series any more. Press Read."
 
 
+# Another series while the worker is at work
+
+
+def test_no_other_series_is_read_while_the_worker_is_at_work(
+    read: Any, helper: Any, other_series: Path, scripted_client: Any
+) -> None:
+    read.run.apply_or_cancel()
+    settle(read)
+    names = helper("series_step").TABLE_WIDGETS
+    assert [name for name in names if getattr(read.ui, name).enabled] == []
+
+    before = read.series.state
+    read.parameters.folder = str(other_series)  # as a script may
+    read.series.read_folder()
+    assert "The worker is at work on this table" in read.ui.seriesStatus.text
+    read.series.find_volumes()
+    read.series.open_sample("sub-01")
+    assert read.series.state == before
+    assert read.logic.patients() == []
+
+    scripted_client.done()
+    settle(read)
+    assert [name for name in names if not getattr(read.ui, name).enabled] == []
+
+
+def read_meanwhile(panel: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read another series although the worker is at work, as a scene that is loaded can bring one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(panel.series, "_free", lambda: True, raising=False)
+        panel.parameters.folder = str(folder)
+        panel.series.read_folder()
+    settle(panel)
+
+
+def test_a_risk_becomes_no_other_series_s_that_was_read_meanwhile(
+    read: Any, other_series: Path, scripted_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read.run.apply_or_cancel()
+    read_meanwhile(read, other_series, monkeypatch)
+    scripted_client.done()
+    settle(read)
+    assert read.review.patient.patient == "sub-07"
+    assert read.parameters.series_patient is None
+    assert "this is the risk of the table as it was" in read.ui.runStatus.text
+
+    read.run.apply_or_cancel()
+    scripted_client.done()
+    settle(read)
+    days = {one.patient: [visit.days_since_treatment for visit in one.visits] for one in read.logic.patients()}
+    assert days == {"sub-07": [30, 121, 232], "sub-09": [5, 1005, 2005]}
+
+
+@pytest.mark.parametrize("ask", ["check", "register", "apply"])
+def test_findings_become_no_other_series_s_that_was_read_meanwhile(
+    read: Any, other_series: Path, scripted_client: Any, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    finding = {"severity": "refusal", "code": "x", "message": "Bad.", "visit": 1, "sequence": None}
+    {"check": read.check.check, "register": read.check.register, "apply": read.run.apply_or_cancel}[ask]()
+    read_meanwhile(read, other_series, monkeypatch)
+    if ask == "check":
+        scripted_client.done(check={"findings": [finding], "refused": True})
+    elif ask == "register":
+        scripted_client.done()
+    else:
+        scripted_client.say("error", kind="input", message="Bad.", findings=[finding])
+    settle(read)
+
+    assert read.check.findings == []
+    assert read.logic.patients() == []
+    wanted = "Bad." if ask == "apply" else "The table of visits was changed meanwhile. Check it again."
+    assert (read.ui.runStatus if ask == "apply" else read.ui.checkStatus).text == wanted
+
+
 # Viewers
 
 

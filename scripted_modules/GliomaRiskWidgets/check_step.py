@@ -35,6 +35,7 @@ class CheckStep:
         self.ui = panel.ui
         self._staged: Staged | None = None
         self._rows: tuple[visits.VisitRow, ...] = ()
+        self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._shown = ""
         self.ui.checkButton.connect("clicked()", self.check)
@@ -97,6 +98,7 @@ class CheckStep:
             rows = rows_of(self.panel.parameters)
             self._rows = visits.in_order(visits.used(rows), self.panel.parameters.day_choice.value)
             self._staged = self.panel.series.stage()
+            self._table = self.panel.series.state
             self._say(_("Starting…"))
             ask(self._staged, Listeners(progress=self._on_progress, result=self._on_result, error=self._on_error))
             self.ui.checkProgress.setVisible(True)
@@ -111,6 +113,8 @@ class CheckStep:
         with self.panel.trying(self._say):
             if self._abandoned:
                 self._say("")
+            elif self._table != self.panel.series.state:
+                self._say(_("The table of visits was changed meanwhile. Check it again."))
             elif message["request"] == "check":
                 self.keep_findings(message["check"]["findings"])
                 refused = bool(message["check"]["refused"])
@@ -125,7 +129,7 @@ class CheckStep:
         self._ended()
 
     def _on_error(self, message: Message) -> None:
-        if not self._abandoned:
+        if not self._abandoned and self._table == self.panel.series.state:
             self.keep_findings(message.get("findings") or [])
         self._say("" if self._abandoned else in_panel_words(str(message["message"])))
         self._ended()

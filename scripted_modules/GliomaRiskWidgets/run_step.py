@@ -45,6 +45,7 @@ class RunStep:
         self.ui = panel.ui
         self._staged: Staged | None = None
         self._replacing: Any = None
+        self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._models = panel.logic.models()
         ui = self.ui
@@ -131,6 +132,7 @@ class RunStep:
                 self._staged = self.panel.series.stage()
             # What the reader does meanwhile, loading a scene included, changes nothing of what is replaced.
             self._replacing = self.panel.patient_of(self.panel.parameters.series_patient)
+            self._table = self.panel.series.state
             parameters, model = self.panel.parameters, self._model
             self.panel.logic.session.predict(
                 self._staged.path,
@@ -173,7 +175,8 @@ class RunStep:
             staged.timeline, RiskResult.read(folder), replacing=None if gone else known
         )
         self.panel.logic.keep_output(patient, folder)
-        self.panel.show_patient(patient, of_series=True)
+        of_series = self._table == self.panel.series.state
+        self.panel.show_patient(patient, of_series=of_series)
         said = [
             _("Done in {seconds} s on the {device}.").format(
                 seconds=round(float(message["seconds"])),
@@ -181,6 +184,8 @@ class RunStep:
             )
         ]
         said += [note["message"] for note in message["notes"] if note["code"] == "gpu_failed"]
+        if not of_series:
+            said.append(_("The table of visits was changed meanwhile: this is the risk of the table as it was."))
         self._say(" ".join(said))
         self.panel.step_done(3)
 
@@ -188,7 +193,7 @@ class RunStep:
         staged, self._staged = self._staged, None
         cancelled = message["kind"] == "cancelled"
         self._say(_("Cancelled. Nothing was changed.") if cancelled else in_panel_words(str(message["message"])))
-        if message.get("findings") and not self._abandoned:
+        if message.get("findings") and not self._abandoned and self._table == self.panel.series.state:
             self.panel.check.keep_findings(list(message["findings"]))
         self._ended(staged)
 

@@ -30,6 +30,18 @@ from .staging import Staged, stage_read, stage_scene
 from .visit_table import VisitTable
 
 PAGES = (SeriesSource.SCENE, SeriesSource.FOLDER, SeriesSource.DICOM)
+TABLE_WIDGETS = (
+    *("sourceCombo", "sampleButton", "scenePatientCombo", "findVolumesButton", "folderEdit", "tableFileButton"),
+    *(
+        "readFolderButton",
+        "dicomPatientCombo",
+        "dicomRefreshButton",
+        "readDicomButton",
+        "visitsTable",
+        "dayChoiceCombo",
+    ),
+)
+"""What changes the table or where it comes from: not while the worker is at work on it."""
 
 
 class SeriesStep:
@@ -95,6 +107,12 @@ class SeriesStep:
         return _("The table is not of the source that is named now. Press Read.")
 
     @property
+    def state(self) -> tuple[Any, ...]:
+        """What tells the table as it is now from any other: an answer of the worker belongs to the one it was asked."""
+        parameters = self.panel.parameters
+        return parameters.visits, self.kind, parameters.table_source, parameters.table_path
+
+    @property
     def ready(self) -> bool:
         """Whether the table can be handed on as it is."""
         rows = self.rows
@@ -116,11 +134,14 @@ class SeriesStep:
         self._show_buttons()
 
     def _show_buttons(self) -> None:
+        free = not self.panel.busy
+        for name in TABLE_WIDGETS:
+            getattr(self.ui, name).enabled = free
         in_scene = self.panel.parameters.source is SeriesSource.SCENE and not self.stale
-        self.ui.addVisitButton.enabled = in_scene and not self.panel.busy
-        self.ui.removeVisitButton.enabled = self.table.selected_key() is not None and not self.panel.busy
-        self.ui.undoRemoveButton.enabled = visits.last_removed(self.rows) is not None and not self.panel.busy
-        self.ui.openSeriesButton.enabled = self.ready and not self.panel.busy
+        self.ui.addVisitButton.enabled = in_scene and free
+        self.ui.removeVisitButton.enabled = self.table.selected_key() is not None and free
+        self.ui.undoRemoveButton.enabled = visits.last_removed(self.rows) is not None and free
+        self.ui.openSeriesButton.enabled = self.ready and free
 
     def _volume_name(self, row: visits.VisitRow, sequence: SequenceName) -> str:
         number = row.volumes.get(sequence, "")
@@ -178,8 +199,16 @@ class SeriesStep:
     def _on_dicom_patient(self, index: int) -> None:
         self.panel.parameters.dicom_patient = str(self.ui.dicomPatientCombo.itemData(index) or "")
 
+    def _free(self) -> bool:
+        """Whether another series may be read now, which is said where it may not."""
+        if self.panel.busy:
+            self._say(_("The worker is at work on this table. Wait until it has ended, or cancel it."))
+        return not self.panel.busy
+
     def find_volumes(self) -> None:
         """Make the table from the volumes of the scene."""
+        if not self._free():
+            return
         parameters = self.panel.parameters
         nodes = scene_volumes.candidates(slicer.mrmlScene, parameters.scene_patient)
         set_volumes(parameters, nodes)
@@ -198,24 +227,28 @@ class SeriesStep:
 
     def read_folder(self) -> None:
         """Read the folder or table."""
-        self._read(self.panel.parameters.folder)
+        self._read()
 
     def read_dicom(self) -> None:
         """Read the chosen patient of the DICOM database."""
         with self.panel.trying(self._say):
             if not self.panel.parameters.dicom_patient:
                 raise InputError(_("Choose a patient of the DICOM database first."))
-            self._read("")
+            self._read()
 
     def open_sample(self, name: str) -> None:
         """Read a sample patient, and show it."""
+        if not self._free():
+            return
         parameters = self.panel.parameters
         parameters.source = SeriesSource.FOLDER
         parameters.folder = str(self.panel.logic.sample(name))
         self.read_folder()
         self.open_series()
 
-    def _read(self, path: str) -> None:
+    def _read(self) -> None:
+        if not self._free():
+            return
         self._timeline = None
         self.panel.refresh()  # what the new name leads to is said before what reading it leads to
         with self.panel.trying(self._say), self.panel.waiting():
