@@ -132,6 +132,11 @@ class PatientScene:
         return tuple(SceneVisit.from_json(content) for content in self._record.get("visits"))
 
     @property
+    def has_risk(self) -> bool:
+        """Whether a risk of any visit was computed."""
+        return any(visit.risk is not None for visit in self.visits)
+
+    @property
     def sequences(self) -> tuple[str, ...]:
         """Pulse sequences that any visit has."""
         return tuple(self._record.get("sequences"))

@@ -702,6 +702,43 @@ def test_a_visit_that_left_its_folder_since_it_was_read_is_said(
     assert panel.ui.seriesStatus.text == "Visit 2 of the table is not in the series any more. Press Read."
 
 
+# A risk that is there
+
+
+def risks(panel: Any) -> list[list[float | None]]:
+    """Of every visit of every patient of the scene."""
+    return [[visit.risk for visit in patient.visits] for patient in panel.logic.patients()]
+
+
+def test_opening_a_series_whose_risk_is_there_shows_it(applied: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(applied, "ask", lambda question, details: bool(asked.append(question)))
+    applied.review.go_to_visit(2)
+    applied.series.open_series()
+    settle(applied)
+
+    assert risks(applied) == [[0.05, 0.12, 0.41]]
+    assert asked == []
+    assert applied.review.patient.selected_visit == 2
+    assert not applied.ui.checkStep.collapsed
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_opening_a_changed_series_asks_before_its_risk_goes(
+    applied: Any, monkeypatch: pytest.MonkeyPatch, agreed: bool
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(applied, "ask", lambda question, details: asked.append(question) or agreed)
+    applied.ui.visitsTable.item(0, 0).setText("29")
+    settle(applied)
+    applied.series.open_series()
+    settle(applied)
+
+    assert len(asked) == 1
+    assert risks(applied) == [[None] * 3 if agreed else [0.05, 0.12, 0.41]]
+    assert (applied.ui.seriesStatus.text == "Nothing was changed.") is not agreed
+
+
 # Another series while the worker is at work
 
 

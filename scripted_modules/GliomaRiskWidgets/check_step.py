@@ -162,7 +162,7 @@ class CheckStep:
                     )
                     move = moves.get(visit.session_id, {}).get(sequence, np.eye(4))
                     self.panel.logic.place(volume, move, name)
-        elif known is not None and any(visit.risk is not None for visit in known.visits):
+        elif known is not None and known.has_risk:
             self._say(
                 _("Every visit can be aligned with the first. The patient shown stays where its risk was computed.")
             )

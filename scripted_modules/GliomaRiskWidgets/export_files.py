@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -128,6 +127,6 @@ def each_visit(patient: PatientScene) -> Iterator[SceneVisit]:
         patient.selected_visit = shown
 
 
-def _refuse_without_risk(patient: Any) -> None:
-    if all(visit.risk is None for visit in patient.visits):
+def _refuse_without_risk(patient: PatientScene) -> None:
+    if not patient.has_risk:
         raise InputError(_("No risk was computed yet. Apply a model first."))

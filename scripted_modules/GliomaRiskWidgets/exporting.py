@@ -102,7 +102,7 @@ class Exporting:
         """Days in place of dates, and no path, in the parameter node while the scene is written."""
         parameters = self.panel.parameters
         rows, choice = rows_of(parameters), parameters.day_choice
-        names = ("folder", "dicom_patient", "scene_patient", "table_path", "checked_visits")
+        names = ("folder", "dicom_patient", "scene_patient", "table_path", "checked_visits", "computed_table")
         kept = {name: getattr(parameters, name) for name in names}
         with slicer.util.NodeModify(parameters.parameterNode):
             try:

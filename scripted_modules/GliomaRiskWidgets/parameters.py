@@ -98,6 +98,7 @@ class GliomaRiskParameters:
     volume_count: int = 0
     findings: str = ""
     checked_visits: str = ""
+    computed_table: str = ""
     model: str = ""
     device: str = "auto"
     registration: Registration = Registration.AUTO

@@ -176,6 +176,8 @@ class RunStep:
         )
         self.panel.logic.keep_output(patient, folder)
         of_series = self._table == self.panel.series.state
+        if of_series:
+            self.panel.series.keep_computed()
         self.panel.show_patient(patient, of_series=of_series)
         said = [
             _("Done in {seconds} s on the {device}.").format(

@@ -9,8 +9,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.errors import GliomaRiskError, InputError, VolumeError
+from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError, VolumeError
 from TemporalGliomaRisk.numbers import days
+from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 from . import dicom_database, scene_volumes, visits
@@ -32,14 +33,8 @@ from .visit_table import VisitTable
 PAGES = (SeriesSource.SCENE, SeriesSource.FOLDER, SeriesSource.DICOM)
 TABLE_WIDGETS = (
     *("sourceCombo", "sampleButton", "scenePatientCombo", "findVolumesButton", "folderEdit", "tableFileButton"),
-    *(
-        "readFolderButton",
-        "dicomPatientCombo",
-        "dicomRefreshButton",
-        "readDicomButton",
-        "visitsTable",
-        "dayChoiceCombo",
-    ),
+    *("readFolderButton", "dicomPatientCombo", "dicomRefreshButton", "readDicomButton"),
+    *("visitsTable", "dayChoiceCombo"),
 )
 """What changes the table or where it comes from: not while the worker is at work on it."""
 
@@ -111,6 +106,13 @@ class SeriesStep:
         """What tells the table as it is now from any other: an answer of the worker belongs to the one it was asked."""
         parameters = self.panel.parameters
         return parameters.visits, self.kind, parameters.table_source, parameters.table_path
+
+    def keep_computed(self) -> None:
+        """Keep that the risk of the series' patient is of the table as it is now."""
+        self.panel.parameters.computed_table = self._text()
+
+    def _text(self) -> str:
+        return f"{self.kind.value} {self.panel.parameters.visits}"
 
     @property
     def ready(self) -> bool:
@@ -378,17 +380,33 @@ class SeriesStep:
         scene_volumes.write_hardened(node, path)
 
     def open_series(self) -> None:
-        """Show the visits in the viewers, and go on to the next step."""
-        with self.panel.trying(self._say), self.panel.waiting():
-            staged = self.stage()
-            try:
-                patient = self.panel.logic.open_series(
-                    staged.timeline, replacing=self.panel.patient_of(self.panel.parameters.series_patient)
-                )
-            finally:
-                staged.remove()
+        """Show the visits in the viewers, and go on to the next step; a risk goes only where the reader agrees."""
+        known = self.panel.patient_of(self.panel.parameters.series_patient)
+        with self.panel.trying(self._say):
+            if known is None or not known.has_risk:
+                patient = self._build(known)
+            elif self.panel.parameters.computed_table == self._text():
+                patient = known
+            elif self._may_replace():
+                patient = self._build(known)
+            else:
+                raise Cancelled(_("Nothing was changed."))
             self.panel.show_patient(patient, of_series=True)
             self.panel.step_done(1)
+
+    def _build(self, known: PatientScene | None) -> PatientScene:
+        with self.panel.waiting():
+            staged = self.stage()
+            try:
+                return self.panel.logic.open_series(staged.timeline, replacing=known)
+            finally:
+                staged.remove()
+
+    def _may_replace(self) -> bool:
+        return self.panel.ask(
+            _("The risk shown is of the table as it was. Open the series as the table is now, without a risk?"),
+            _("The risk, its maps and its report leave the scene. Apply computes the risk of the table as it is now."),
+        )
 
     def _say(self, sentence: str) -> None:
         self.ui.seriesStatus.setText(sentence)
