@@ -52,6 +52,7 @@ def fill(
     record.put("patient", timeline.patient_id)
     record.put("horizon_days", None if result is None else result.horizon_days)
     record.put("heatmap_check", None if result is None else result.heatmap_check)
+    record.put("warnings", [] if result is None else [vars(one) for one in result.warnings])
     record.put("visits", [visit.to_json() for visit in visits])
     sequences = tuple(name for name in SEQUENCES if any(name in visit.sequences for visit in visits))
     record.put("sequences", sequences)

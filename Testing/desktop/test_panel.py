@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import unittest
 import zipfile
@@ -274,6 +275,30 @@ def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any) ->
     assert [button.checked for button in strip] == [False, False, True]
     assert "111\u202fdays after the previous visit" in applied.ui.visitNotes.text
     assert "A warning of this visit." in applied.ui.visitNotes.text
+
+
+def test_warnings_about_the_whole_timeline_stand_first_in_the_notes_also_in_a_scene_opened_again(
+    read: Any, scripted_client: Any, scene: Any, tmp_path: Path
+) -> None:
+    read.run.apply_or_cancel()
+    path = Path(scripted_client.asked[-1]["output"]) / "risk.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["warnings"] = [
+        {"code": "x", "message": "Files are called by another label.", "severity": "warning"},
+        {"code": "y", "message": "A note of the timeline.", "severity": "note"},
+    ]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    scripted_client.done()
+    settle(read)
+    wanted = "Files are called by another label. 111\u202fdays after the previous visit. A warning of this visit."
+    assert read.ui.visitNotes.text == wanted
+
+    read.review.patient.save(tmp_path / "saved.mrb")
+    scene.Clear(0)
+    settle(read)
+    assert scene.ReadFromMRB(str(tmp_path / "saved.mrb"))
+    settle(read)
+    assert read.ui.visitNotes.text == wanted
 
 
 def test_a_visit_clicked_in_the_strip_is_shown_and_so_is_one_chosen_elsewhere(applied: Any) -> None:
@@ -739,6 +764,25 @@ def test_opening_a_changed_series_asks_before_its_risk_goes(
     assert (applied.ui.seriesStatus.text == "Nothing was changed.") is not agreed
 
 
+def test_the_patient_shown_after_one_was_closed_is_in_the_viewers(
+    applied: Any, other_series: Path, scripted_client: Any, scene: Any
+) -> None:
+    from TemporalGliomaRisk.scene.slices import nodes_of_class  # noqa: PLC0415
+
+    applied.parameters.folder = str(other_series)
+    applied.series.read_folder()
+    applied.run.apply_or_cancel()
+    scripted_client.done()
+    settle(applied)
+    applied.ui.removePatientButton.click()
+    settle(applied)
+
+    patient = applied.review.patient
+    assert patient.patient == "sub-07"
+    shown = {one.GetBackgroundVolumeID() for one in nodes_of_class(scene, "vtkMRMLSliceCompositeNode")}
+    assert shown == {patient.volume().GetID()}
+
+
 # Another series while the worker is at work
 
 
@@ -882,6 +926,34 @@ def test_two_visits_are_compared_side_by_side_and_given_back(
     assert scene.GetNumberOfNodes() == before
     assert applied.parameters.layout is helper("parameters").LayoutChoice.FOUR_UP
     assert not applied.review.comparing.is_open
+
+
+def test_a_scene_saved_side_by_side_opens_so_also_before_the_module(
+    viewers: Any, applied: Any, widget: Any, module: Any, helper: Any, scene: Any, tmp_path: Path
+) -> None:
+    from TemporalGliomaRisk.scene.slices import nodes_of_class  # noqa: PLC0415
+
+    layouts = helper("layouts")
+    viewers.setLayout(layouts.IDENTIFIERS[helper("parameters").LayoutChoice.SIDE_BY_SIDE])
+    applied.ui.compareButton.setChecked(True)
+    settle(applied)
+    applied.review.patient.save(tmp_path / "compared.mrb")
+    scene.Clear(0)
+    settle(applied)
+    widget.cleanup()
+    for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
+        composite.RemoveAttribute("TemporalGliomaRisk.held")  # as in another Slicer
+    assert scene.ReadFromMRB(str(tmp_path / "compared.mrb"))
+    opened = module.GliomaRiskWidget()
+    opened.setup()
+    opened.enter()
+    settle(opened.panel)
+
+    assert opened.panel.review.comparing.is_open
+    assert opened.panel.ui.compareButton.checked
+    for column in (layouts.FIRST, layouts.SECOND):
+        assert all(layers(scene, layouts.side_by_side_tag(column, "Axial")))
+    opened.cleanup()
 
 
 def test_slicer_s_own_layout_menu_is_followed(viewers: Any, applied: Any, helper: Any) -> None:

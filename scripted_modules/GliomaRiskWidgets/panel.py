@@ -268,6 +268,8 @@ class Panel:
         self._observe(None if found is None else found.browser)
         self._show_steps()
         self.refresh()
+        if self.parameters.layout is LayoutChoice.SIDE_BY_SIDE and not self.review.comparing.is_open:
+            self._arrange()  # a scene was saved so, and what stood side by side is not in it
 
     def refresh_later(self) -> None:
         """Refresh when Slicer has time, once for many changes."""
