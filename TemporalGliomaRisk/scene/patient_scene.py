@@ -127,6 +127,11 @@ class PatientScene:
         return str(self._record.get("patient"))
 
     @property
+    def label(self) -> str:
+        """The BIDS label, numbered where the scene has another patient of that label: for names of nodes and files."""
+        return self._record.label
+
+    @property
     def visits(self) -> tuple[SceneVisit, ...]:
         """Oldest first."""
         return tuple(SceneVisit.from_json(content) for content in self._record.get("visits"))

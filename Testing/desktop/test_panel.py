@@ -1073,9 +1073,53 @@ def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, 
     assert [row.day for row in rows(applied, helper)] == ["2021-03-04"]
 
 
-def test_a_scene_that_holds_more_than_ours_is_said(
-    applied: Any, scene: Any, small_series: Path, tmp_path: Path
+def test_what_is_in_the_folder_already_is_written_over_only_where_the_reader_agrees(
+    applied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    answers, asked = [False, True], []
+    monkeypatch.setattr(applied, "ask", lambda question, details: asked.append(details) or answers.pop(0))
+    applied.ui.exportFolderEdit.currentPath = str(tmp_path)
+    for kind, name in (("table", "sub-07_risk.tsv"), ("heatmaps", "sub-07_ses-02_desc-risk_heatmap.nii.gz")):
+        answers[:], asked[:] = [False, True], []
+        (tmp_path / name).write_text("another's", encoding="utf-8")
+        applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData(kind))
+        applied.ui.exportButton.click()
+        assert applied.ui.exportStatus.text == "Nothing was written."
+        assert (tmp_path / name).read_text(encoding="utf-8") == "another's"
+
+        applied.ui.exportButton.click()
+        assert (tmp_path / name).read_bytes() != b"another's"
+        assert asked == [name, name]
+
+
+def test_two_patients_of_one_label_are_told_apart_in_the_menu_and_in_exports(
+    panel: Any, small_series: Path, helper: Any, scripted_client: Any, tmp_path: Path
+) -> None:
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    for shift, name in ((0, "one"), (3, "two")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in (1, 2, 3):
+            source = small_series / f"ses-{number:02d}" / "anat" / f"sub-07_ses-{number:02d}_FLAIR.nii.gz"
+            shutil.copyfile(source, folder / f"{name}_2020{3 * number + shift - 2:02d}01_FLAIR.nii.gz")
+        panel.parameters.folder = str(folder)
+        panel.series.read_folder()
+        panel.run.apply_or_cancel()
+        scripted_client.done()
+        settle(panel)
+        for kind in ("report", "table"):
+            written(panel, helper, kind, tmp_path / "out")
+
+    selector = panel.ui.patientSelector
+    assert [selector.itemText(index) for index in (1, 2)] == ["sub-01 visits", "sub-01 (2) visits"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["sub-01 (2)_report.html", "sub-01 (2)_risk.tsv", "sub-01_report.html", "sub-01_risk.tsv"]
+
+
+def test_a_scene_that_holds_more_than_ours_is_said(
+    applied: Any, scene: Any, small_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applied, "ask", lambda question, details: True)
     from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
 
     applied.ui.exportFolderEdit.currentPath = str(tmp_path)

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError
+from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
 from . import dependencies, layouts
@@ -257,6 +258,7 @@ class Panel:
 
     def scene_changed(self) -> None:
         """Another scene, or another state of it."""
+        tell_apart(slicer.mrmlScene)
         for patient in self.logic.patients():
             patient.browser.SetAttribute(PATIENT, "1")
         found = self.patient_of(self.parameters.patient)
