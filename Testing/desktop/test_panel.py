@@ -464,7 +464,7 @@ def test_the_worker_s_files_go_when_the_module_is_unloaded(widget: Any, applied:
 def test_a_fault_of_ours_is_a_sentence_in_the_panel_and_a_trace_in_the_log(
     read: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(read.series, "stage", lambda: 1 / 0)
+    monkeypatch.setattr(read.series, "stage", lambda say: 1 / 0)
 
     read.series.open_series()
 
@@ -505,6 +505,35 @@ def test_checking_lists_what_was_found_worst_first_and_a_click_shows_the_volume(
     read.ui.findingsList.clicked.emit(read.ui.findingsList.model().index(0, 0))
     assert read.review.patient.selected_visit == 2
     assert read.review.patient.display.sequence == "T2w"
+
+
+@pytest.mark.parametrize("ask", ["check", "register"])
+def test_a_check_or_registration_is_cancelled_by_the_button_and_changes_nothing(
+    read: Any, scripted_client: Any, ask: str
+) -> None:
+    finding = {"severity": "note", "code": "a", "message": "A note.", "visit": 1, "sequence": None}
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": [finding]})
+    settle(read)
+    {"check": read.ui.checkButton.click, "register": read.ui.registerButton.click}[ask]()
+    settle(read)
+    assert (read.ui.checkButton.text, read.ui.checkButton.enabled) == ("Cancel", True)
+
+    read.ui.checkButton.click()
+    assert read.ui.checkStatus.text == "Cancelling…"
+    settle(read)
+    assert len(scripted_client.asked) == 2
+    assert (read.ui.checkButton.text, read.ui.checkButton.enabled) == ("Check series", True)
+    assert read.ui.checkStatus.text == "Cancelled. Nothing was changed."
+    assert read.check.findings == [finding]
+    assert read.logic.patients() == []
+
+
+def test_a_run_under_way_is_not_cancelled_by_the_check(read: Any) -> None:
+    read.run.apply_or_cancel()
+    settle(read)
+
+    assert (read.ui.checkButton.text, read.ui.checkButton.enabled) == ("Check series", False)
 
 
 def test_a_table_changed_after_its_check_is_said(read: Any, scripted_client: Any) -> None:
@@ -1200,6 +1229,29 @@ def test_they_go_to_the_worker_hardened_and_are_removed_afterwards(
     settle(in_scene)
     assert not scripted_client.asked[0]["timeline"].exists()
     assert [visit.days_since_first for visit in in_scene.review.patient.visits] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("ask", ["apply", "check", "register", "open"])
+def test_volumes_are_written_one_by_one_uncompressed_while_the_window_is_drawn(
+    in_scene: Any, scripted_client: Any, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    import qt  # noqa: PLC0415
+    import slicer  # noqa: PLC0415
+
+    label = {"apply": in_scene.ui.runStatus, "open": in_scene.ui.seriesStatus}.get(ask, in_scene.ui.checkStatus)
+    drawn: list[tuple[str, Any]] = []
+    monkeypatch.setattr(slicer.app, "processEvents", lambda *flags: drawn.append((label.text, flags)))
+    steps = {"apply": in_scene.run.apply_or_cancel, "open": in_scene.series.open_series}
+    {**steps, "check": in_scene.check.check, "register": in_scene.check.register}[ask]()
+
+    no_input = (qt.QEventLoop.ExcludeUserInputEvents,)
+    written = [one for one in drawn if one[0].startswith("Writing")]
+    assert written == [(f"Writing volume {number} of 6…", no_input) for number in range(1, 7)]
+    if ask != "open":
+        (timeline,) = scripted_client.timelines
+        files = [path for visit in timeline.visits for source in visit.sources.values() for path in source.files]
+        assert {path.suffix for path in files} == {".nii"}
+        assert files[0].stat().st_size > 4 * 20 * 24 * 16
 
 
 def test_a_volume_that_left_the_scene_is_marked_and_said(in_scene: Any, scene: Any) -> None:

@@ -38,7 +38,7 @@ class CheckStep:
         self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._shown = ""
-        self.ui.checkButton.connect("clicked()", self.check)
+        self.ui.checkButton.connect("clicked()", self.check_or_cancel)
         self.ui.registerButton.connect("clicked()", self.register)
         self.ui.findingsList.connect("clicked(QModelIndex)", self._on_finding)
 
@@ -59,7 +59,9 @@ class CheckStep:
             self._shown = parameters.findings
             self._fill()
         ready = self.panel.series.ready and not self.panel.busy
-        self.ui.checkButton.enabled = ready
+        running = self._staged is not None
+        self.ui.checkButton.setText(_("Cancel") if running else _("Check series"))
+        self.ui.checkButton.enabled = running or ready
         self.ui.registerButton.enabled = ready and len(visits.used(rows_of(parameters))) > 1
         if parameters.checked_visits and parameters.checked_visits != parameters.visits:
             self._say(_("The table of visits was changed since this check."))
@@ -79,6 +81,15 @@ class CheckStep:
             item.setIcon(icons.get(one["severity"], qt.QIcon()))
             item.setToolTip(severity_label(one["severity"]))
 
+    def check_or_cancel(self) -> None:
+        """Look the series over, or stop what this step asked for: a check or a registration."""
+        if self._staged is None:
+            self.check()
+            return
+        self.panel.logic.session.cancel()
+        self.ui.checkButton.enabled = False
+        self._say(_("Cancelling…"))
+
     def check(self) -> None:
         """Ask the worker to look the series over."""
         self._ask(lambda staged, listeners: self.panel.logic.session.check(staged.path, listeners))
@@ -97,7 +108,8 @@ class CheckStep:
                 return
             rows = rows_of(self.panel.parameters)
             self._rows = visits.in_order(visits.used(rows), self.panel.parameters.day_choice.value)
-            self._staged = self.panel.series.stage()
+            with self.panel.waiting():
+                self._staged = self.panel.series.stage(self._say)
             self._table = self.panel.series.state
             self._say(_("Starting…"))
             ask(self._staged, Listeners(progress=self._on_progress, result=self._on_result, error=self._on_error))
@@ -129,9 +141,11 @@ class CheckStep:
         self._ended()
 
     def _on_error(self, message: Message) -> None:
-        if not self._abandoned and self._table == self.panel.series.state:
+        cancelled = message["kind"] == "cancelled"
+        if not (cancelled or self._abandoned) and self._table == self.panel.series.state:
             self.keep_findings(message.get("findings") or [])
-        self._say("" if self._abandoned else in_panel_words(str(message["message"])))
+        said = _("Cancelled. Nothing was changed.") if cancelled else in_panel_words(str(message["message"]))
+        self._say("" if self._abandoned else said)
         self._ended()
 
     def keep_findings(self, findings: list[dict[str, Any]]) -> None:

@@ -129,7 +129,7 @@ class RunStep:
             if not self.panel.worker_can_start():
                 return
             with self.panel.waiting():
-                self._staged = self.panel.series.stage()
+                self._staged = self.panel.series.stage(self._say)
             # What the reader does meanwhile, loading a scene included, changes nothing of what is replaced.
             self._replacing = self.panel.patient_of(self.panel.parameters.series_patient)
             self._table = self.panel.series.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -356,18 +357,26 @@ class SeriesStep:
 
     # Handing on
 
-    def stage(self) -> Staged:
+    def stage(self, say: Callable[[str], None]) -> Staged:
         """The timeline as the table has it now, for the worker and for the scene.
+
+        Args:
+            say: Told how far writing has come; Slicer's window is drawn meanwhile.
 
         Raises:
             GliomaRiskError: If the table is not ready or of another source, or a volume cannot be read.
         """
         if self.stale:
             raise InputError(self.stale)
+
+        def told(number: int, count: int) -> None:
+            say(_("Writing volume {number} of {count}…").format(number=number, count=count))
+            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+
         folder = self.panel.logic.temporary_folder("series")
         if self.panel.parameters.source is SeriesSource.SCENE:
-            return stage_scene(self.rows, self.kind, folder, self._write)
-        return stage_read(self.rows, self.kind, self._read_timeline(), self._path(), folder)
+            return stage_scene(self.rows, self.kind, folder, self._write, told=told)
+        return stage_read(self.rows, self.kind, self._read_timeline(), self._path(), folder, told=told)
 
     def _write(self, row: visits.VisitRow, sequence: SequenceName, path: Path) -> None:
         node = volume_of(self.panel.parameters, row.volumes[sequence])
@@ -396,7 +405,7 @@ class SeriesStep:
 
     def _build(self, known: PatientScene | None) -> PatientScene:
         with self.panel.waiting():
-            staged = self.stage()
+            staged = self.stage(self._say)
             try:
                 return self.panel.logic.open_series(staged.timeline, replacing=known)
             finally:
