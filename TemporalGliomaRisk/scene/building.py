@@ -12,6 +12,7 @@ from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
 from TemporalGliomaRisk.scene.documents import add_chart, add_report, add_table, add_text
 from TemporalGliomaRisk.scene.hierarchy import add_hierarchy
+from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.maps import RiskMaps
 from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
@@ -50,8 +51,10 @@ def fill(
     visits = scene_visits(timeline, result)
     index = visit_index(visits)
     record.put("patient", timeline.patient_id)
+    tell_apart(record.scene)
     record.put("horizon_days", None if result is None else result.horizon_days)
     record.put("heatmap_check", None if result is None else result.heatmap_check)
+    record.put("warnings", [] if result is None else [vars(one) for one in result.warnings])
     record.put("visits", [visit.to_json() for visit in visits])
     sequences = tuple(name for name in SEQUENCES if any(name in visit.sequences for visit in visits))
     record.put("sequences", sequences)
@@ -94,11 +97,10 @@ def _check_belongs(timeline: Timeline, result: RiskResult | None) -> None:
 
 
 def _add_colours(record: SceneRecord) -> None:
-    patient = record.get("patient")
     for role, is_change in (("risk colours", False), ("change colours", True)):
         if not any(MapKind(kind).is_change == is_change for kind in record.get("map_kinds")):
             continue
-        node = record.add("vtkMRMLColorTableNode", f"{patient} {role}", role)
+        node = record.add("vtkMRMLColorTableNode", f"{record.label} {role}", role)
         fill_colour_node(node, is_change=is_change, threshold=0.0)
 
 

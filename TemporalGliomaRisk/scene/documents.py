@@ -28,7 +28,7 @@ SERIES = (
 
 def add_table(record: SceneRecord, visits: tuple[SceneVisit, ...]) -> Any:
     """A row a visit: days, gap, risk, its members' extremes and the single-visit risk, in percent."""
-    node = record.add("vtkMRMLTableNode", f"{record.get('patient')} risk", "table")
+    node = record.add("vtkMRMLTableNode", f"{record.label} risk", "table")
     table = node.GetTable()
 
     def column(name: str, values: list[float | None], unit: str, tells: str) -> None:
@@ -79,8 +79,7 @@ def _float(value: int | None) -> float | None:
 
 def add_chart(record: SceneRecord, table: Any, visits: tuple[SceneVisit, ...], index: VisitIndex) -> Any:
     """The risk over days, with its members' extremes and the single-visit risk."""
-    patient = record.get("patient")
-    chart = record.add("vtkMRMLPlotChartNode", f"{patient} risk over time", "chart")
+    chart = record.add("vtkMRMLPlotChartNode", f"{record.label} risk over time", "chart")
     x_column = "days since treatment" if index.name == "days since treatment" else "days since first visit"
     columns = {table.GetTable().GetColumnName(number) for number in range(table.GetTable().GetNumberOfColumns())}
     for column, legend, colour, line, marker in SERIES:
@@ -121,14 +120,14 @@ def add_report(record: SceneRecord, result: RiskResult) -> Any:
     report = result.report()
     if report is None:
         return None
-    node = record.add("vtkMRMLTextNode", f"{record.get('patient')} report", "report")
+    node = record.add("vtkMRMLTextNode", f"{record.label} report", "report")
     node.SetText(report)
     return node
 
 
 def add_text(record: SceneRecord, visits: tuple[SceneVisit, ...], result: RiskResult | None) -> Any:
     """Model, caveats and warnings, for whoever opens the scene without anything else of ours."""
-    node = record.add("vtkMRMLTextNode", f"{record.get('patient')} notes", "text")
+    node = record.add("vtkMRMLTextNode", f"{record.label} notes", "text")
     node.SetText("\n".join(_lines(visits, result)) + "\n")
     return node
 

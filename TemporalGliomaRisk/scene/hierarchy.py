@@ -26,7 +26,7 @@ def add_hierarchy(record: SceneRecord, visits: tuple[SceneVisit, ...], maps: Map
         maps: Kinds of map by number of visit.
     """
     hierarchy = hierarchy_of(record.scene)
-    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), record.get("patient"))
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), record.label)
     for visit in visits:
         study = hierarchy.CreateStudyItem(patient, visit_label(visit))
         hierarchy.SetItemAttribute(study, "TemporalGliomaRisk.visit", str(visit.number))

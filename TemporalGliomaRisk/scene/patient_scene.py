@@ -15,7 +15,7 @@ from TemporalGliomaRisk.scene.building import Moves, fill
 from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.hierarchy import remove_hierarchy
 from TemporalGliomaRisk.scene.record import SceneRecord
-from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result import ResultWarning, RiskResult
 from TemporalGliomaRisk.scene.saving import write_mrb
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
@@ -127,9 +127,24 @@ class PatientScene:
         return str(self._record.get("patient"))
 
     @property
+    def label(self) -> str:
+        """The BIDS label, numbered where the scene has another patient of that label: for names of nodes and files."""
+        return self._record.label
+
+    @property
     def visits(self) -> tuple[SceneVisit, ...]:
         """Oldest first."""
         return tuple(SceneVisit.from_json(content) for content in self._record.get("visits"))
+
+    @property
+    def has_risk(self) -> bool:
+        """Whether a risk of any visit was computed."""
+        return any(visit.risk is not None for visit in self.visits)
+
+    @property
+    def warnings(self) -> tuple[ResultWarning, ...]:
+        """What the checks found about the timeline as a whole; a visit has its own."""
+        return tuple(ResultWarning(**one) for one in self._record.get("warnings") or ())
 
     @property
     def sequences(self) -> tuple[str, ...]:

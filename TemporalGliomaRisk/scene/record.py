@@ -65,6 +65,11 @@ class SceneRecord:
         text = self.node.GetParameter(name)
         return json.loads(text) if text else None
 
+    @property
+    def label(self) -> str:
+        """What tells this patient from the scene's others; see :func:`~TemporalGliomaRisk.scene.labels.tell_apart`."""
+        return str(self.get("label") or self.get("patient"))
+
     def add(self, class_name: str, name: str, role: str | None = None) -> Any:
         """A new node of this patient."""
         return self.own(self.scene.AddNewNodeByClass(class_name, name), role)

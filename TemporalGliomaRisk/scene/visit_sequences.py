@@ -17,6 +17,7 @@ import slicer
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
 from TemporalGliomaRisk.scene.documents import visit_label
 from TemporalGliomaRisk.scene.host import module_logic
+from TemporalGliomaRisk.scene.labels import browser_name
 from TemporalGliomaRisk.scene.record import SceneRecord, remove_nodes
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 from TemporalGliomaRisk.scene.settings import MapKind
@@ -41,8 +42,8 @@ class VisitSequences:
     def __init__(self, record: SceneRecord, index: VisitIndex) -> None:
         self.record = record
         self.index = index
-        self.patient: str = record.get("patient")
-        self.browser = record.add("vtkMRMLSequenceBrowserNode", f"{self.patient} visits", "browser")
+        self.label = record.label
+        self.browser = record.add("vtkMRMLSequenceBrowserNode", browser_name(self.label), "browser")
         self.browser.SetIndexDisplayMode(self.browser.IndexDisplayAsIndexValue)
         self.browser.SetPlaybackRateFps(1.0)
 
@@ -52,7 +53,7 @@ class VisitSequences:
         sequence.SetDataNodeAtValue(node, self.index.values[number - 1])
 
     def _new_sequence(self, role: str, name: str) -> Any:
-        sequence = self.record.add("vtkMRMLSequenceNode", f"{self.patient} {name} sequence", role)
+        sequence = self.record.add("vtkMRMLSequenceNode", f"{self.label} {name} sequence", role)
         sequence.SetIndexName(self.index.name)
         sequence.SetIndexUnit("d")
         sequence.SetIndexTypeFromString("numeric")
@@ -61,21 +62,21 @@ class VisitSequences:
     def put_visit(self, visit: SceneVisit, count: int) -> None:
         """The visit in words: the master sequence, for every visit has one."""
         node = slicer.vtkMRMLTextNode()
-        node.SetName(f"{self.patient}_{visit.session_id}")
+        node.SetName(f"{self.label}_{visit.session_id}")
         gap = "" if visit.gap_days is None else f", {numbers.days(visit.gap_days)} after the previous visit"
-        node.SetText(f"{self.patient}, {visit_label(visit)} ({visit.number} of {count}){gap}. {RESEARCH_USE_ONLY}")
+        node.SetText(f"{self.label}, {visit_label(visit)} ({visit.number} of {count}){gap}. {RESEARCH_USE_ONLY}")
         self.put(VISITS, "visits", visit.number, node)
 
     def put_volume(self, visit: SceneVisit, sequence: str, volume: Volume, to_frame: FloatArray) -> None:
         """A visit's volume of a pulse sequence and its place."""
-        label = f"{self.patient}_{visit.session_id}_{sequence}"
+        label = f"{self.label}_{visit.session_id}_{sequence}"
         self.put(f"volume.{sequence}", sequence, visit.number, new_volume_node(volume, label))
         self._put_place(sequence, visit, to_frame)
 
     def put_window(self, visit: SceneVisit, sequence: str, window: tuple[float, float]) -> None:
         """The window of a visit's greys."""
         display = slicer.vtkMRMLScalarVolumeDisplayNode()
-        display.SetName(f"{self.patient}_{visit.session_id}_{sequence} window")
+        display.SetName(f"{self.label}_{visit.session_id}_{sequence} window")
         display.SetAutoWindowLevel(0)
         display.SetWindowLevelMinMax(*window)
         display.SetAndObserveColorNodeID(GREY)
@@ -83,13 +84,13 @@ class VisitSequences:
 
     def put_map(self, visit: SceneVisit, kind: MapKind, volume: Volume) -> None:
         """A visit's map."""
-        label = f"{self.patient}_{visit.session_id}_desc-{kind.value}_heatmap"
+        label = f"{self.label}_{visit.session_id}_desc-{kind.value}_heatmap"
         self.put(f"map.{kind.value}", kind.label, visit.number, new_volume_node(volume, label))
 
     def put_peaks(self, visit: SceneVisit, to_frame: FloatArray) -> None:
         """A visit's peaks, with their share of the risk, and the place of its maps."""
         node = slicer.vtkMRMLMarkupsFiducialNode()
-        node.SetName(f"{self.patient}_{visit.session_id}_peaks")
+        node.SetName(f"{self.label}_{visit.session_id}_peaks")
         for peak in visit.peaks:
             index = node.AddControlPoint(*peak.ras_mm)
             node.SetNthControlPointLabel(index, f"{peak.name}: {numbers.percent(peak.share_of_hazard)} of the risk")
@@ -100,7 +101,7 @@ class VisitSequences:
 
     def _put_place(self, what: str, visit: SceneVisit, to_frame: FloatArray) -> None:
         node = slicer.vtkMRMLLinearTransformNode()
-        node.SetName(f"{self.patient}_{visit.session_id}_{what}_to_first_visit")
+        node.SetName(f"{self.label}_{visit.session_id}_{what}_to_first_visit")
         node.SetMatrixTransformToParent(vtk_matrix(to_frame))
         self.put(f"place.{what}", f"{what} place", visit.number, node)
 
@@ -177,7 +178,7 @@ def emptied(item: Any) -> Any:
 def follow(record: SceneRecord, browser: Any, role: str, name: str, class_name: str) -> Any:
     """Give a sequence its proxy, synchronized with the browser."""
     sequence = record.find(role)
-    proxy = record.add(class_name, f"{record.get('patient')} {name}", f"proxy.{role}")
+    proxy = record.add(class_name, f"{record.label} {name}", f"proxy.{role}")
     proxy.SetAttribute(PROXY, role)
     if sequence.GetID() != browser.GetMasterSequenceNode().GetID():
         browser.AddSynchronizedSequenceNodeID(sequence.GetID())

@@ -598,7 +598,8 @@ class LayoutManager:
         self.listeners.append(call)
 
     def disconnect(self, signal: str, call: Callable[[int], None]) -> None:
-        self.listeners.remove(call)
+        if call in self.listeners:  # Qt says nothing where it is not
+            self.listeners.remove(call)
 
     def layoutLogic(self) -> Any:
         return types.SimpleNamespace(GetLayoutNode=lambda: self._node)
@@ -623,8 +624,11 @@ class LayoutManager:
             self._logics.append(logic)
 
     def close(self) -> None:
-        """Take the slice logics that were made out of the application again."""
+        """Take the slice logics that were made out of the application again, and their views out of the scene."""
         for logic in self._logics:
             self._app_logic.GetSliceLogics().RemoveItem(logic)
+            nodes = [logic.GetSliceNode(), logic.GetSliceCompositeNode()]
             logic.SetMRMLScene(None)
+            for node in nodes:
+                self._scene.RemoveNode(node)
         self._logics.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import unittest
 import zipfile
@@ -60,6 +61,18 @@ def applied(read: Any, scripted_client: Any) -> Any:
     scripted_client.done()
     settle(read)
     return read
+
+
+@pytest.fixture(scope="session")
+def other_series(small_series: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small series as another patient, on days of its own."""
+    folder = tmp_path_factory.mktemp("other") / "sub-09"
+    shutil.copytree(small_series, folder)
+    for path in sorted(folder.rglob("sub-07*")):
+        path.rename(path.with_name(path.name.replace("sub-07", "sub-09")))
+    lines = ["session_id\tdays_since_treatment", "ses-01\t5", "ses-02\t1005", "ses-03\t2005"]
+    (folder / "sub-09_sessions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
 
 
 def settle(panel: Any) -> None:
@@ -264,6 +277,30 @@ def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any) ->
     assert "A warning of this visit." in applied.ui.visitNotes.text
 
 
+def test_warnings_about_the_whole_timeline_stand_first_in_the_notes_also_in_a_scene_opened_again(
+    read: Any, scripted_client: Any, scene: Any, tmp_path: Path
+) -> None:
+    read.run.apply_or_cancel()
+    path = Path(scripted_client.asked[-1]["output"]) / "risk.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["warnings"] = [
+        {"code": "x", "message": "Files are called by another label.", "severity": "warning"},
+        {"code": "y", "message": "A note of the timeline.", "severity": "note"},
+    ]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    scripted_client.done()
+    settle(read)
+    wanted = "Files are called by another label. 111\u202fdays after the previous visit. A warning of this visit."
+    assert read.ui.visitNotes.text == wanted
+
+    read.review.patient.save(tmp_path / "saved.mrb")
+    scene.Clear(0)
+    settle(read)
+    assert scene.ReadFromMRB(str(tmp_path / "saved.mrb"))
+    settle(read)
+    assert read.ui.visitNotes.text == wanted
+
+
 def test_a_visit_clicked_in_the_strip_is_shown_and_so_is_one_chosen_elsewhere(applied: Any) -> None:
     applied.review.strip.buttons[0].click()
     settle(applied)
@@ -427,7 +464,7 @@ def test_the_worker_s_files_go_when_the_module_is_unloaded(widget: Any, applied:
 def test_a_fault_of_ours_is_a_sentence_in_the_panel_and_a_trace_in_the_log(
     read: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(read.series, "stage", lambda: 1 / 0)
+    monkeypatch.setattr(read.series, "stage", lambda say: 1 / 0)
 
     read.series.open_series()
 
@@ -468,6 +505,35 @@ def test_checking_lists_what_was_found_worst_first_and_a_click_shows_the_volume(
     read.ui.findingsList.clicked.emit(read.ui.findingsList.model().index(0, 0))
     assert read.review.patient.selected_visit == 2
     assert read.review.patient.display.sequence == "T2w"
+
+
+@pytest.mark.parametrize("ask", ["check", "register"])
+def test_a_check_or_registration_is_cancelled_by_the_button_and_changes_nothing(
+    read: Any, scripted_client: Any, ask: str
+) -> None:
+    finding = {"severity": "note", "code": "a", "message": "A note.", "visit": 1, "sequence": None}
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": [finding]})
+    settle(read)
+    {"check": read.ui.checkButton.click, "register": read.ui.registerButton.click}[ask]()
+    settle(read)
+    assert (read.ui.checkButton.text, read.ui.checkButton.enabled) == ("Cancel", True)
+
+    read.ui.checkButton.click()
+    assert read.ui.checkStatus.text == "Cancelling…"
+    settle(read)
+    assert len(scripted_client.asked) == 2
+    assert (read.ui.checkButton.text, read.ui.checkButton.enabled) == ("Check series", True)
+    assert read.ui.checkStatus.text == "Cancelled. Nothing was changed."
+    assert read.check.findings == [finding]
+    assert read.logic.patients() == []
+
+
+def test_a_run_under_way_is_not_cancelled_by_the_check(read: Any) -> None:
+    read.run.apply_or_cancel()
+    settle(read)
+
+    assert (read.ui.checkButton.text, read.ui.checkButton.enabled) == ("Check series", False)
 
 
 def test_a_table_changed_after_its_check_is_said(read: Any, scripted_client: Any) -> None:
@@ -589,6 +655,236 @@ def test_what_is_being_typed_survives_whatever_else_happens(read: Any, scene: An
     assert told == []  # an editor that is open in the table would be given the old text again
 
 
+# Another source than the table's
+
+
+def ways_on(panel: Any) -> list[bool]:
+    """Whether the table can be opened, checked and computed from."""
+    return [getattr(panel.ui, name).enabled for name in ("openSeriesButton", "checkButton", "applyButton")]
+
+
+def test_a_table_is_not_handed_on_with_the_files_of_another_folder(
+    read: Any, other_series: Path, small_series: Path, scripted_client: Any
+) -> None:
+    read.ui.folderEdit.currentPath = str(other_series)
+    settle(read)
+    assert ways_on(read) == [False] * 3
+    for label in (read.ui.seriesStatus, read.ui.checkStatus, read.ui.runStatus):
+        assert label.text.endswith("Press Read.")
+
+    read.run.apply_or_cancel()
+    read.check.check()
+    assert scripted_client.asked == []
+    assert read.ui.runStatus.text.endswith("Press Read.")
+
+    read.ui.folderEdit.currentPath = f"{small_series}/"
+    settle(read)
+    assert ways_on(read) == [True] * 3
+    assert read.ui.runStatus.text == ""
+
+    read.ui.folderEdit.currentPath = str(other_series)
+    read.ui.readFolderButton.click()
+    settle(read)
+    assert ways_on(read) == [True] * 3
+    assert "3 visits over" in read.ui.seriesStatus.text
+    read.run.apply_or_cancel()
+    (timeline,) = scripted_client.timelines
+    assert [visit.days_since_treatment for visit in timeline.visits] == [5, 1005, 2005]
+
+
+def test_a_table_is_not_handed_on_with_the_files_of_another_dicom_patient(
+    read: Any, helper: Any, scripted_client: Any
+) -> None:
+    read.parameters.dicom_patient = "2"
+    read.parameters.source = helper("parameters").SeriesSource.DICOM
+    read.refresh()
+    assert ways_on(read) == [False] * 3
+    helper("parameters").keep_source(read.parameters)
+    read.refresh()
+    assert ways_on(read) == [True] * 3
+
+    read.parameters.dicom_patient = "3"
+    read.refresh()
+    assert ways_on(read) == [False] * 3
+    read.run.apply_or_cancel()
+    assert scripted_client.asked == []
+
+
+def test_volumes_of_the_scene_do_not_join_a_folder_s_table(read: Any, helper: Any) -> None:
+    read.parameters.source = helper("parameters").SeriesSource.SCENE
+    settle(read)
+
+    assert not read.ui.addVisitButton.enabled
+    assert read.ui.seriesStatus.text.endswith("Press Find volumes.")
+    assert cell(read, 0, 2) == "✓"
+    read.ui.visitsTable.cellClicked.emit(1, 3)
+    assert cell(read, 1, 3) == "✓"
+
+
+def test_an_exported_scene_s_table_is_not_joined_to_a_folder_named_later(
+    read: Any, helper: Any, scene: Any, other_series: Path, scripted_client: Any, tmp_path: Path
+) -> None:
+    read.series.open_series()
+    (name,) = written(read, helper, "scene", tmp_path)
+    scene.Clear(0)
+    settle(read)
+    assert scene.ReadFromMRB(str(tmp_path / name))
+    settle(read)
+    assert [cell(read, line, 0) for line in range(3)] == DAYS
+
+    read.ui.folderEdit.currentPath = str(other_series)
+    settle(read)
+    read.run.apply_or_cancel()
+    assert scripted_client.asked == []
+    assert read.ui.runStatus.text.endswith("Press Read.")
+
+
+def test_a_visit_that_left_its_folder_since_it_was_read_is_said(
+    panel: Any, helper: Any, small_series: Path, scene: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sub-07"
+    shutil.copytree(small_series, folder)
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    panel.parameters.folder = str(folder)
+    panel.series.read_folder()
+    shutil.rmtree(folder / "ses-02")
+    (folder / "sub-07_sessions.tsv").write_text("session_id\tdays_since_treatment\nses-01\t30\nses-03\t232\n")
+    panel.series._timeline = None  # as where the scene was saved and opened another day
+
+    panel.series.open_series()
+
+    assert panel.ui.seriesStatus.text == "Visit 2 of the table is not in the series any more. Press Read."
+
+
+# A risk that is there
+
+
+def risks(panel: Any) -> list[list[float | None]]:
+    """Of every visit of every patient of the scene."""
+    return [[visit.risk for visit in patient.visits] for patient in panel.logic.patients()]
+
+
+def test_opening_a_series_whose_risk_is_there_shows_it(applied: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(applied, "ask", lambda question, details: bool(asked.append(question)))
+    applied.review.go_to_visit(2)
+    applied.series.open_series()
+    settle(applied)
+
+    assert risks(applied) == [[0.05, 0.12, 0.41]]
+    assert asked == []
+    assert applied.review.patient.selected_visit == 2
+    assert not applied.ui.checkStep.collapsed
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_opening_a_changed_series_asks_before_its_risk_goes(
+    applied: Any, monkeypatch: pytest.MonkeyPatch, agreed: bool
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(applied, "ask", lambda question, details: asked.append(question) or agreed)
+    applied.ui.visitsTable.item(0, 0).setText("29")
+    settle(applied)
+    applied.series.open_series()
+    settle(applied)
+
+    assert len(asked) == 1
+    assert risks(applied) == [[None] * 3 if agreed else [0.05, 0.12, 0.41]]
+    assert (applied.ui.seriesStatus.text == "Nothing was changed.") is not agreed
+
+
+def test_the_patient_shown_after_one_was_closed_is_in_the_viewers(
+    applied: Any, other_series: Path, scripted_client: Any, scene: Any
+) -> None:
+    from TemporalGliomaRisk.scene.slices import nodes_of_class  # noqa: PLC0415
+
+    applied.parameters.folder = str(other_series)
+    applied.series.read_folder()
+    applied.run.apply_or_cancel()
+    scripted_client.done()
+    settle(applied)
+    applied.ui.removePatientButton.click()
+    settle(applied)
+
+    patient = applied.review.patient
+    assert patient.patient == "sub-07"
+    shown = {one.GetBackgroundVolumeID() for one in nodes_of_class(scene, "vtkMRMLSliceCompositeNode")}
+    assert shown == {patient.volume().GetID()}
+
+
+# Another series while the worker is at work
+
+
+def test_no_other_series_is_read_while_the_worker_is_at_work(
+    read: Any, helper: Any, other_series: Path, scripted_client: Any
+) -> None:
+    read.run.apply_or_cancel()
+    settle(read)
+    names = helper("series_step").TABLE_WIDGETS
+    assert [name for name in names if getattr(read.ui, name).enabled] == []
+
+    before = read.series.state
+    read.parameters.folder = str(other_series)  # as a script may
+    read.series.read_folder()
+    assert "The worker is at work on this table" in read.ui.seriesStatus.text
+    read.series.find_volumes()
+    read.series.open_sample("sub-01")
+    assert read.series.state == before
+    assert read.logic.patients() == []
+
+    scripted_client.done()
+    settle(read)
+    assert [name for name in names if not getattr(read.ui, name).enabled] == []
+
+
+def read_meanwhile(panel: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read another series although the worker is at work, as a scene that is loaded can bring one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(panel.series, "_free", lambda: True, raising=False)
+        panel.parameters.folder = str(folder)
+        panel.series.read_folder()
+    settle(panel)
+
+
+def test_a_risk_becomes_no_other_series_s_that_was_read_meanwhile(
+    read: Any, other_series: Path, scripted_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read.run.apply_or_cancel()
+    read_meanwhile(read, other_series, monkeypatch)
+    scripted_client.done()
+    settle(read)
+    assert read.review.patient.patient == "sub-07"
+    assert read.parameters.series_patient is None
+    assert "this is the risk of the table as it was" in read.ui.runStatus.text
+
+    read.run.apply_or_cancel()
+    scripted_client.done()
+    settle(read)
+    days = {one.patient: [visit.days_since_treatment for visit in one.visits] for one in read.logic.patients()}
+    assert days == {"sub-07": [30, 121, 232], "sub-09": [5, 1005, 2005]}
+
+
+@pytest.mark.parametrize("ask", ["check", "register", "apply"])
+def test_findings_become_no_other_series_s_that_was_read_meanwhile(
+    read: Any, other_series: Path, scripted_client: Any, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    finding = {"severity": "refusal", "code": "x", "message": "Bad.", "visit": 1, "sequence": None}
+    {"check": read.check.check, "register": read.check.register, "apply": read.run.apply_or_cancel}[ask]()
+    read_meanwhile(read, other_series, monkeypatch)
+    if ask == "check":
+        scripted_client.done(check={"findings": [finding], "refused": True})
+    elif ask == "register":
+        scripted_client.done()
+    else:
+        scripted_client.say("error", kind="input", message="Bad.", findings=[finding])
+    settle(read)
+
+    assert read.check.findings == []
+    assert read.logic.patients() == []
+    wanted = "Bad." if ask == "apply" else "The table of visits was changed meanwhile. Check it again."
+    assert (read.ui.runStatus if ask == "apply" else read.ui.checkStatus).text == wanted
+
+
 # Viewers
 
 
@@ -659,6 +955,34 @@ def test_two_visits_are_compared_side_by_side_and_given_back(
     assert scene.GetNumberOfNodes() == before
     assert applied.parameters.layout is helper("parameters").LayoutChoice.FOUR_UP
     assert not applied.review.comparing.is_open
+
+
+def test_a_scene_saved_side_by_side_opens_so_also_before_the_module(
+    viewers: Any, applied: Any, widget: Any, module: Any, helper: Any, scene: Any, tmp_path: Path
+) -> None:
+    from TemporalGliomaRisk.scene.slices import nodes_of_class  # noqa: PLC0415
+
+    layouts = helper("layouts")
+    viewers.setLayout(layouts.IDENTIFIERS[helper("parameters").LayoutChoice.SIDE_BY_SIDE])
+    applied.ui.compareButton.setChecked(True)
+    settle(applied)
+    applied.review.patient.save(tmp_path / "compared.mrb")
+    scene.Clear(0)
+    settle(applied)
+    widget.cleanup()
+    for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
+        composite.RemoveAttribute("TemporalGliomaRisk.held")  # as in another Slicer
+    assert scene.ReadFromMRB(str(tmp_path / "compared.mrb"))
+    opened = module.GliomaRiskWidget()
+    opened.setup()
+    opened.enter()
+    settle(opened.panel)
+
+    assert opened.panel.review.comparing.is_open
+    assert opened.panel.ui.compareButton.checked
+    for column in (layouts.FIRST, layouts.SECOND):
+        assert all(layers(scene, layouts.side_by_side_tag(column, "Axial")))
+    opened.cleanup()
 
 
 def test_slicer_s_own_layout_menu_is_followed(viewers: Any, applied: Any, helper: Any) -> None:
@@ -778,9 +1102,53 @@ def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, 
     assert [row.day for row in rows(applied, helper)] == ["2021-03-04"]
 
 
-def test_a_scene_that_holds_more_than_ours_is_said(
-    applied: Any, scene: Any, small_series: Path, tmp_path: Path
+def test_what_is_in_the_folder_already_is_written_over_only_where_the_reader_agrees(
+    applied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    answers, asked = [False, True], []
+    monkeypatch.setattr(applied, "ask", lambda question, details: asked.append(details) or answers.pop(0))
+    applied.ui.exportFolderEdit.currentPath = str(tmp_path)
+    for kind, name in (("table", "sub-07_risk.tsv"), ("heatmaps", "sub-07_ses-02_desc-risk_heatmap.nii.gz")):
+        answers[:], asked[:] = [False, True], []
+        (tmp_path / name).write_text("another's", encoding="utf-8")
+        applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData(kind))
+        applied.ui.exportButton.click()
+        assert applied.ui.exportStatus.text == "Nothing was written."
+        assert (tmp_path / name).read_text(encoding="utf-8") == "another's"
+
+        applied.ui.exportButton.click()
+        assert (tmp_path / name).read_bytes() != b"another's"
+        assert asked == [name, name]
+
+
+def test_two_patients_of_one_label_are_told_apart_in_the_menu_and_in_exports(
+    panel: Any, small_series: Path, helper: Any, scripted_client: Any, tmp_path: Path
+) -> None:
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    for shift, name in ((0, "one"), (3, "two")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in (1, 2, 3):
+            source = small_series / f"ses-{number:02d}" / "anat" / f"sub-07_ses-{number:02d}_FLAIR.nii.gz"
+            shutil.copyfile(source, folder / f"{name}_2020{3 * number + shift - 2:02d}01_FLAIR.nii.gz")
+        panel.parameters.folder = str(folder)
+        panel.series.read_folder()
+        panel.run.apply_or_cancel()
+        scripted_client.done()
+        settle(panel)
+        for kind in ("report", "table"):
+            written(panel, helper, kind, tmp_path / "out")
+
+    selector = panel.ui.patientSelector
+    assert [selector.itemText(index) for index in (1, 2)] == ["sub-01 visits", "sub-01 (2) visits"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["sub-01 (2)_report.html", "sub-01 (2)_risk.tsv", "sub-01_report.html", "sub-01_risk.tsv"]
+
+
+def test_a_scene_that_holds_more_than_ours_is_said(
+    applied: Any, scene: Any, small_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applied, "ask", lambda question, details: True)
     from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
 
     applied.ui.exportFolderEdit.currentPath = str(tmp_path)
@@ -861,6 +1229,29 @@ def test_they_go_to_the_worker_hardened_and_are_removed_afterwards(
     settle(in_scene)
     assert not scripted_client.asked[0]["timeline"].exists()
     assert [visit.days_since_first for visit in in_scene.review.patient.visits] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("ask", ["apply", "check", "register", "open"])
+def test_volumes_are_written_one_by_one_uncompressed_while_the_window_is_drawn(
+    in_scene: Any, scripted_client: Any, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    import qt  # noqa: PLC0415
+    import slicer  # noqa: PLC0415
+
+    label = {"apply": in_scene.ui.runStatus, "open": in_scene.ui.seriesStatus}.get(ask, in_scene.ui.checkStatus)
+    drawn: list[tuple[str, Any]] = []
+    monkeypatch.setattr(slicer.app, "processEvents", lambda *flags: drawn.append((label.text, flags)))
+    steps = {"apply": in_scene.run.apply_or_cancel, "open": in_scene.series.open_series}
+    {**steps, "check": in_scene.check.check, "register": in_scene.check.register}[ask]()
+
+    no_input = (qt.QEventLoop.ExcludeUserInputEvents,)
+    written = [one for one in drawn if one[0].startswith("Writing")]
+    assert written == [(f"Writing volume {number} of 6…", no_input) for number in range(1, 7)]
+    if ask != "open":
+        (timeline,) = scripted_client.timelines
+        files = [path for visit in timeline.visits for source in visit.sources.values() for path in source.files]
+        assert {path.suffix for path in files} == {".nii"}
+        assert files[0].stat().st_size > 4 * 20 * 24 * 16
 
 
 def test_a_volume_that_left_the_scene_is_marked_and_said(in_scene: Any, scene: Any) -> None:

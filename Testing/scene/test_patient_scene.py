@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.record import hierarchy_of
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
@@ -381,6 +382,39 @@ def test_two_patients_in_one_scene_do_not_mix(scene, phantom, tmp_path) -> None:
     second.remove()
     assert scene.GetNumberOfNodes() == count
     assert volume_of(first.volume()).voxels.max() == 1000
+
+
+def test_patients_called_alike_have_labels_of_their_own_and_keep_them(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(0), phantom.Visit(50)]
+    timeline = phantom.timeline(visits)
+    first, second = (PatientScene.build(scene, timeline) for _ in range(2))
+    assert [one.label for one in PatientScene.all_in(scene)] == ["sub-07", "sub-07 (2)"]
+    assert [one.browser.GetName() for one in (first, second)] == ["sub-07 visits", "sub-07 (2) visits"]
+    assert [one.patient for one in (first, second)] == ["sub-07", "sub-07"]
+    assert second.volume().GetName() == "sub-07 (2) FLAIR"
+
+    first.remove()
+    second.update(timeline, phantom.result(tmp_path / "result", visits))
+    assert second.label == "sub-07 (2)"
+    assert PatientScene.build(scene, timeline).label == "sub-07"
+    assert PatientScene.build(scene, timeline).label == "sub-07 (3)"
+
+
+def test_a_patient_imported_beside_one_called_alike_is_renamed(scene, phantom, tmp_path) -> None:
+    path = tmp_path / "saved.mrb"
+    patient = PatientScene.build(scene, phantom.timeline([phantom.Visit(0), phantom.Visit(50)]))
+    patient.save(path)
+    assert scene.ReadFromMRB(str(path), False)
+    tell_apart(scene)
+    tell_apart(scene)
+
+    found = PatientScene.all_in(scene)
+    assert [one.label for one in found] == ["sub-07", "sub-07 (2)"]
+    assert [one.browser.GetName() for one in found] == ["sub-07 visits", "sub-07 (2) visits"]
+    hierarchy = hierarchy_of(scene)
+    items = [hierarchy.GetItemByDataNode(one.browser) for one in found]
+    names = [hierarchy.GetItemName(hierarchy.GetItemAncestorAtLevel(item, "Patient")) for item in items]
+    assert names == ["sub-07", "sub-07 (2)"]
 
 
 def test_names_and_facts_hold_no_more_than_bids_labels(patient, scene) -> None:

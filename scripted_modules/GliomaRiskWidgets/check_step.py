@@ -35,9 +35,10 @@ class CheckStep:
         self.ui = panel.ui
         self._staged: Staged | None = None
         self._rows: tuple[visits.VisitRow, ...] = ()
+        self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._shown = ""
-        self.ui.checkButton.connect("clicked()", self.check)
+        self.ui.checkButton.connect("clicked()", self.check_or_cancel)
         self.ui.registerButton.connect("clicked()", self.register)
         self.ui.findingsList.connect("clicked(QModelIndex)", self._on_finding)
 
@@ -57,10 +58,11 @@ class CheckStep:
         if parameters.findings != self._shown:
             self._shown = parameters.findings
             self._fill()
-        rows = rows_of(parameters)
-        ready = bool(visits.used(rows)) and not visits.problems(rows, parameters.day_choice.value)
-        self.ui.checkButton.enabled = ready and not self.panel.busy
-        self.ui.registerButton.enabled = ready and not self.panel.busy and len(visits.used(rows)) > 1
+        ready = self.panel.series.ready and not self.panel.busy
+        running = self._staged is not None
+        self.ui.checkButton.setText(_("Cancel") if running else _("Check series"))
+        self.ui.checkButton.enabled = running or ready
+        self.ui.registerButton.enabled = ready and len(visits.used(rows_of(parameters))) > 1
         if parameters.checked_visits and parameters.checked_visits != parameters.visits:
             self._say(_("The table of visits was changed since this check."))
 
@@ -78,6 +80,15 @@ class CheckStep:
             item = self.ui.findingsList.item(line)
             item.setIcon(icons.get(one["severity"], qt.QIcon()))
             item.setToolTip(severity_label(one["severity"]))
+
+    def check_or_cancel(self) -> None:
+        """Look the series over, or stop what this step asked for: a check or a registration."""
+        if self._staged is None:
+            self.check()
+            return
+        self.panel.logic.session.cancel()
+        self.ui.checkButton.enabled = False
+        self._say(_("Cancelling…"))
 
     def check(self) -> None:
         """Ask the worker to look the series over."""
@@ -97,7 +108,9 @@ class CheckStep:
                 return
             rows = rows_of(self.panel.parameters)
             self._rows = visits.in_order(visits.used(rows), self.panel.parameters.day_choice.value)
-            self._staged = self.panel.series.stage()
+            with self.panel.waiting():
+                self._staged = self.panel.series.stage(self._say)
+            self._table = self.panel.series.state
             self._say(_("Starting…"))
             ask(self._staged, Listeners(progress=self._on_progress, result=self._on_result, error=self._on_error))
             self.ui.checkProgress.setVisible(True)
@@ -112,6 +125,8 @@ class CheckStep:
         with self.panel.trying(self._say):
             if self._abandoned:
                 self._say("")
+            elif self._table != self.panel.series.state:
+                self._say(_("The table of visits was changed meanwhile. Check it again."))
             elif message["request"] == "check":
                 self.keep_findings(message["check"]["findings"])
                 refused = bool(message["check"]["refused"])
@@ -126,9 +141,11 @@ class CheckStep:
         self._ended()
 
     def _on_error(self, message: Message) -> None:
-        if not self._abandoned:
+        cancelled = message["kind"] == "cancelled"
+        if not (cancelled or self._abandoned) and self._table == self.panel.series.state:
             self.keep_findings(message.get("findings") or [])
-        self._say("" if self._abandoned else in_panel_words(str(message["message"])))
+        said = _("Cancelled. Nothing was changed.") if cancelled else in_panel_words(str(message["message"]))
+        self._say("" if self._abandoned else said)
         self._ended()
 
     def keep_findings(self, findings: list[dict[str, Any]]) -> None:
@@ -150,7 +167,7 @@ class CheckStep:
         self.keep_findings(list(registration["findings"]))
         moves = moves_of(registration["alignments"])
         known = self.panel.patient_of(self.panel.parameters.series_patient)
-        if self.panel.parameters.source is SeriesSource.SCENE:
+        if self.panel.parameters.table_source is SeriesSource.SCENE:
             for row, visit in zip(self._rows, staged.timeline.visits, strict=True):
                 for sequence, number in row.volumes.items():
                     volume = volume_of(self.panel.parameters, number)
@@ -159,7 +176,7 @@ class CheckStep:
                     )
                     move = moves.get(visit.session_id, {}).get(sequence, np.eye(4))
                     self.panel.logic.place(volume, move, name)
-        elif known is not None and any(visit.risk is not None for visit in known.visits):
+        elif known is not None and known.has_risk:
             self._say(
                 _("Every visit can be aligned with the first. The patient shown stays where its risk was computed.")
             )
@@ -186,7 +203,7 @@ class CheckStep:
         rows = visits.in_order(visits.used(rows_of(parameters)), parameters.day_choice.value)
         if patient is not None and visit <= len(patient.visits):
             self.panel.show_visit(patient, visit, sequence)
-        elif parameters.source is SeriesSource.SCENE and visit <= len(rows):
+        elif parameters.table_source is SeriesSource.SCENE and visit <= len(rows):
             row = rows[visit - 1]
             number = row.volumes.get(sequence or "", next(iter(row.volumes.values()), ""))
             volume = volume_of(parameters, number)

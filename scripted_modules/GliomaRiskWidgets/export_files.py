@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -24,13 +24,28 @@ NAMES = {
 }
 
 
+ENDINGS = {
+    "report": "_report.html",
+    "table": "_risk.tsv",
+    "heatmaps": "_*_heatmap.nii.gz",
+    "scene": ".mrb",
+    "dicom": "_*_dicom",
+}
+"""How names go on behind the patient's label, by kind of export."""
+
+
+def already_there(kind: str, patient: PatientScene, folder: Path) -> list[str]:
+    """Names in a folder that an export may write over."""
+    return sorted(path.name for path in folder.glob(glob.escape(patient.label) + ENDINGS[kind]))
+
+
 def export_report(output: Path | None, patient: PatientScene, folder: Path) -> list[str]:
     """Write the report that came with the risk: the scene keeps it, also when it was saved and opened again.
 
     Raises:
         InputError: If there is none: no risk yet, or a scene of an earlier version.
     """
-    name = f"{patient.patient}_report.html"
+    name = f"{patient.label}_report.html"
     kept = patient.report()
     if kept is not None:
         write_text_whole(folder / name, kept)
@@ -47,7 +62,7 @@ def export_table(output: Path | None, patient: PatientScene, folder: Path) -> li
     Raises:
         InputError: If there is no risk yet.
     """
-    name = f"{patient.patient}_risk.tsv"
+    name = f"{patient.label}_risk.tsv"
     if output is not None and (output / "risk.tsv").is_file():
         shutil.copyfile(output / "risk.tsv", folder / name)
         return [name]
@@ -76,7 +91,7 @@ def export_heatmaps(patient: PatientScene, folder: Path) -> list[str]:
         for kind in patient.map_kinds:
             node = patient.map(kind)
             if not is_empty(node):
-                name = f"{patient.patient}_{visit.session_id}_{NAMES[kind]}.nii.gz"
+                name = f"{patient.label}_{visit.session_id}_{NAMES[kind]}.nii.gz"
                 write_nifti(volume_of(node, in_world=False), folder / name)
                 names.append(name)
     return names
@@ -93,14 +108,14 @@ def export_dicom(patient: PatientScene, folder: Path) -> list[str]:
 
     if MapKind.RISK not in patient.map_kinds:
         raise InputError(_("This patient has no maps. Apply a model first."))
-    identity = new_patient(patient.patient)
+    identity = new_patient(patient.label)
     threshold = patient.display.threshold * patient.scale_top(MapKind.RISK)
     names = []
     for visit in each_visit(patient):
         grey, heat = patient.volume(visit.reference_sequence), patient.map(MapKind.RISK)
         if is_empty(grey) or is_empty(heat):
             continue
-        name = f"{patient.patient}_{visit.session_id}_dicom"
+        name = f"{patient.label}_{visit.session_id}_dicom"
         export_visit(
             DicomVisit(
                 number=visit.number,
@@ -128,6 +143,6 @@ def each_visit(patient: PatientScene) -> Iterator[SceneVisit]:
         patient.selected_visit = shown
 
 
-def _refuse_without_risk(patient: Any) -> None:
-    if all(visit.risk is None for visit in patient.visits):
+def _refuse_without_risk(patient: PatientScene) -> None:
+    if not patient.has_risk:
         raise InputError(_("No risk was computed yet. Apply a model first."))

@@ -13,7 +13,7 @@ from TemporalGliomaRisk.errors import Cancelled, InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
 from . import dependencies, scene_volumes
-from .export_files import export_dicom, export_heatmaps, export_report, export_table
+from .export_files import already_there, export_dicom, export_heatmaps, export_report, export_table
 from .parameters import DayChoice, rows_of, set_rows
 from .visits import DayKind, without_dates
 
@@ -55,12 +55,22 @@ class Exporting:
                 raise InputError(_("No patient is open."))
             if not self.ui.exportFolderEdit.currentPath:
                 raise InputError(_("Name a folder to write to first."))
+            folder = Path(self.ui.exportFolderEdit.currentPath)
+            if not self._may_write(kind, patient, folder):
+                raise Cancelled(_("Nothing was written."))
             if kind == "dicom" and not dependencies.ensure_for_dicom_export(self.panel.ask):
                 raise Cancelled(_("Nothing was written."))
             with self.panel.waiting():
-                names = self.write(kind, patient, Path(self.ui.exportFolderEdit.currentPath))
+                names = self.write(kind, patient, folder)
             said = _("Written: {names}").format(names=", ".join(names))
             self._say(f"{said}. {self._foreign()}" if kind == "scene" else said)
+
+    def _may_write(self, kind: str, patient: PatientScene, folder: Path) -> bool:
+        there = already_there(kind, patient, folder)
+        return not there or self.panel.ask(
+            _("{count} of the names to write are in this folder already. Write over them?").format(count=len(there)),
+            "\n".join(there),
+        )
 
     def write(self, kind: str, patient: PatientScene, folder: Path) -> list[str]:
         """Write one kind of export.
@@ -81,7 +91,7 @@ class Exporting:
             return export_heatmaps(patient, folder)
         if kind == "dicom":
             return export_dicom(patient, folder)
-        path = folder / f"{patient.patient}.mrb"
+        path = folder / f"{patient.label}.mrb"
         with self._without_dates():
             patient.save(path)
         return [path.name]
@@ -102,9 +112,8 @@ class Exporting:
         """Days in place of dates, and no path, in the parameter node while the scene is written."""
         parameters = self.panel.parameters
         rows, choice = rows_of(parameters), parameters.day_choice
-        kept = {
-            name: getattr(parameters, name) for name in ("folder", "dicom_patient", "scene_patient", "checked_visits")
-        }
+        names = ("folder", "dicom_patient", "scene_patient", "table_path", "checked_visits", "computed_table")
+        kept = {name: getattr(parameters, name) for name in names}
         with slicer.util.NodeModify(parameters.parameterNode):
             try:
                 if choice is DayChoice.DATE:

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError
+from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
 from . import dependencies, layouts
@@ -54,6 +55,7 @@ class Panel:
         self._refreshing = False
         self._closed = False
         self._document: Any = None
+        self._stale = ""
         self._later = qt.QTimer()
         self._later.setSingleShot(True)
         self._later.setInterval(0)
@@ -256,6 +258,7 @@ class Panel:
 
     def scene_changed(self) -> None:
         """Another scene, or another state of it."""
+        tell_apart(slicer.mrmlScene)
         for patient in self.logic.patients():
             patient.browser.SetAttribute(PATIENT, "1")
         found = self.patient_of(self.parameters.patient)
@@ -267,6 +270,8 @@ class Panel:
         self._observe(None if found is None else found.browser)
         self._show_steps()
         self.refresh()
+        if self.parameters.layout is LayoutChoice.SIDE_BY_SIDE and not self.review.comparing.is_open:
+            self._arrange()  # a scene was saved so, and what stood side by side is not in it
 
     def refresh_later(self) -> None:
         """Refresh when Slicer has time, once for many changes."""
@@ -283,10 +288,20 @@ class Panel:
             self._observe(None if patient is None else patient.browser)
             for step in (self.series, self.check, self.run, self.review):
                 step.refresh()
+            self._say_stale()
         finally:
             self._refreshing = False
         if self.parameters.layout is not self._layout:
             self._arrange()
+
+    def _say_stale(self) -> None:
+        """Say in every step that the table must be read first, and take it back where that was done."""
+        said, self._stale = self._stale, self.series.stale
+        if said == self._stale:
+            return
+        for label in (self.ui.seriesStatus, self.ui.checkStatus, self.ui.runStatus):
+            if self._stale or label.text == said:
+                label.setText(self._stale)
 
     def _arrange(self) -> None:
         self._layout = self.parameters.layout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -92,9 +93,12 @@ class GliomaRiskParameters:
     dicom_patient: str = ""
     day_choice: DayChoice = DayChoice.DATE
     visits: str = ""
+    table_source: SeriesSource = SeriesSource.SCENE
+    table_path: str = ""
     volume_count: int = 0
     findings: str = ""
     checked_visits: str = ""
+    computed_table: str = ""
     model: str = ""
     device: str = "auto"
     registration: Registration = Registration.AUTO
@@ -117,6 +121,27 @@ def set_rows(parameters: Any, rows: tuple[VisitRow, ...]) -> None:
         if scene is not None and scene.GetUndoFlag():
             scene.SaveStateForUndo()
         parameters.visits = text
+
+
+def named_source(parameters: Any) -> tuple[SeriesSource, str]:
+    """The source that is named now, and of it the folder, table or DICOM patient; nothing more for the scene."""
+    source = parameters.source
+    if source is SeriesSource.DICOM:
+        return source, parameters.dicom_patient
+    if source is SeriesSource.FOLDER and parameters.folder:
+        # The path editor may write a path in its own way, which is no other folder.
+        return source, str(Path(parameters.folder))
+    return source, ""
+
+
+def keep_source(parameters: Any) -> None:
+    """Keep that the table of visits is of the source that is named now."""
+    parameters.table_source, parameters.table_path = named_source(parameters)
+
+
+def is_of_named_source(parameters: Any) -> bool:
+    """Whether the table of visits was read from the source that is named now."""
+    return (parameters.table_source, parameters.table_path) == named_source(parameters)
 
 
 def set_volumes(parameters: Any, volumes: list[Any]) -> None:

@@ -187,10 +187,11 @@ class ReviewStep:
         visit = visits[patient.selected_visit - 1]
         self.strip.show(visits, visit.number)
         self.ui.visitHeadline.setText(headline(visit, len(visits)))
-        warnings = [one.message for one in visit.warnings if one.severity == "warning"]
+        notes = [one.message for one in patient.warnings if one.severity == "warning"]
         if visit.gap_days is not None:
-            warnings.insert(0, _("{gap} after the previous visit.").format(gap=days(visit.gap_days)))
-        self.ui.visitNotes.setText(" ".join(warnings))
+            notes.append(_("{gap} after the previous visit.").format(gap=days(visit.gap_days)))
+        notes += [one.message for one in visit.warnings if one.severity == "warning"]
+        self.ui.visitNotes.setText(" ".join(notes))
 
     def _fill_display(self, patient: PatientScene | None) -> None:
         self._filling = True
@@ -249,7 +250,10 @@ class ReviewStep:
         if patient is not None:
             self.panel.forget(patient)
             patient.remove()
-            self.panel.scene_changed()  # another patient of the scene is shown now
+            self.panel.scene_changed()
+            other = self.patient
+            if other is not None:
+                self.panel.show_patient(other)  # in the viewers, too, which its going left empty
 
     # Where the reader looks
 

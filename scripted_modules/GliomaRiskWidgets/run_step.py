@@ -9,8 +9,6 @@ from slicer.i18n import tr as _
 
 from TemporalGliomaRisk.scene.result import RiskResult
 
-from . import visits
-from .parameters import rows_of
 from .staging import Staged
 from .wording import in_panel_words
 from .worker_session import Listeners, Message
@@ -47,6 +45,7 @@ class RunStep:
         self.ui = panel.ui
         self._staged: Staged | None = None
         self._replacing: Any = None
+        self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._models = panel.logic.models()
         ui = self.ui
@@ -65,11 +64,9 @@ class RunStep:
         parameters = self.panel.parameters
         self._select(self.ui.modelCombo, parameters.model)
         self._select(self.ui.deviceCombo, parameters.device)
-        rows = rows_of(parameters)
-        ready = bool(visits.used(rows)) and not visits.problems(rows, parameters.day_choice.value)
         running = self._staged is not None
         self.ui.applyButton.setText(_("Cancel") if running else _("Apply"))
-        self.ui.applyButton.enabled = running or (ready and not self.panel.busy)
+        self.ui.applyButton.enabled = running or (self.panel.series.ready and not self.panel.busy)
         for name in ("modelCombo", "deviceCombo", "registrationCombo"):
             getattr(self.ui, name).enabled = not self.panel.busy
         if self._model is not None:
@@ -132,9 +129,10 @@ class RunStep:
             if not self.panel.worker_can_start():
                 return
             with self.panel.waiting():
-                self._staged = self.panel.series.stage()
+                self._staged = self.panel.series.stage(self._say)
             # What the reader does meanwhile, loading a scene included, changes nothing of what is replaced.
             self._replacing = self.panel.patient_of(self.panel.parameters.series_patient)
+            self._table = self.panel.series.state
             parameters, model = self.panel.parameters, self._model
             self.panel.logic.session.predict(
                 self._staged.path,
@@ -177,7 +175,10 @@ class RunStep:
             staged.timeline, RiskResult.read(folder), replacing=None if gone else known
         )
         self.panel.logic.keep_output(patient, folder)
-        self.panel.show_patient(patient, of_series=True)
+        of_series = self._table == self.panel.series.state
+        if of_series:
+            self.panel.series.keep_computed()
+        self.panel.show_patient(patient, of_series=of_series)
         said = [
             _("Done in {seconds} s on the {device}.").format(
                 seconds=round(float(message["seconds"])),
@@ -185,6 +186,8 @@ class RunStep:
             )
         ]
         said += [note["message"] for note in message["notes"] if note["code"] == "gpu_failed"]
+        if not of_series:
+            said.append(_("The table of visits was changed meanwhile: this is the risk of the table as it was."))
         self._say(" ".join(said))
         self.panel.step_done(3)
 
@@ -192,7 +195,7 @@ class RunStep:
         staged, self._staged = self._staged, None
         cancelled = message["kind"] == "cancelled"
         self._say(_("Cancelled. Nothing was changed.") if cancelled else in_panel_words(str(message["message"])))
-        if message.get("findings") and not self._abandoned:
+        if message.get("findings") and not self._abandoned and self._table == self.panel.series.state:
             self.panel.check.keep_findings(list(message["findings"]))
         self._ended(staged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,34 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.errors import GliomaRiskError, InputError, VolumeError
+from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError, VolumeError
 from TemporalGliomaRisk.numbers import days
+from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 from . import dicom_database, scene_volumes, visits
 from .guessing import guess_visits
-from .parameters import DayChoice, SeriesSource, number_of, rows_of, set_rows, set_volumes, volume_of
+from .parameters import (
+    DayChoice,
+    SeriesSource,
+    is_of_named_source,
+    keep_source,
+    number_of,
+    rows_of,
+    set_rows,
+    set_volumes,
+    volume_of,
+)
 from .staging import Staged, stage_read, stage_scene
 from .visit_table import VisitTable
 
 PAGES = (SeriesSource.SCENE, SeriesSource.FOLDER, SeriesSource.DICOM)
+TABLE_WIDGETS = (
+    *("sourceCombo", "sampleButton", "scenePatientCombo", "findVolumesButton", "folderEdit", "tableFileButton"),
+    *("readFolderButton", "dicomPatientCombo", "dicomRefreshButton", "readDicomButton"),
+    *("visitsTable", "dayChoiceCombo"),
+)
+"""What changes the table or where it comes from: not while the worker is at work on it."""
 
 
 class SeriesStep:
@@ -75,6 +93,34 @@ class SeriesStep:
         """How its days are told."""
         return self.panel.parameters.day_choice.value
 
+    @property
+    def stale(self) -> str:
+        """What to press where the table is of another source than is named now; empty where it is of this one."""
+        if not self.rows or is_of_named_source(self.panel.parameters):
+            return ""
+        if self.panel.parameters.source is SeriesSource.SCENE:
+            return _("The table is not of the volumes in the scene. Press Find volumes.")
+        return _("The table is not of the source that is named now. Press Read.")
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What tells the table as it is now from any other: an answer of the worker belongs to the one it was asked."""
+        parameters = self.panel.parameters
+        return parameters.visits, self.kind, parameters.table_source, parameters.table_path
+
+    def keep_computed(self) -> None:
+        """Keep that the risk of the series' patient is of the table as it is now."""
+        self.panel.parameters.computed_table = self._text()
+
+    def _text(self) -> str:
+        return f"{self.kind.value} {self.panel.parameters.visits}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the table can be handed on as it is."""
+        rows = self.rows
+        return bool(visits.used(rows)) and not visits.problems(rows, self.kind) and not self.stale
+
     def refresh(self) -> None:
         """Show what the parameter node says."""
         parameters = self.panel.parameters
@@ -87,17 +133,18 @@ class SeriesStep:
         self._list_scene_patients()
         if parameters.source is SeriesSource.DICOM and self.ui.dicomPatientCombo.count == 0:
             self.list_patients()
-        self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.source)
+        self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.table_source)
         self._show_buttons()
 
     def _show_buttons(self) -> None:
-        rows = self.rows
-        in_scene = self.panel.parameters.source is SeriesSource.SCENE
-        self.ui.addVisitButton.enabled = in_scene and not self.panel.busy
-        self.ui.removeVisitButton.enabled = self.table.selected_key() is not None and not self.panel.busy
-        self.ui.undoRemoveButton.enabled = visits.last_removed(rows) is not None and not self.panel.busy
-        ready = bool(visits.used(rows)) and not visits.problems(rows, self.kind)
-        self.ui.openSeriesButton.enabled = ready and not self.panel.busy
+        free = not self.panel.busy
+        for name in TABLE_WIDGETS:
+            getattr(self.ui, name).enabled = free
+        in_scene = self.panel.parameters.source is SeriesSource.SCENE and not self.stale
+        self.ui.addVisitButton.enabled = in_scene and free
+        self.ui.removeVisitButton.enabled = self.table.selected_key() is not None and free
+        self.ui.undoRemoveButton.enabled = visits.last_removed(self.rows) is not None and free
+        self.ui.openSeriesButton.enabled = self.ready and free
 
     def _volume_name(self, row: visits.VisitRow, sequence: SequenceName) -> str:
         number = row.volumes.get(sequence, "")
@@ -155,8 +202,16 @@ class SeriesStep:
     def _on_dicom_patient(self, index: int) -> None:
         self.panel.parameters.dicom_patient = str(self.ui.dicomPatientCombo.itemData(index) or "")
 
+    def _free(self) -> bool:
+        """Whether another series may be read now, which is said where it may not."""
+        if self.panel.busy:
+            self._say(_("The worker is at work on this table. Wait until it has ended, or cancel it."))
+        return not self.panel.busy
+
     def find_volumes(self) -> None:
         """Make the table from the volumes of the scene."""
+        if not self._free():
+            return
         parameters = self.panel.parameters
         nodes = scene_volumes.candidates(slicer.mrmlScene, parameters.scene_patient)
         set_volumes(parameters, nodes)
@@ -175,25 +230,30 @@ class SeriesStep:
 
     def read_folder(self) -> None:
         """Read the folder or table."""
-        self._read(self.panel.parameters.folder)
+        self._read()
 
     def read_dicom(self) -> None:
         """Read the chosen patient of the DICOM database."""
         with self.panel.trying(self._say):
             if not self.panel.parameters.dicom_patient:
                 raise InputError(_("Choose a patient of the DICOM database first."))
-            self._read("")
+            self._read()
 
     def open_sample(self, name: str) -> None:
         """Read a sample patient, and show it."""
+        if not self._free():
+            return
         parameters = self.panel.parameters
         parameters.source = SeriesSource.FOLDER
         parameters.folder = str(self.panel.logic.sample(name))
         self.read_folder()
         self.open_series()
 
-    def _read(self, path: str) -> None:
+    def _read(self) -> None:
+        if not self._free():
+            return
         self._timeline = None
+        self.panel.refresh()  # what the new name leads to is said before what reading it leads to
         with self.panel.trying(self._say), self.panel.waiting():
             timeline = self._read_timeline()
             rows, kind = visits.rows_of_timeline(timeline)
@@ -206,6 +266,7 @@ class SeriesStep:
         parameters.findings = ""
         parameters.checked_visits = ""
         parameters.day_choice = DayChoice(kind)
+        keep_source(parameters)
         set_rows(parameters, rows)
         self.refresh()
 
@@ -236,7 +297,7 @@ class SeriesStep:
 
     def _on_sequence(self, key: str, sequence: SequenceName) -> None:
         row = next((row for row in self.rows if row.key == key), None)
-        if row is None:
+        if row is None or self.stale:
             return
         if self.panel.parameters.source is SeriesSource.SCENE:
             self._ask_volume(row, sequence)
@@ -296,16 +357,26 @@ class SeriesStep:
 
     # Handing on
 
-    def stage(self) -> Staged:
+    def stage(self, say: Callable[[str], None]) -> Staged:
         """The timeline as the table has it now, for the worker and for the scene.
 
+        Args:
+            say: Told how far writing has come; Slicer's window is drawn meanwhile.
+
         Raises:
-            GliomaRiskError: If the table is not ready or a volume cannot be read.
+            GliomaRiskError: If the table is not ready or of another source, or a volume cannot be read.
         """
+        if self.stale:
+            raise InputError(self.stale)
+
+        def told(number: int, count: int) -> None:
+            say(_("Writing volume {number} of {count}…").format(number=number, count=count))
+            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+
         folder = self.panel.logic.temporary_folder("series")
         if self.panel.parameters.source is SeriesSource.SCENE:
-            return stage_scene(self.rows, self.kind, folder, self._write)
-        return stage_read(self.rows, self.kind, self._read_timeline(), self._path(), folder)
+            return stage_scene(self.rows, self.kind, folder, self._write, told=told)
+        return stage_read(self.rows, self.kind, self._read_timeline(), self._path(), folder, told=told)
 
     def _write(self, row: visits.VisitRow, sequence: SequenceName, path: Path) -> None:
         node = volume_of(self.panel.parameters, row.volumes[sequence])
@@ -318,17 +389,33 @@ class SeriesStep:
         scene_volumes.write_hardened(node, path)
 
     def open_series(self) -> None:
-        """Show the visits in the viewers, and go on to the next step."""
-        with self.panel.trying(self._say), self.panel.waiting():
-            staged = self.stage()
-            try:
-                patient = self.panel.logic.open_series(
-                    staged.timeline, replacing=self.panel.patient_of(self.panel.parameters.series_patient)
-                )
-            finally:
-                staged.remove()
+        """Show the visits in the viewers, and go on to the next step; a risk goes only where the reader agrees."""
+        known = self.panel.patient_of(self.panel.parameters.series_patient)
+        with self.panel.trying(self._say):
+            if known is None or not known.has_risk:
+                patient = self._build(known)
+            elif self.panel.parameters.computed_table == self._text():
+                patient = known
+            elif self._may_replace():
+                patient = self._build(known)
+            else:
+                raise Cancelled(_("Nothing was changed."))
             self.panel.show_patient(patient, of_series=True)
             self.panel.step_done(1)
+
+    def _build(self, known: PatientScene | None) -> PatientScene:
+        with self.panel.waiting():
+            staged = self.stage(self._say)
+            try:
+                return self.panel.logic.open_series(staged.timeline, replacing=known)
+            finally:
+                staged.remove()
+
+    def _may_replace(self) -> bool:
+        return self.panel.ask(
+            _("The risk shown is of the table as it was. Open the series as the table is now, without a risk?"),
+            _("The risk, its maps and its report leave the scene. Apply computes the risk of the table as it is now."),
+        )
 
     def _say(self, sentence: str) -> None:
         self.ui.seriesStatus.setText(sentence)

@@ -20,6 +20,8 @@ from .visits import DayKind, VisitRow, is_as_read, problems, used
 
 TABLE = "timeline.tsv"
 WriteVolume = Callable[[VisitRow, SequenceName, Path], None]
+Told = Callable[[int, int], None]
+"""Told, before a volume is written, its number and how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def refuse_problems(rows: Sequence[VisitRow], kind: DayKind) -> None:
         raise TimelineError(first + more)
 
 
-def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: WriteVolume) -> Staged:
+def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: WriteVolume, *, told: Told) -> Staged:
     """Write the volumes of a scene and a table that names them.
 
     Args:
@@ -65,6 +67,7 @@ def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: Wr
         kind: How its days are told.
         folder: A temporary folder, not there yet or empty.
         write: Writes one volume of a visit to a file.
+        told: Of every volume.
 
     Raises:
         TimelineError, VolumeError: If the table is not ready or a volume cannot be written.
@@ -73,18 +76,29 @@ def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: Wr
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lines = []
-        for number, row in enumerate(used(rows), start=1):
-            for sequence in row.sequences:
-                name = f"visit-{number:02d}_{sequence}.nii.gz"
-                write(row, sequence, folder / name)
-                lines.append((name, sequence, row.day))
+        volumes = _volumes(rows)
+        for place, (row, sequence, name) in enumerate(volumes, start=1):
+            told(place, len(volumes))
+            write(row, sequence, folder / name)
+            lines.append((name, sequence, row.day))
         return _tabled(lines, kind, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def stage_read(rows: Sequence[VisitRow], kind: DayKind, timeline: Timeline, path: Path, folder: Path) -> Staged:
+def _volumes(rows: Sequence[VisitRow]) -> list[tuple[VisitRow, SequenceName, str]]:
+    """Every volume that takes part, and what its file is called: not compressed, which would take most of the time."""
+    return [
+        (row, sequence, f"visit-{number:02d}_{sequence}.nii")
+        for number, row in enumerate(used(rows), start=1)
+        for sequence in row.sequences
+    ]
+
+
+def stage_read(
+    rows: Sequence[VisitRow], kind: DayKind, timeline: Timeline, path: Path, folder: Path, *, told: Told
+) -> Staged:
     """Take a folder as it was read, or write a table of what the reader left in of it.
 
     Args:
@@ -93,26 +107,30 @@ def stage_read(rows: Sequence[VisitRow], kind: DayKind, timeline: Timeline, path
         timeline: As read from ``path``.
         path: The reader's folder or table.
         folder: A temporary folder, used only if something was changed.
+        told: Of every volume that is no file of its own.
 
     Raises:
-        TimelineError: If the table is not ready.
+        TimelineError: If the table is not ready, or of other visits than lie there.
     """
     refuse_problems(rows, kind)
     if is_as_read(rows, timeline, kind):
         return Staged(path=path, timeline=timeline)
     visits = {visit.session_id: visit for visit in timeline.visits}
+    for number, row in enumerate(used(rows), start=1):
+        if row.key not in visits or set(row.sequences) - set(visits[row.key].sources):
+            raise TimelineError(f"Visit {number} of the table is not in the series any more. Press Read.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lines = []
-        for number, row in enumerate(used(rows), start=1):
-            for sequence in row.sequences:
-                source = visits[row.key].sources[sequence]
-                if isinstance(source, VolumeFile):
-                    lines.append((str(source.path), sequence, row.day))
-                    continue
-                name = f"visit-{number:02d}_{sequence}.nii.gz"
-                write_nifti(source.read(), folder / name)
-                lines.append((name, sequence, row.day))
+        volumes = _volumes(rows)
+        for place, (row, sequence, name) in enumerate(volumes, start=1):
+            source = visits[row.key].sources[sequence]
+            if isinstance(source, VolumeFile):
+                lines.append((str(source.path), sequence, row.day))
+                continue
+            told(place, len(volumes))
+            write_nifti(source.read(), folder / name)
+            lines.append((name, sequence, row.day))
         staged = _tabled(lines, kind, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
