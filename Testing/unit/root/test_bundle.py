@@ -23,12 +23,16 @@ from TemporalGliomaRisk.bundle import (
     SUMS,
     WEIGHTS,
     load_bundle,
+    load_pretrained,
     seal_bundle,
     write_bundle,
 )
-from TemporalGliomaRisk.encode.evidence import EvidenceModel
+from TemporalGliomaRisk.bundle_weights import load_weights
+from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
+from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
 FILES = (METADATA, INFERENCE, WEIGHTS, ORDER, CALIBRATION, CARD, "LICENSE")
 Change = Callable[[dict[str, Any]], Any]
@@ -276,3 +280,23 @@ def test_metadata_has_the_keys_that_a_monai_bundle_must_have(small_bundle: Path)
         for tensor in metadata["network_data_format"][side].values():
             assert [name for name in tensors if name not in tensor] == []
             assert len(tensor["channel_def"]) == tensor["num_channels"]
+
+
+def test_weights_from_before_a_head_was_added_are_read_and_no_others_that_lack_a_part(tmp_path: Path) -> None:
+    config = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
+    old, new = PairModel(config), PairModel(config)
+    weights = old.state_dict()
+    before = {name: weight for name, weight in weights.items() if name not in PairModel.ADDED_LATER}
+    path = tmp_path / "weights.safetensors"
+    save_file(before, str(path))
+    begun = {name: new.state_dict()[name].clone() for name in PairModel.ADDED_LATER}
+    read = load_weights(new, path).state_dict()
+    assert all(torch.equal(read[name], {**before, **begun}[name]) for name in read)
+    assert read.keys() == weights.keys()
+    save_file({name: weight for name, weight in before.items() if name != "growth.bias"}, str(path))
+    with pytest.raises(ModelError, match="do not fit"):
+        load_weights(PairModel(config), path)
+
+
+def test_the_shipped_model_can_be_gone_on_from() -> None:
+    assert load_pretrained(load_bundle(resource_path(DEFAULT_MODEL))) is not None
