@@ -178,6 +178,14 @@ class Comparison(_Copies):
         if self.difference is not None:
             self._style_difference()
 
+    @property
+    def difference_kind(self) -> MapKind | None:
+        """The kind of map in whose colours and scale the difference is drawn; None without a difference."""
+        if self.difference is None:
+            return None
+        kinds = self._record.get("map_kinds")
+        return MapKind.CHANGE_FROM_FIRST if MapKind.CHANGE_FROM_FIRST.value in kinds else MapKind.CHANGE
+
     def _subtract(self) -> None:
         maps = [self._map(visit.number, MapKind.RISK) for visit in (self.first, self.second)]
         if maps[0] is None or maps[1] is None or self._record.find("change colours") is None:
@@ -193,9 +201,9 @@ class Comparison(_Copies):
         self._style_difference()
 
     def _style_difference(self) -> None:
-        kinds = self._record.get("map_kinds")
-        kind = MapKind.CHANGE_FROM_FIRST if MapKind.CHANGE_FROM_FIRST.value in kinds else MapKind.CHANGE
-        style_map(self.difference.GetDisplayNode(), self._record, kind, self._display)
+        kind = self.difference_kind
+        if kind is not None:
+            style_map(self.difference.GetDisplayNode(), self._record, kind, self._display)
 
 
 class VisitRow(_Copies):

@@ -15,7 +15,7 @@ from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.volumes import is_empty, volume_of
 from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.curve import risk_curve
-from TemporalGliomaRisk.viewer.layouts import COMPARE, FOUR, THREE_D
+from TemporalGliomaRisk.viewer.layouts import FOUR, THREE_D
 from TemporalGliomaRisk.viewer.legends import legend
 from TemporalGliomaRisk.viewer.loading import load
 from TemporalGliomaRisk.viewer.marks import mark, marked
@@ -205,15 +205,10 @@ class Session:
         if patient is None:
             return
         threshold, horizon = float(state.threshold) / 100, int(state.horizon_days)
-        legends = []
-        if state.map_kind and state.layout == COMPARE:
-            legends = [
-                legend(kind, patient.scale_top(kind), threshold, horizon, title)
-                for kind, title in ((MapKind.RISK, None), (MapKind.CHANGE, "Difference"))
-            ]
-        elif state.map_kind:
-            kind = MapKind(state.map_kind)
-            legends = [legend(kind, patient.scale_top(kind), threshold, horizon)]
+        shown: list[tuple[MapKind, str | None]] = [(MapKind(state.map_kind), None)] if state.map_kind else []
+        if self._stage.difference_kind is not None:
+            shown.append((self._stage.difference_kind, "Difference"))
+        legends = [legend(kind, patient.scale_top(kind), threshold, horizon, title) for kind, title in shown]
         window = patient.automatic_window(int(state.visit), state.sequence)
         words = ""
         if window is not None:

@@ -11,6 +11,7 @@ from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.slices import fit
 from TemporalGliomaRisk.scene.views import look_at_head
 from TemporalGliomaRisk.scene.volumes import array_of
@@ -152,6 +153,11 @@ class Stage:
             }
         )
         self._copies = comparison
+
+    @property
+    def difference_kind(self) -> MapKind | None:
+        """The kind of map in whose scale a difference of two visits is drawn; None where none is shown."""
+        return self._copies.difference_kind if isinstance(self._copies, Comparison) else None
 
     # Where slices lie
 

@@ -258,6 +258,22 @@ def test_the_visit_compared_with_can_be_chosen(reader) -> None:
     assert "visit 5 less visit 2" in reader.page.inner_text('[data-view="difference_axial"] figcaption')
 
 
+def test_compared_visits_have_the_legend_of_the_map_they_show_and_the_difference_that_of_its_own_scale(
+    reader, sample_result: Path
+) -> None:
+    reader.choose(layout="compare", compare_with=5)
+    reader.waits_for(lambda: reader.state("shown_layout") == "compare")
+    for kind, title in (("change", "Change since the previous visit"), ("risk", "Risk map")):
+        reader.page.select_option('[name="map_kind"]', kind)
+        reader.waits_for(lambda title=title: reader.state("legends")[0]["title"] == title, what=title)
+        assert [one["title"] for one in reader.state("legends")] == [title, "Difference"]
+
+    told = reader.state("legends")[1]["labels"]
+    reader.choose(layout="four", map_kind="change-from-first")
+    reader.waits_for(lambda: reader.state("legends")[0]["title"] == "Change since the first visit")
+    assert reader.state("legends")[0]["labels"] == told
+
+
 def test_the_keyboard_steps_through_visits_and_slices_and_hides_the_map(reader) -> None:
     press = reader.page.keyboard.press
 

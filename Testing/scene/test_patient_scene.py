@@ -156,6 +156,22 @@ def test_change_since_the_first_visit_is_the_difference_of_the_maps_across_grids
     assert np.abs(change.voxels - wanted).max() < 0.08 * wanted.max()
 
 
+def test_a_difference_of_two_visits_is_drawn_in_the_scale_of_the_kind_it_tells(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=height) for index, height in enumerate((0.05, 0.15, 0.3))]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+    comparison = patient.compare(2, 3)
+    drawn = comparison.difference.GetDisplayNode()
+
+    assert patient.scale_top(MapKind.CHANGE) != patient.scale_top(MapKind.CHANGE_FROM_FIRST)
+    top = patient.scale_top(comparison.difference_kind)
+    assert (drawn.GetWindowLevelMin(), drawn.GetWindowLevelMax()) == pytest.approx((-top, top))
+    assert np.abs(volume_of(comparison.difference).voxels).max() <= top
+
+
+def test_two_visits_of_which_one_has_no_map_have_no_difference_and_no_scale_of_one(patient) -> None:
+    assert patient.compare(1, 2).difference_kind is None
+
+
 def test_patient_visits_and_series_stand_in_the_subject_hierarchy(patient, scene) -> None:
     hierarchy = hierarchy_of(scene)
     item = hierarchy.GetItemByName("sub-07")
