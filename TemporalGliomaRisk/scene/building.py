@@ -16,7 +16,7 @@ from TemporalGliomaRisk.scene.maps import RiskMaps
 from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, scene_visits, visit_index
-from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.scene.settings import AUTOMATIC, MapKind
 from TemporalGliomaRisk.scene.visit_sequences import VisitSequences
 from TemporalGliomaRisk.scene.windows import Window, comparable_windows, rounded
 from TemporalGliomaRisk.timeline.head import TissueLevels, head_box, tissue_levels
@@ -62,6 +62,7 @@ def fill(
         filling.sequences.put_visit(visit, len(visits))
         filling.add_visit(visit, timeline)
     record.put("windows", filling.windows(visits))
+    record.put("window_parts", AUTOMATIC)
     kinds = tuple(kind for kind in MapKind if any(kind in found for found in filling.kinds.values()))
     filling.sequences.finish(sequences, kinds)
     record.put("map_kinds", [kind.value for kind in kinds])

@@ -43,6 +43,7 @@ class _Copies:
         self._record = record
         self._display = display
         self._nodes: dict[str, Any] = {}
+        self._windows: dict[str, tuple[float, float]] = {}
         self._held: list[tuple[Any, Callable[[], tuple[Any, Any]]]] = []
         self._when_closed: Callable[[], None] | None = None
         self._open = True
@@ -121,7 +122,10 @@ class _Copies:
         shown = self._nodes[key].GetDisplayNode()
         shown.SetAutoWindowLevel(0)
         shown.SetAndObserveColorNodeID(GREY)
-        shown.SetWindowLevelMinMax(*shown_window(automatic, self._display))
+        window = shown_window(automatic, self._display)
+        if self._windows.get(key) != window:
+            self._windows[key] = window  # one that the reader set by hand stays until another is asked for
+            shown.SetWindowLevelMinMax(*window)
         return self._nodes[key]
 
     def _map(self, number: int, kind: MapKind | None) -> Any:

@@ -10,6 +10,8 @@ from TemporalGliomaRisk.colours import SHOWN_FROM
 from TemporalGliomaRisk.errors import InputError
 
 VolumeRendering = Literal["volume", "surface", "off"]
+AUTOMATIC = (0.0, 1.0)
+"""The parts of a visit's automatic window that are that window itself."""
 
 
 class MapKind(str, Enum):

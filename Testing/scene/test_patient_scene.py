@@ -131,6 +131,32 @@ def test_a_window_set_by_hand_at_one_visit_is_still_there_when_the_reader_comes_
     assert elsewhere == patient.automatic_window(3, "FLAIR")[1]
 
 
+def test_a_window_set_by_hand_stays_when_something_else_of_the_display_changes_and_goes_when_the_window_does(
+    patient,
+) -> None:
+    def shown(number: int) -> tuple[float, float]:
+        patient.selected_visit = number
+        node = patient.volume("FLAIR").GetDisplayNode()
+        return node.GetWindowLevelMin(), node.GetWindowLevelMax()
+
+    patient.selected_visit = 1
+    patient.volume("FLAIR").GetDisplayNode().SetWindowLevelMinMax(100, 250)
+    patient.apply(replace(patient.display, opacity=0.6, threshold=0.3, window=(0.0, 1.0)))
+    assert [shown(number) for number in (1, 3, 1)] == [(100, 250), patient.automatic_window(3, "FLAIR"), (100, 250)]
+
+    comparison = patient.compare(1, 3)
+    compared = comparison.second.volume.GetDisplayNode()
+    compared.SetWindowLevelMinMax(100, 250)
+    patient.apply(replace(patient.display, opacity=0.5))
+    assert (compared.GetWindowLevelMin(), compared.GetWindowLevelMax()) == (100, 250)
+
+    patient.apply(replace(patient.display, window=(0.0, 0.5)))
+    for number in (1, 3):
+        low, high = patient.automatic_window(number, "FLAIR")
+        assert shown(number) == pytest.approx((low, low + 0.5 * (high - low)))
+    assert compared.GetWindowLevelMax() == pytest.approx(shown(3)[1])
+
+
 def test_stepping_by_slicers_own_browser_steps_everything(patient, phantom) -> None:
     patient.selected_visit = 1
     patient.browser.SelectNextItem(2)
