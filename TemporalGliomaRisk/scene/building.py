@@ -9,7 +9,7 @@ import numpy as np
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
-from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
+from TemporalGliomaRisk.scene.colour_nodes import add_colours
 from TemporalGliomaRisk.scene.documents import add_chart, add_report, add_table, add_text
 from TemporalGliomaRisk.scene.hierarchy import add_hierarchy
 from TemporalGliomaRisk.scene.maps import RiskMaps
@@ -64,14 +64,14 @@ def fill(
     record.put("windows", filling.windows(visits))
     record.put("window_parts", AUTOMATIC)
     kinds = tuple(kind for kind in MapKind if any(kind in found for found in filling.kinds.values()))
-    filling.sequences.finish(sequences, kinds)
     record.put("map_kinds", [kind.value for kind in kinds])
+    filling.sequences.finish()
     record.put("maps_of_visits", {str(number): [kind.value for kind in of] for number, of in filling.kinds.items()})
     record.put("tops", {kind.value: top for kind, top in filling.tops.items()})
     record.put("head", filling.head)
     record.put("place", filling.place)
     record.put("place_visit", filling.place_visit(len(visits)))
-    _add_colours(record)
+    add_colours(record)
     if any(visit.risk is not None for visit in visits):
         add_chart(record, add_table(record, visits), visits, index)
     add_text(record, visits, result)
@@ -92,15 +92,6 @@ def _check_belongs(timeline: Timeline, result: RiskResult | None) -> None:
             f"The result speaks of a visit {wrong[0]} that this timeline has not, or on another day: it was made from "
             "another timeline. Run predict on this one."
         )
-
-
-def _add_colours(record: SceneRecord) -> None:
-    patient = record.get("patient")
-    for role, is_change in (("risk colours", False), ("change colours", True)):
-        if not any(MapKind(kind).is_change == is_change for kind in record.get("map_kinds")):
-            continue
-        node = record.add("vtkMRMLColorTableNode", f"{patient} {role}", role)
-        fill_colour_node(node, is_change=is_change, threshold=0.0)
 
 
 class _Filling:

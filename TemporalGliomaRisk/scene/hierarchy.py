@@ -37,16 +37,19 @@ def add_hierarchy(record: SceneRecord, visits: tuple[SceneVisit, ...], maps: Map
     folders = {name: hierarchy.CreateFolderItem(patient, name) for name in (SELECTED, SHARED)}
     for node in record.owned():
         if not node.GetHideFromEditors():
-            selected = node.GetAttribute("TemporalGliomaRisk.proxy") is not None
-            hierarchy.CreateItem(folders[SELECTED if selected else SHARED], node)
+            hierarchy.CreateItem(folders[_folder_of(record, node)], node)
     hierarchy.SetItemExpanded(folders[SHARED], False)
+
+
+def _folder_of(record: SceneRecord, node: Any) -> str:
+    return SHARED if record.find("browser").GetSequenceNode(node) is None else SELECTED
 
 
 def put_below(record: SceneRecord, node: Any) -> None:
     """Put a node made later beside the patient's others."""
     hierarchy = hierarchy_of(record.scene)
     patient = patient_item(record)
-    folder = hierarchy.GetItemChildWithName(patient, SHARED) if patient else 0
+    folder = hierarchy.GetItemChildWithName(patient, _folder_of(record, node)) if patient else 0
     if folder:
         hierarchy.CreateItem(folder, node)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
+from TemporalGliomaRisk.scene.colour_nodes import add_colours, fill_colour_node
+from TemporalGliomaRisk.scene.hierarchy import put_below
 from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.settings import AUTOMATIC, DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.slices import HELD, nodes_of_class, set_layers
 from TemporalGliomaRisk.scene.three_d import hide_3d, show_3d
+from TemporalGliomaRisk.scene.visit_sequences import make_proxies
 
 
 def shown_window(automatic: tuple[float, float], display: DisplaySettings) -> tuple[float, float]:
@@ -66,7 +68,15 @@ def style_map(shown: Any, record: SceneRecord, kind: MapKind, display: DisplaySe
 
 
 def show(record: SceneRecord, display: DisplaySettings) -> None:
-    """Show a patient as the settings say: windows, maps, slice views, 3D views, peaks."""
+    """Show a patient as the settings say: windows, maps, slice views, 3D views, peaks.
+
+    What a reader deleted of the nodes that show the selected visit is made anew.
+
+    Raises:
+        InputError: If a whole sequence of the patient was deleted.
+    """
+    for node in (*make_proxies(record), *add_colours(record)):
+        put_below(record, node)
     set_windows(record, display)
     for value in record.get("map_kinds"):
         style_map(record.find(f"proxy.map.{value}").GetDisplayNode(), record, MapKind(value), display)

@@ -179,7 +179,7 @@ def _hot_model(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
     parts = sorted({max(part, threshold) for part in SHELLS})
     levels = [part * top for part in parts] + ([-part * top for part in parts] if kind.is_change else [])
     sequence, proxy = record.find(role), record.find(f"proxy.{role}")
-    if sequence is not None and record.get(f"levels.{kind.value}") == levels:
+    if proxy is not None and sequence is not None and record.get(f"levels.{kind.value}") == levels:
         return proxy
     maps = record.find(f"map.{kind.value}")
     patient = record.get("patient")

@@ -15,6 +15,7 @@ import numpy as np
 import slicer
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.documents import visit_label
 from TemporalGliomaRisk.scene.host import module_logic
 from TemporalGliomaRisk.scene.record import SceneRecord, remove_nodes
@@ -24,7 +25,6 @@ from TemporalGliomaRisk.scene.volumes import blank_image, new_volume_node, vtk_m
 from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 VISITS, PEAKS, MAPS = "visits", "peaks", "maps"
-PROXY = "TemporalGliomaRisk.proxy"
 GREY = "vtkMRMLColorTableNodeGrey"
 PEAK_COLOUR = (0.45, 0.95, 1.0)
 """Neither a hue of the maps nor grey."""
@@ -115,49 +115,86 @@ class VisitSequences:
                     pattern = patterns.setdefault(node.GetID(), emptied(node.GetNthDataNode(0)))
                     node.SetDataNodeAtValue(pattern, value)
 
-    def finish(self, sequences: tuple[str, ...], kinds: tuple[MapKind, ...]) -> None:
+    def finish(self) -> None:
         """Fill the gaps, make the proxies and let them follow the browser."""
         self._fill_gaps()
         # Otherwise every proxy would be filled anew at each of the steps below.
         modifying = self.browser.StartModify()
         self.browser.SetAndObserveMasterSequenceNodeID(self.record.find(VISITS).GetID())
-        self.follow(VISITS, "selected visit", "vtkMRMLTextNode")
-        for sequence in sequences:
-            place = self.follow(f"place.{sequence}", f"{sequence} place", "vtkMRMLLinearTransformNode")
-            window = self.follow(f"window.{sequence}", f"{sequence} window", "vtkMRMLScalarVolumeDisplayNode")
-            volume = self.follow(f"volume.{sequence}", sequence, "vtkMRMLScalarVolumeNode")
-            volume.SetAndObserveDisplayNodeID(window.GetID())
-            volume.SetAndObserveTransformNodeID(place.GetID())
-            # A reader's own window at a visit stays that visit's.
-            self.browser.SetSaveChanges(self.record.find(f"window.{sequence}"), True)
-        if self.record.find(PEAKS) is not None:
-            self._finish_maps(kinds)
+        make_proxies(self.record)
         self.browser.EndModify(modifying)
         module_logic("sequences").UpdateProxyNodesFromSequences(self.browser)
 
-    def _finish_maps(self, kinds: tuple[MapKind, ...]) -> None:
-        place = self.follow(f"place.{MAPS}", "map place", "vtkMRMLLinearTransformNode")
-        for kind in kinds:
-            volume = self.follow(f"map.{kind.value}", kind.label, "vtkMRMLScalarVolumeNode")
-            volume.SetAndObserveTransformNodeID(place.GetID())
-            volume.CreateDefaultDisplayNodes()
-        peaks = self.follow(PEAKS, PEAKS, "vtkMRMLMarkupsFiducialNode")
-        peaks.SetAndObserveTransformNodeID(place.GetID())
-        peaks.CreateDefaultDisplayNodes()
-        display = peaks.GetDisplayNode()
-        display.SetColor(*PEAK_COLOUR)
-        display.SetSelectedColor(*PEAK_COLOUR)
-        display.SetGlyphType(display.ThickCross2D)
-        display.SetGlyphScale(2.0)
-        display.SetTextScale(2.6)
-        display.SetOccludedVisibility(True)
-        display.SetOccludedOpacity(0.9)
-        display.SetPropertiesLabelVisibility(False)
-        peaks.SetLocked(True)
 
-    def follow(self, role: str, name: str, class_name: str) -> Any:
-        """A node that shows the selected visit's item of a sequence, empty where the visit has none."""
-        return follow(self.record, self.browser, role, name, class_name)
+def make_proxies(record: SceneRecord) -> list[Any]:
+    """Make the nodes that show the selected visit: all at first, later those that a reader deleted; gives those made.
+
+    Raises:
+        InputError: If a sequence that one follows was deleted.
+    """
+    browser = record.find("browser")
+    made: list[Any] = []
+    for role, (name, class_name) in _proxies(record).items():
+        if record.find(f"proxy.{role}") is not None:
+            continue
+        if record.find(role) is None:
+            raise InputError(
+                f"The sequence of every visit's {name} was deleted from the scene. Open the series again to show it."
+            )
+        made.append(follow(record, browser, role, name, class_name))
+    if made:
+        _join_proxies(record)
+        module_logic("sequences").UpdateProxyNodesFromSequences(browser)
+    return made
+
+
+def _proxies(record: SceneRecord) -> dict[str, tuple[str, str]]:
+    """Name and class of every node that shows the selected visit, by the role of the sequence that it follows."""
+    proxies = {VISITS: ("selected visit", "vtkMRMLTextNode")}
+    for sequence in record.get("sequences"):
+        proxies[f"place.{sequence}"] = (f"{sequence} place", "vtkMRMLLinearTransformNode")
+        proxies[f"window.{sequence}"] = (f"{sequence} window", "vtkMRMLScalarVolumeDisplayNode")
+        proxies[f"volume.{sequence}"] = (sequence, "vtkMRMLScalarVolumeNode")
+    if record.find(f"place.{MAPS}") is not None:
+        proxies[f"place.{MAPS}"] = ("map place", "vtkMRMLLinearTransformNode")
+        for kind in map(MapKind, record.get("map_kinds")):
+            proxies[f"map.{kind.value}"] = (kind.label, "vtkMRMLScalarVolumeNode")
+        proxies[PEAKS] = (PEAKS, "vtkMRMLMarkupsFiducialNode")
+    return proxies
+
+
+def _join_proxies(record: SceneRecord) -> None:
+    """Give the proxies their windows, places and looks."""
+    for sequence in record.get("sequences"):
+        volume = record.find(f"proxy.volume.{sequence}")
+        volume.SetAndObserveDisplayNodeID(record.find(f"proxy.window.{sequence}").GetID())
+        volume.SetAndObserveTransformNodeID(record.find(f"proxy.place.{sequence}").GetID())
+        # A reader's own window at a visit stays that visit's.
+        record.find("browser").SetSaveChanges(record.find(f"window.{sequence}"), True)
+    place, peaks = record.find(f"proxy.place.{MAPS}"), record.find(f"proxy.{PEAKS}")
+    if place is None:
+        return
+    for kind in record.get("map_kinds"):
+        volume = record.find(f"proxy.map.{kind}")
+        volume.SetAndObserveTransformNodeID(place.GetID())
+        if volume.GetDisplayNode() is None:
+            volume.CreateDefaultDisplayNodes()
+    peaks.SetAndObserveTransformNodeID(place.GetID())
+    if peaks.GetDisplayNode() is None:
+        peaks.CreateDefaultDisplayNodes()
+        _style_peaks(peaks.GetDisplayNode())
+    peaks.SetLocked(True)
+
+
+def _style_peaks(display: Any) -> None:
+    display.SetColor(*PEAK_COLOUR)
+    display.SetSelectedColor(*PEAK_COLOUR)
+    display.SetGlyphType(display.ThickCross2D)
+    display.SetGlyphScale(2.0)
+    display.SetTextScale(2.6)
+    display.SetOccludedVisibility(True)
+    display.SetOccludedOpacity(0.9)
+    display.SetPropertiesLabelVisibility(False)
 
 
 def emptied(item: Any) -> Any:
@@ -178,7 +215,6 @@ def follow(record: SceneRecord, browser: Any, role: str, name: str, class_name: 
     """Give a sequence its proxy, synchronized with the browser."""
     sequence = record.find(role)
     proxy = record.add(class_name, f"{record.get('patient')} {name}", f"proxy.{role}")
-    proxy.SetAttribute(PROXY, role)
     if sequence.GetID() != browser.GetMasterSequenceNode().GetID():
         browser.AddSynchronizedSequenceNodeID(sequence.GetID())
     made = browser.GetProxyNode(sequence)

@@ -380,6 +380,60 @@ def test_a_cancelled_or_failed_build_leaves_nothing_behind(scene, phantom, three
     assert nodes_and_observers(scene) == before
 
 
+@pytest.mark.parametrize("stepping", [False, True])
+def test_nodes_deleted_by_hand_are_there_again_after_the_next_change_of_the_display(patient, scene, stepping) -> None:
+    def deletable() -> dict[str, object]:
+        colours = {node.GetName(): node for node in nodes_of_class(scene, "vtkMRMLColorTableNode")}
+        return {
+            "volume": patient.volume("FLAIR"),
+            "window": patient.volume("FLAIR").GetDisplayNode(),
+            "place": patient.volume("FLAIR").GetParentTransformNode(),
+            "map": patient.map(MapKind.RISK),
+            "map place": patient.map(MapKind.CHANGE).GetParentTransformNode(),
+            "peaks": patient.peaks(),
+            "colours": colours["sub-07 risk colours"],
+        }
+
+    def names() -> list[str]:
+        """Of all nodes but displays: those of a deleted node stay behind in any scene."""
+        nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+        return sorted(node.GetName() or "" for node in nodes if not node.IsA("vtkMRMLDisplayNode"))
+
+    whole = names()
+    world = volume_of(patient.map(MapKind.RISK)).geometry
+    for node in deletable().values():
+        scene.RemoveNode(node)
+    if stepping:  # Slicer makes proxies of its own then
+        patient.browser.SelectNextItem(-1)
+        patient.browser.SelectNextItem(1)
+    patient.apply(replace(patient.display, opacity=0.8))
+
+    assert None not in deletable().values()
+    assert names() == whole
+    assert volume_of(patient.map(MapKind.RISK)).geometry.same_as(world)
+    assert patient.peaks().GetNumberOfControlPoints() == 2
+    for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
+        assert composite.GetBackgroundVolumeID() == patient.volume().GetID()
+        assert composite.GetForegroundVolumeID() == patient.map(MapKind.RISK).GetID()
+    shown = patient.map(MapKind.RISK).GetDisplayNode()
+    assert shown.GetWindowLevelMax() == pytest.approx(patient.scale_top(MapKind.RISK))
+    assert shown.GetColorNode().GetName() == "sub-07 risk colours"
+    hierarchy = hierarchy_of(scene)
+    item = hierarchy.GetItemByDataNode(patient.map(MapKind.RISK))
+    assert hierarchy.GetItemName(hierarchy.GetItemParent(item)) == "Selected visit"
+
+
+def test_a_deleted_sequence_is_told_in_a_sentence(patient, scene) -> None:
+    (maps,) = [
+        node for node in nodes_of_class(scene, "vtkMRMLSequenceNode") if node.GetName() == "sub-07 Risk map sequence"
+    ]
+    scene.RemoveNode(patient.map(MapKind.RISK))
+    scene.RemoveNode(maps)
+
+    with pytest.raises(InputError, match="every visit's Risk map was deleted from the scene"):
+        patient.apply(replace(patient.display, opacity=0.8))
+
+
 def test_a_visit_added_keeps_what_the_reader_set(scene, phantom, three_visits, three_results) -> None:
     timeline = phantom.timeline(three_visits)
     patient = PatientScene.build(scene, replace(timeline, visits=timeline.visits[:2]))
