@@ -189,7 +189,7 @@ def _join_proxies(record: SceneRecord) -> None:
 def _style_peaks(display: Any) -> None:
     display.SetColor(*PEAK_COLOUR)
     display.SetSelectedColor(*PEAK_COLOUR)
-    display.SetGlyphType(display.ThickCross2D)
+    display.SetGlyphType(display.Cross2D)  # thin and open at its centre, so that what it marks is seen
     display.SetGlyphScale(2.0)
     display.SetTextScale(2.6)
     display.SetOccludedVisibility(True)

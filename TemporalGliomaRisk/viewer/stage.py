@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,8 @@ class Stage:
         self._grid = Grid(tiles=(), columns="1fr", rows="1fr")
         self._copies: Comparison | VisitRow | None = None
         self._key: tuple[Any, ...] = ()
+        self._fitted_for: PatientScene | None = None
+        self._fitted: dict[str, str] = {}
         self._moved: set[str] = set()
         self._camera: Any = None
 
@@ -73,6 +75,8 @@ class Stage:
         """Another patient, or the same with other nodes: whatever was arranged is not any more."""
         self.leave()
         self._patient = patient
+        if patient is not None and patient is not self._fitted_for:
+            self._fitted_for, self._fitted = patient, {}
 
     def leave(self) -> None:
         """Give back the nodes that a layout of several visits made."""
@@ -92,16 +96,16 @@ class Stage:
         patient = self._patient
         if patient is None:
             return
-        selected = patient.visits[visit - 1]
         first, second = sorted((visit, compare_with))
-        grid = {
-            FOUR: lambda: four_views(selected, with_3d=self.with_3d),
-            THREE_D: lambda: large_3d(selected),
+        grids: dict[str, Callable[[], Grid]] = {
+            FOUR: lambda: four_views(with_3d=self.with_3d),
+            THREE_D: large_3d,
             COMPARE: lambda: two_visits(
                 patient.visits[first - 1], patient.visits[second - 1], with_difference=bool(patient.map_kinds)
             ),
             ROW: lambda: all_visits(patient.visits, orientation),
-        }[layout]()
+        }
+        grid = grids[layout]()
         key = {COMPARE: (COMPARE, first, second), ROW: (ROW,)}.get(layout, ())
         place = self.place()
         if key != self._key:
@@ -111,8 +115,11 @@ class Stage:
         if key and key != self._key:
             self._show_copies(layout, first, second)
             self._key = key
-        for name in grid.slices():
-            self._fit(name)
+        # A view that stays keeps the reader's zoom and pan.
+        for name, seen in grid.slices().items():
+            if self._fitted.get(name) != seen:
+                self._fit(name)
+        self._fitted = grid.slices()
         if place is not None:
             self.go_to(place)
 

@@ -6,6 +6,7 @@ environment they are written anew; look at each before committing it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -73,7 +74,8 @@ def test_a_click_on_another_visit_changes_the_slices(reader) -> None:
 
     for view, pixels in before.items():
         reader.sees_change(view, pixels)
-    assert "visit 3 · day 227 after treatment" in reader.page.inner_text('[data-view="axial"] figcaption')
+    assert reader.page.inner_text(".now").splitlines() == ["Visit 3 of 6", "day 227 after treatment"]
+    assert reader.page.inner_text('[data-view="axial"] figcaption').strip() == "Axial"
 
 
 def test_a_click_on_a_point_of_the_curve_goes_to_its_visit(reader) -> None:
@@ -292,6 +294,81 @@ def test_the_keyboard_steps_through_visits_and_slices_and_hides_the_map(reader) 
     reader.waits_for(lambda: reader.state("slices")["coronal"]["value"] == pytest.approx(before, abs=0.05))
 
 
+def test_the_keyboard_moves_the_slider_that_has_the_focus_and_the_visits_slider_as_everywhere(reader) -> None:
+    press, focus = reader.page.keyboard.press, lambda name: reader.page.locator(f"input[name={name}]").focus()
+
+    for name, key, moved in (("opacity", "ArrowLeft", 59), ("threshold", "ArrowUp", 11), ("window_high", "Home", 10)):
+        focus(name)
+        press(key)
+        reader.waits_for(lambda name=name, moved=moved: reader.state(name) == moved, what=name)
+    assert reader.state("visit") == 2
+    focus("visit")
+    press("ArrowRight")
+    reader.waits_for(lambda: reader.state("visit") == 3, what="visit 3")
+
+
+def test_visits_and_peaks_can_be_chosen_by_the_keyboard(reader) -> None:
+    reader.page.locator('tr[data-visit="4"] button').focus()
+    reader.page.keyboard.press("Enter")
+    reader.waits_for(lambda: reader.state("visit") == 4, what="visit 4")
+
+    # The sample patient has no peaks, so the page is given one, of which the scene knows nothing.
+    visits = reader.state("visits")
+    peak = {"name": "Z", "share": "1", "density": "1", "place": "R 1"}
+    reader.choose(visits=[{**visit, "peaks": [peak]} for visit in visits])
+    reader.page.locator(".peak button").focus()
+    reader.page.keyboard.press("Enter")
+    reader.page.wait_for_selector(".message.error")
+    assert "Visit 4 has no peak 'Z'" in reader.page.inner_text(".message.error")
+    reader.choose(visits=visits)
+
+
+def test_zoom_stays_at_another_visit_and_is_fitted_anew_in_a_view_that_was_away(reader) -> None:
+    fitted = reader.rests("axial")
+    box = reader.page.locator('[data-view="axial"] .picture').bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    reader.page.mouse.move(*middle)
+    reader.page.mouse.down(button="right")
+    for step in range(12):
+        reader.page.mouse.move(middle[0], middle[1] + 8 * step)
+    reader.page.mouse.up(button="right")
+    reader.page.mouse.move(5, 5)
+    reader.sees_change("axial", fitted)
+    zoomed = reader.rests("axial")
+
+    for visit in (3, 2):
+        before = reader.pixels("axial")
+        reader.choose(visit=visit)
+        reader.sees_change("axial", before)
+    assert np.abs(reader.rests("axial") - zoomed).mean() < 1
+
+    for layout in ("row", "four"):
+        reader.choose(layout=layout)
+        reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout)
+    reader.waits_for(lambda: np.abs(reader.rests("axial") - fitted).mean() < 1, what="the whole head")
+
+
+def test_everything_of_the_page_is_in_reach_on_a_narrow_screen_and_nothing_lies_over_anything(reader) -> None:
+    reader.page.set_viewport_size({"width": 1024, "height": 768})
+    try:
+        reader.page.wait_for_timeout(500)
+        boxes = {
+            where: [one.bounding_box() for one in reader.page.locator(where).all()]
+            for where in (".bar > *", ".actions > *", ".tools > :not(.divider)")
+        }
+    finally:
+        reader.page.set_viewport_size({"width": 1280, "height": 800})
+        reader.page.wait_for_timeout(500)
+        reader.rests("axial")
+
+    for where, found in boxes.items():
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 1024 for box in found), where
+        for one, other in itertools.combinations(found, 2):
+            across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+            down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+            assert min(across, down) <= 0, where
+
+
 def test_the_keyboard_writes_where_one_writes(reader) -> None:
     reader.choose(dialog="open")
     reader.page.click('[name="open_path"]')
@@ -438,7 +515,7 @@ def test_a_computer_without_opengl_shows_slices_of_a_result_s_own_scene_and_says
 
     assert "no 3D" in reader.page.inner_text(".message.notice")
     assert reader.page.is_disabled('.bar [data-layout="three_d"]')
-    assert "visit 4" in reader.page.inner_text('[data-view="axial"] figcaption')
+    assert reader.page.inner_text(".now b") == "Visit 4"
     sees_the_faint_map(reader)
     before = reader.rests("axial")
     reader.page.hover('[data-view="axial"]')

@@ -90,6 +90,8 @@ def test_peaks_of_misaligned_visits_lie_at_one_place_of_the_world(patient, phant
         patient.peaks().GetNthControlPointPositionWorld(0, world)
         assert world == pytest.approx(phantom.HOT.tolist(), abs=1e-6)
         assert patient.peak_ras(number, "A") == pytest.approx(phantom.HOT, abs=1e-6)
+    shown = patient.peaks().GetDisplayNode()
+    assert shown.GetGlyphType() == shown.Cross2D  # thin, and open at its centre: the hottest voxel is seen
     assert patient.peaks().GetNthControlPointLabel(0) == "A: 34\u202f% of the risk"
     with pytest.raises(InputError, match="Visit 2 has no peak 'A'"):
         patient.peak_ras(2, "A")
