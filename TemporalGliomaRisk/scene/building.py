@@ -19,6 +19,7 @@ from TemporalGliomaRisk.scene.scene_visit import SceneVisit, scene_visits, visit
 from TemporalGliomaRisk.scene.settings import AUTOMATIC, MapKind
 from TemporalGliomaRisk.scene.visit_sequences import VisitSequences
 from TemporalGliomaRisk.scene.windows import Window, comparable_windows, rounded
+from TemporalGliomaRisk.timeline.days import day_count
 from TemporalGliomaRisk.timeline.head import TissueLevels, head_box, tissue_levels
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline
 from TemporalGliomaRisk.timeline.volume import FloatArray
@@ -48,7 +49,7 @@ def fill(
     """
     _check_belongs(timeline, result)
     visits = scene_visits(timeline, result)
-    index = visit_index(visits)
+    index, count = visit_index(visits), day_count(visits)
     record.put("patient", timeline.patient_id)
     record.put("horizon_days", None if result is None else result.horizon_days)
     record.put("heatmap_check", None if result is None else result.heatmap_check)
@@ -59,7 +60,7 @@ def fill(
     for visit in visits:
         message = f"Visit {visit.number} of {len(visits)}: volumes and maps"
         progress(ProgressEvent(stage="scene", fraction=(visit.number - 1) / len(visits), message=message))
-        filling.sequences.put_visit(visit, len(visits))
+        filling.sequences.put_visit(visit, count)
         filling.add_visit(visit, timeline)
     record.put("windows", filling.windows(visits))
     record.put("window_parts", AUTOMATIC)

@@ -13,6 +13,7 @@ from TemporalGliomaRisk.scene.documents import visit_label
 from TemporalGliomaRisk.scene.record import SceneRecord, hierarchy_of
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.timeline.days import day_count
 
 SELECTED, SHARED = "Selected visit", "Timeline"
 
@@ -27,8 +28,8 @@ def add_hierarchy(record: SceneRecord, visits: tuple[SceneVisit, ...], maps: Map
     """
     hierarchy = hierarchy_of(record.scene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), record.get("patient"))
-    for visit in visits:
-        study = hierarchy.CreateStudyItem(patient, visit_label(visit))
+    for visit, day in zip(visits, day_count(visits).days, strict=True):
+        study = hierarchy.CreateStudyItem(patient, visit_label(visit, day))
         hierarchy.SetItemAttribute(study, "TemporalGliomaRisk.visit", str(visit.number))
         labels = [*visit.sequences, *(kind.label for kind in maps.get(visit.number, ()))]
         for label in labels:

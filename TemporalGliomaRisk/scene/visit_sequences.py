@@ -22,6 +22,7 @@ from TemporalGliomaRisk.scene.record import SceneRecord, remove_nodes
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.volumes import blank_image, new_volume_node, vtk_matrix
+from TemporalGliomaRisk.timeline.days import DayCount
 from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 VISITS, PEAKS, MAPS = "visits", "peaks", "maps"
@@ -58,12 +59,14 @@ class VisitSequences:
         sequence.SetIndexTypeFromString("numeric")
         return sequence
 
-    def put_visit(self, visit: SceneVisit, count: int) -> None:
+    def put_visit(self, visit: SceneVisit, count: DayCount) -> None:
         """The visit in words: the master sequence, for every visit has one."""
+        label = visit_label(visit, count.days[visit.number - 1])
         node = slicer.vtkMRMLTextNode()
         node.SetName(f"{self.patient}_{visit.session_id}")
         gap = "" if visit.gap_days is None else f", {numbers.days(visit.gap_days)} after the previous visit"
-        node.SetText(f"{self.patient}, {visit_label(visit)} ({visit.number} of {count}){gap}. {RESEARCH_USE_ONLY}")
+        place = f"{label} ({visit.number} of {len(count.days)}){gap}"
+        node.SetText(f"{self.patient}, {place}. {count.origin} {RESEARCH_USE_ONLY}")
         self.put(VISITS, "visits", visit.number, node)
 
     def put_volume(self, visit: SceneVisit, sequence: str, volume: Volume, to_frame: FloatArray) -> None:

@@ -51,6 +51,31 @@ def test_days_since_the_first_visit_are_the_index_where_one_treatment_day_is_unk
     assert [master.GetNthIndexValue(index) for index in range(2)] == ["0", "91"]
 
 
+@pytest.mark.parametrize(
+    ("treatment", "days", "origin"), [(20, (20, 111), "treatment"), (None, (0, 91), "the first visit")]
+)
+def test_everything_that_a_scene_says_of_days_counts_from_one_day_and_says_which(
+    scene, phantom, tmp_path, treatment, days, origin
+) -> None:
+    visits = [phantom.Visit(day, None if treatment is None else day + treatment) for day in (0, 91)]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+    master, hierarchy, items = patient.browser.GetMasterSequenceNode(), hierarchy_of(scene), vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    names = [hierarchy.GetItemName(items.GetId(index)) for index in range(items.GetNumberOfIds())]
+    notes = patient.text().GetText()
+
+    for number, day in enumerate(days, start=1):
+        said = f"visit {number}, day {day}"
+        patient.selected_visit = number
+        assert master.GetNthIndexValue(number - 1) == str(day)
+        assert any(name.startswith(f"{said},") for name in names)
+        assert f"  {said}: " in notes
+        assert said in patient.browser.GetProxyNode(master).GetText()
+        assert f"Day 0 is {origin}." in patient.browser.GetProxyNode(master).GetText()
+    assert notes.count("Day 0 is") == notes.count(f"Day 0 is {origin}.") == 1
+    assert patient.chart().GetXAxisTitle() == f"Days since {origin}"
+
+
 def test_two_visits_on_one_day_are_two_items(scene, phantom) -> None:
     visits = [phantom.Visit(0, 50), phantom.Visit(1, 50, gain=2.0), phantom.Visit(2, 50, gain=3.0)]
     patient = PatientScene.build(scene, phantom.timeline(visits))
@@ -166,7 +191,7 @@ def test_stepping_by_slicers_own_browser_steps_everything(patient, phantom) -> N
     assert patient.selected_visit == 3
     assert volume_of(patient.map(MapKind.RISK)).voxels.max() == pytest.approx(0.02, rel=0.02)
     assert patient.volume("FLAIR").GetDisplayNode().GetWindowLevelMax() == patient.automatic_window(3, "FLAIR")[1]
-    assert "visit 3, day 207" in patient.browser.GetProxyNode(patient.browser.GetMasterSequenceNode()).GetText()
+    assert "visit 3, day 227" in patient.browser.GetProxyNode(patient.browser.GetMasterSequenceNode()).GetText()
 
 
 def test_change_since_the_first_visit_is_the_difference_of_the_maps_across_grids(
@@ -206,13 +231,13 @@ def test_patient_visits_and_series_stand_in_the_subject_hierarchy(patient, scene
     studies = vtk.vtkIdList()
     hierarchy.GetItemChildren(item, studies)
     names = [hierarchy.GetItemName(studies.GetId(index)) for index in range(studies.GetNumberOfIds())]
-    second = hierarchy.GetItemByName("visit 2, day 91, risk 20\u202f%")
+    second = hierarchy.GetItemByName("visit 2, day 111, risk 20\u202f%")
     series = vtk.vtkIdList()
     hierarchy.GetItemChildren(second, series)
 
     assert hierarchy.GetItemLevel(item) == "Patient"
     assert hierarchy.GetItemLevel(second) == "Study"
-    assert names[0].startswith("visit 1, day 0")
+    assert names[0].startswith("visit 1, day 20")
     assert [hierarchy.GetItemName(series.GetId(index)) for index in range(series.GetNumberOfIds())] == ["FLAIR"]
     assert hierarchy.GetItemAncestorAtLevel(hierarchy.GetItemByDataNode(patient.volume("FLAIR")), "Patient") == item
 
@@ -229,7 +254,7 @@ def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(p
     assert np.isnan(column["gap (d)"].GetValue(0))
     assert [column["gap (d)"].GetValue(row) for row in (1, 2)] == [91.0, 116.0]
     assert chart.GetNumberOfPlotSeriesNodes() == 4
-    assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Days since treatment (days)", "Risk (%)")
+    assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Days since treatment", "Risk (%)")
     assert chart.GetYAxisRange()[1] == 50.0
     check = "Maps of random weights are unlike these."
     for said in (
