@@ -155,7 +155,7 @@ class Session:
             self._stage.expect_slow_3d()
         self._patient.apply(self._settings())
         self._tell_display()
-        self._stage.draw()
+        self._stage.draw(with_3d=not self._state.steering)
 
     def arrangement_changed(self) -> None:
         """Layout, visit, the visit compared with, or the slices' orientation."""
@@ -190,6 +190,8 @@ class Session:
 
     def _settings(self) -> DisplaySettings:
         state = self._state
+        # While the threshold is dragged the slices follow it, and 3D, which is slow, when it is let go.
+        held = self._patient.display.threshold_in_3d if state.steering and self._patient is not None else None
         return DisplaySettings(
             sequence=state.sequence,
             map_kind=MapKind(state.map_kind) if state.map_on and state.map_kind else None,
@@ -197,6 +199,7 @@ class Session:
             threshold=float(state.threshold) / 100,
             window=(float(state.window_low) / 100, float(state.window_high) / 100),
             volume_rendering=state.three_d_mode if self._stage.with_3d else "off",
+            threshold_3d=held,
         )
 
     def _tell_display(self) -> None:

@@ -217,9 +217,9 @@ class Stage:
         """Something else is shown in 3D from now on, such as volumes in place of surfaces."""
         self._views.expect_slow_3d()
 
-    def draw(self) -> None:
-        """Draw the present layout again."""
-        self._views.draw()
+    def draw(self, *, with_3d: bool = True) -> None:
+        """Draw the present layout again, its 3D views or without them."""
+        self._views.draw(with_3d=with_3d)
 
     async def close(self) -> None:
         """Give everything back."""

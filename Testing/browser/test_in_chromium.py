@@ -307,20 +307,40 @@ def test_the_keyboard_moves_the_slider_that_has_the_focus_and_the_visits_slider_
     reader.waits_for(lambda: reader.state("visit") == 3, what="visit 3")
 
 
-def test_visits_and_peaks_can_be_chosen_by_the_keyboard(reader) -> None:
-    reader.page.locator('tr[data-visit="4"] button').focus()
-    reader.page.keyboard.press("Enter")
-    reader.waits_for(lambda: reader.state("visit") == 4, what="visit 4")
+def test_3d_waits_until_the_threshold_is_let_go_and_slices_do_not(reader) -> None:
+    box = reader.page.locator("input[name=threshold]").bounding_box()
+    start = (box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    gradient = reader.state("legends")[0]["gradient"]
 
-    # The sample patient has no peaks, so the page is given one, of which the scene knows nothing.
-    visits = reader.state("visits")
-    peak = {"name": "Z", "share": "1", "density": "1", "place": "R 1"}
-    reader.choose(visits=[{**visit, "peaks": [peak]} for visit in visits])
-    reader.page.locator(".peak button").focus()
-    reader.page.keyboard.press("Enter")
-    reader.page.wait_for_selector(".message.error")
-    assert "Visit 4 has no peak 'Z'" in reader.page.inner_text(".message.error")
-    reader.choose(visits=visits)
+    reader.page.mouse.move(*start)
+    reader.page.mouse.down()
+    reader.page.mouse.move(start[0] + 30, start[1], steps=4)
+    reader.waits_for(lambda: reader.state("legends")[0]["gradient"] != gradient, what="the legend's threshold")
+    assert reader.state("steering")
+
+    reader.page.mouse.up()
+    reader.waits_for(lambda: not reader.state("steering"), what="the slider let go")
+    assert reader.state("threshold") > 20
+
+
+def test_visits_and_peaks_can_be_chosen_by_the_keyboard(reader, sample_result: Path, tmp_path: Path) -> None:
+    result = shutil.copytree(sample_result, tmp_path / "result")
+    told = json.loads((result / "risk.json").read_text())
+    told["visits"][3]["peaks"] = [
+        {"name": "A", "ras_mm": [10.0, 0.0, 40.0], "share_of_hazard": 0.3, "hazard_per_mL": 0.01}
+    ]
+    (result / "risk.json").write_text(json.dumps(told))
+    for shown, peaks in ((result, 1), (sample_result, 0)):
+        reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(shown), str(SAMPLE)])
+        reader.waits_for(lambda peaks=peaks: len(reader.state("visits")[3]["peaks"]) == peaks, what="it", seconds=30)
+        reader.choose(visit=2)
+        reader.page.locator('tr[data-visit="4"] button').focus()
+        reader.page.keyboard.press("Enter")
+        reader.waits_for(lambda: reader.state("visit") == 4, what="visit 4")
+        if peaks:
+            reader.page.locator(".peak button").focus()
+            reader.page.keyboard.press("Enter")
+            reader.waits_for(lambda: reader.state("slices")["axial"]["place"] == "S 40\u202fmm", what="the peak")
 
 
 def test_zoom_stays_at_another_visit_and_is_fitted_anew_in_a_view_that_was_away(reader) -> None:
