@@ -146,7 +146,7 @@ def make_proxies(record: SceneRecord) -> list[Any]:
             )
         made.append(follow(record, browser, role, name, class_name))
     if made:
-        _join_proxies(record)
+        _join_proxies(record, made)
         module_logic("sequences").UpdateProxyNodesFromSequences(browser)
     return made
 
@@ -166,8 +166,8 @@ def _proxies(record: SceneRecord) -> dict[str, tuple[str, str]]:
     return proxies
 
 
-def _join_proxies(record: SceneRecord) -> None:
-    """Give the proxies their windows, places and looks."""
+def _join_proxies(record: SceneRecord, made: list[Any]) -> None:
+    """Give the proxies their windows, places and, where just made, their looks."""
     for sequence in record.get("sequences"):
         volume = record.find(f"proxy.volume.{sequence}")
         volume.SetAndObserveDisplayNodeID(record.find(f"proxy.window.{sequence}").GetID())
@@ -183,7 +183,7 @@ def _join_proxies(record: SceneRecord) -> None:
         if volume.GetDisplayNode() is None:
             volume.CreateDefaultDisplayNodes()
     peaks.SetAndObserveTransformNodeID(place.GetID())
-    if peaks.GetDisplayNode() is None:
+    if peaks in made or peaks.GetDisplayNode() is None:
         peaks.CreateDefaultDisplayNodes()
         _style_peaks(peaks.GetDisplayNode())
     peaks.SetLocked(True)
@@ -193,7 +193,7 @@ def _style_peaks(display: Any) -> None:
     display.SetColor(*PEAK_COLOUR)
     display.SetSelectedColor(*PEAK_COLOUR)
     display.SetGlyphType(display.Cross2D)  # thin and open at its centre, so that what it marks is seen
-    display.SetGlyphScale(2.0)
+    display.SetGlyphScale(4.0)
     display.SetTextScale(2.6)
     display.SetOccludedVisibility(True)
     display.SetOccludedOpacity(0.9)

@@ -426,7 +426,7 @@ def test_nodes_deleted_by_hand_are_there_again_after_the_next_change_of_the_disp
         nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
         return sorted(node.GetName() or "" for node in nodes if not node.IsA("vtkMRMLDisplayNode"))
 
-    whole = names()
+    whole, looks = names(), patient.peaks().GetDisplayNode().GetGlyphType()
     world = volume_of(patient.map(MapKind.RISK)).geometry
     for node in deletable().values():
         scene.RemoveNode(node)
@@ -439,6 +439,7 @@ def test_nodes_deleted_by_hand_are_there_again_after_the_next_change_of_the_disp
     assert names() == whole
     assert volume_of(patient.map(MapKind.RISK)).geometry.same_as(world)
     assert patient.peaks().GetNumberOfControlPoints() == 2
+    assert patient.peaks().GetDisplayNode().GetGlyphType() == looks
     for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
         assert composite.GetBackgroundVolumeID() == patient.volume().GetID()
         assert composite.GetForegroundVolumeID() == patient.map(MapKind.RISK).GetID()
