@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.colours import ink_on, risk_colour
 from TemporalGliomaRisk.report.record import RiskRecord
+from TemporalGliomaRisk.timeline.days import day_count
 
 WIDTH = 1160.0
 _MARGIN = 60.0
@@ -71,23 +73,24 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
     side = min(_GREATEST_TILE, pitch - max(8.0, 0.12 * pitch))
     pitch = min(pitch, side * 1.35)
     start = (WIDTH - pitch * len(visits)) / 2 if len(visits) > 1 else -(pitch - side) / 2
-    ends, ticks = _time_axis(visits[-1].days_since_first)
+    days = day_count(visits).days
+    ends, ticks = _time_axis(days)
     picture_height = side * proportion if any(thumbnails) else 0.0
     tiles = []
-    for index, (visit, gap) in enumerate(zip(visits, record.gaps_days, strict=True)):
+    for index, (visit, day, gap) in enumerate(zip(visits, days, record.gaps_days, strict=True)):
         colour, middle = risk_colour(visit.risk), start + pitch * (index + 0.5)
         tiles.append(
             Tile(
                 number=index + 1,
                 left=middle - side / 2,
                 middle=middle,
-                at=_along(visit.days_since_first, ends),
+                at=_along(day, ends),
                 risk=numbers.percent(visit.risk),
                 certainty=visit.certainty,
                 certainty_words=visit.certainty_words,
                 colour=colour,
                 ink=ink_on(colour),
-                day=f"day {visit.days_since_first}",
+                day=f"day {day}",
                 gap="" if gap is None else f"+{gap}{numbers.NARROW}d",
                 gap_at=middle - pitch / 2,
                 picture=thumbnails[index],
@@ -127,7 +130,7 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """The risk curve over days since the first visit."""
+    """The risk curve over the visits' days."""
 
     marks: tuple[Mark, ...]
     line: str
@@ -144,7 +147,8 @@ class Curve:
 def risk_curve(record: RiskRecord) -> Curve:
     """Lay out the curve; its axis of risk starts at 0 and ends at 10, 25, 50 or 100 %."""
     top, bottom = 22.0, 262.0
-    ends, x_ticks = _time_axis(record.visits[-1].days_since_first)
+    days = day_count(record.visits).days
+    ends, x_ticks = _time_axis(days)
     greatest = max(max(visit.risk, visit.risk_high or 0, visit.single_visit_risk or 0) for visit in record.visits)
     ceiling = next(end for end in (0.1, 0.25, 0.5, 1.0) if greatest <= end * 0.96 or end == 1.0)
 
@@ -153,8 +157,8 @@ def risk_curve(record: RiskRecord) -> Curve:
 
     marks: list[Mark] = []
     labelled = -math.inf
-    for number, visit in enumerate(record.visits, start=1):
-        x, y = _along(visit.days_since_first, ends), height_of(visit.risk) or bottom
+    for number, (visit, day) in enumerate(zip(record.visits, days, strict=True), start=1):
+        x, y = _along(day, ends), height_of(visit.risk) or bottom
         width = _LABEL + (_WORD if visit.certainty else 0)
         before = x + width > WIDTH
         has_room = x - (width if before else 0) > labelled
@@ -170,7 +174,7 @@ def risk_curve(record: RiskRecord) -> Curve:
                 label=numbers.percent(visit.risk) if has_room else None,
                 label_before=before,
                 certainty=visit.certainty,
-                description=f"Visit {number}, day {visit.days_since_first}: {numbers.percent(visit.risk)}, members "
+                description=f"Visit {number}, day {day}: {numbers.percent(visit.risk)}, members "
                 f"{range_words}, from this visit alone {numbers.percent(visit.single_visit_risk)}"
                 + (f", {visit.certainty_words}" if visit.certainty else ""),
             )
@@ -201,13 +205,13 @@ def _along(day: int, ends: tuple[float, float]) -> float:
     return _MARGIN + (WIDTH - 2 * _MARGIN) * (day - ends[0]) / (ends[1] - ends[0])
 
 
-def _time_axis(last_day: int) -> tuple[tuple[float, float], tuple[Tick, ...]]:
+def _time_axis(days: Sequence[int]) -> tuple[tuple[float, float], tuple[Tick, ...]]:
     """First and last day of the axis, and ticks at round numbers of days or years, at most about ten."""
-    span = max(last_day, 90)
-    ends = (-0.03 * span, 1.03 * span)
+    first, span = days[0], max(days[-1] - days[0], 90)
+    ends = (first - 0.03 * span, first + 1.03 * span)
     step = next((step for step in _AXIS_STEPS_DAYS if span / step <= 10), _AXIS_STEPS_DAYS[-1])
     ticks = []
-    for day in range(0, span + 1, step):
+    for day in range(step * math.ceil(first / step), first + span + 1, step):
         is_year = step % 365 == 0 and day > 0
         ticks.append(Tick(at=_along(day, ends), label=f"{day}{f' ({day // 365} y)' if is_year else ''}"))
     return ends, tuple(ticks)

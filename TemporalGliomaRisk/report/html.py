@@ -19,6 +19,7 @@ from TemporalGliomaRisk.report.colours import change_gradient, heat_gradient
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice, jpeg_uri
 from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import SIDES
+from TemporalGliomaRisk.timeline.days import DayCount, day_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,7 @@ def render_report(
         identity=identity,
         strip=charts.risk_strip(record, _thumbnails(pictures, len(record.visits)), proportion=_proportion(pictures)),
         curve=charts.risk_curve(record),
+        count=day_count(record.visits),
         width=charts.WIDTH,
         visits=[_visit_content(record, index, pictures) for index in range(len(record.visits))],
         scale=None if pictures is None else _scale(pictures),
@@ -148,7 +150,7 @@ def _visit_content(record: RiskRecord, index: int, pictures: ReportPictures | No
         "record": visit,
         "colour": colour,
         "ink": ink_on(colour),
-        "facts": _facts(index, visit, gap),
+        "facts": _facts(index, visit, gap, day_count(record.visits)),
         "range": numbers.percent_range(visit.risk_low, visit.risk_high),
         "background_share": numbers.percent(visit.background_hazard / hazard if hazard > 0 else None),
         "figures": [] if pictures is None else _figures(index, pictures),
@@ -159,13 +161,14 @@ def _visit_content(record: RiskRecord, index: int, pictures: ReportPictures | No
     }
 
 
-def _facts(index: int, visit: VisitRecord, gap: int | None) -> list[str]:
-    years = numbers.years(visit.days_since_first)
-    since = visit.days_since_treatment
+def _facts(index: int, visit: VisitRecord, gap: int | None, count: DayCount) -> list[str]:
+    day = count.days[index]
+    years = numbers.years(day)
+    since_first = [] if gap is None else [f"{numbers.days(visit.days_since_first)} since the first visit"]
     return [
-        f"Day {visit.days_since_first}" + (f" ({years})" if years else "") + " since the first visit",
+        f"Day {day}" + (f" ({years})" if years else ""),
         "First visit" if gap is None else f"{numbers.days(gap)} after visit {index}",
-        "Days since treatment unknown" if since is None else f"{numbers.days(since)} since treatment",
+        *(since_first if count.since == "treatment" else ["Days since treatment unknown"]),
         "Sequences: " + ", ".join(visit.sequences),
     ]
 

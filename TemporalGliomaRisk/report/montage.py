@@ -15,6 +15,7 @@ from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.report.pictures import ReportPictures, Slice
 from TemporalGliomaRisk.report.record import RiskRecord, VisitRecord
 from TemporalGliomaRisk.report.slices import SIDES
+from TemporalGliomaRisk.timeline.days import day_count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +99,9 @@ def _write_titles(figure: Figure, record: RiskRecord, pictures: ReportPictures, 
     title = f"{record.patient}: risk of recurrence within {record.horizon_days} days of each visit"
     _text(figure, LEFT_IN, height - 0.32, title, fontsize=11, weight="bold")
     where = "one place at every visit" if pictures.one_place else "the highest peak, or the middle of the head"
-    where = f"Slices through {where}; patient right (R) is on the left of the picture."
+    where = (
+        f"Slices through {where}; patient right (R) is on the left of the picture. {day_count(record.visits).origin}"
+    )
     _text(figure, LEFT_IN, height - 0.55, where, fontsize=7.5, color=DIM)
     _text(figure, LEFT_IN, 0.16, record.research_use_only, fontsize=8.5, color="#ffc252", weight="bold")
 
@@ -113,7 +116,7 @@ def _draw_visit(
     heights = [_tile_height(pictures, row) for row in range(len(_rows(pictures)))]
     middle = left + TILE_IN / 2
     _text(figure, left, top - 0.18, f"Visit {index + 1}", fontsize=8.5, weight="bold")
-    _text(figure, left + TILE_IN, top - 0.18, f"day {visit.days_since_first}", fontsize=8.5, ha="right")
+    _text(figure, left + TILE_IN, top - 0.18, f"day {day_count(record.visits).days[index]}", fontsize=8.5, ha="right")
     after = "first visit" if gap is None else f"{gap} days after visit {index}"
     _text(figure, left, top - 0.34, after, fontsize=6.8, color=DIM)
     bottom = top - HEAD_IN

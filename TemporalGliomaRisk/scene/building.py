@@ -9,7 +9,7 @@ import numpy as np
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
-from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
+from TemporalGliomaRisk.scene.colour_nodes import add_colours
 from TemporalGliomaRisk.scene.documents import add_chart, add_report, add_table, add_text
 from TemporalGliomaRisk.scene.hierarchy import add_hierarchy
 from TemporalGliomaRisk.scene.labels import tell_apart
@@ -17,9 +17,10 @@ from TemporalGliomaRisk.scene.maps import RiskMaps
 from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, scene_visits, visit_index
-from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.scene.settings import AUTOMATIC, MapKind
 from TemporalGliomaRisk.scene.visit_sequences import VisitSequences
 from TemporalGliomaRisk.scene.windows import Window, comparable_windows, rounded
+from TemporalGliomaRisk.timeline.days import day_count
 from TemporalGliomaRisk.timeline.head import TissueLevels, head_box, tissue_levels
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, Timeline
 from TemporalGliomaRisk.timeline.volume import FloatArray
@@ -49,7 +50,7 @@ def fill(
     """
     _check_belongs(timeline, result)
     visits = scene_visits(timeline, result)
-    index = visit_index(visits)
+    index, count = visit_index(visits), day_count(visits)
     record.put("patient", timeline.patient_id)
     tell_apart(record.scene)
     record.put("horizon_days", None if result is None else result.horizon_days)
@@ -62,18 +63,19 @@ def fill(
     for visit in visits:
         message = f"Visit {visit.number} of {len(visits)}: volumes and maps"
         progress(ProgressEvent(stage="scene", fraction=(visit.number - 1) / len(visits), message=message))
-        filling.sequences.put_visit(visit, len(visits))
+        filling.sequences.put_visit(visit, count)
         filling.add_visit(visit, timeline)
     record.put("windows", filling.windows(visits))
+    record.put("window_parts", AUTOMATIC)
     kinds = tuple(kind for kind in MapKind if any(kind in found for found in filling.kinds.values()))
-    filling.sequences.finish(sequences, kinds)
     record.put("map_kinds", [kind.value for kind in kinds])
+    filling.sequences.finish()
     record.put("maps_of_visits", {str(number): [kind.value for kind in of] for number, of in filling.kinds.items()})
     record.put("tops", {kind.value: top for kind, top in filling.tops.items()})
     record.put("head", filling.head)
     record.put("place", filling.place)
     record.put("place_visit", filling.place_visit(len(visits)))
-    _add_colours(record)
+    add_colours(record)
     if any(visit.risk is not None for visit in visits):
         add_chart(record, add_table(record, visits), visits, index)
     add_text(record, visits, result)
@@ -94,14 +96,6 @@ def _check_belongs(timeline: Timeline, result: RiskResult | None) -> None:
             f"The result speaks of a visit {wrong[0]} that this timeline has not, or on another day: it was made from "
             "another timeline. Run predict on this one."
         )
-
-
-def _add_colours(record: SceneRecord) -> None:
-    for role, is_change in (("risk colours", False), ("change colours", True)):
-        if not any(MapKind(kind).is_change == is_change for kind in record.get("map_kinds")):
-            continue
-        node = record.add("vtkMRMLColorTableNode", f"{record.label} {role}", role)
-        fill_colour_node(node, is_change=is_change, threshold=0.0)
 
 
 class _Filling:

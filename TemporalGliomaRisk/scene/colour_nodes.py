@@ -7,8 +7,22 @@ from typing import Any
 import numpy as np
 
 from TemporalGliomaRisk.colours import change_colours, heat_colours
+from TemporalGliomaRisk.scene.record import SceneRecord
+from TemporalGliomaRisk.scene.settings import MapKind
 
 STEPS = 256
+
+
+def add_colours(record: SceneRecord) -> list[Any]:
+    """Make the colour nodes of a patient's maps that are not there; gives those made."""
+    made = []
+    for role, is_change in (("risk colours", False), ("change colours", True)):
+        kinds = [MapKind(kind) for kind in record.get("map_kinds")]
+        if record.find(role) is None and any(kind.is_change == is_change for kind in kinds):
+            node = record.add("vtkMRMLColorTableNode", f"{record.label} {role}", role)
+            fill_colour_node(node, is_change=is_change, threshold=0.0)
+            made.append(node)
+    return made
 
 
 def fill_colour_node(node: Any, *, is_change: bool, threshold: float) -> None:

@@ -43,6 +43,7 @@ class _Copies:
         self._record = record
         self._display = display
         self._nodes: dict[str, Any] = {}
+        self._windows: dict[str, tuple[float, float]] = {}
         self._held: list[tuple[Any, Callable[[], tuple[Any, Any]]]] = []
         self._when_closed: Callable[[], None] | None = None
         self._open = True
@@ -121,7 +122,10 @@ class _Copies:
         shown = self._nodes[key].GetDisplayNode()
         shown.SetAutoWindowLevel(0)
         shown.SetAndObserveColorNodeID(GREY)
-        shown.SetWindowLevelMinMax(*shown_window(automatic, self._display))
+        window = shown_window(automatic, self._display)
+        if self._windows.get(key) != window:
+            self._windows[key] = window  # one that the reader set by hand stays until another is asked for
+            shown.SetWindowLevelMinMax(*window)
         return self._nodes[key]
 
     def _map(self, number: int, kind: MapKind | None) -> Any:
@@ -178,6 +182,14 @@ class Comparison(_Copies):
         if self.difference is not None:
             self._style_difference()
 
+    @property
+    def difference_kind(self) -> MapKind | None:
+        """The kind of map in whose colours and scale the difference is drawn; None without a difference."""
+        if self.difference is None:
+            return None
+        kinds = self._record.get("map_kinds")
+        return MapKind.CHANGE_FROM_FIRST if MapKind.CHANGE_FROM_FIRST.value in kinds else MapKind.CHANGE
+
     def _subtract(self) -> None:
         maps = [self._map(visit.number, MapKind.RISK) for visit in (self.first, self.second)]
         if maps[0] is None or maps[1] is None or self._record.find("change colours") is None:
@@ -193,9 +205,9 @@ class Comparison(_Copies):
         self._style_difference()
 
     def _style_difference(self) -> None:
-        kinds = self._record.get("map_kinds")
-        kind = MapKind.CHANGE_FROM_FIRST if MapKind.CHANGE_FROM_FIRST.value in kinds else MapKind.CHANGE
-        style_map(self.difference.GetDisplayNode(), self._record, kind, self._display)
+        kind = self.difference_kind
+        if kind is not None:
+            style_map(self.difference.GetDisplayNode(), self._record, kind, self._display)
 
 
 class VisitRow(_Copies):

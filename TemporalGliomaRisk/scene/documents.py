@@ -12,6 +12,7 @@ from TemporalGliomaRisk.colours import LESS, MORE
 from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.result import ResultWarning, RiskResult
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
+from TemporalGliomaRisk.timeline.days import day_count
 
 _GREY = (152, 162, 176)
 _INK = (20, 20, 20)
@@ -97,7 +98,7 @@ def add_chart(record: SceneRecord, table: Any, visits: tuple[SceneVisit, ...], i
         series.SetMarkerSize(9)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetTitle(f"Risk within {record.get('horizon_days')} days of each visit. {RESEARCH_USE_ONLY}")
-    chart.SetXAxisTitle(f"{index.name.capitalize()} (days)")
+    chart.SetXAxisTitle(index.name.capitalize())
     chart.SetYAxisTitle("Risk (%)")
     chart.SetLegendVisibility(True)
     # Slicer's own sizes cut a title of this length where the chart is one of several views.
@@ -138,9 +139,10 @@ def _lines(visits: tuple[SceneVisit, ...], result: RiskResult | None) -> list[st
         return [*lines, "No risk has been computed for this timeline."]
     version = f" {result.model_version}" if result.model_version else ""
     lines += [f"Model: {result.model_name}{version}", result.caveat, ""]
-    lines += [f"Risk of an event within {result.horizon_days} days of each visit:"]
-    for visit in visits:
-        said = f"  visit {visit.number}, day {visit.days_since_first}: {numbers.percent(visit.risk)}"
+    count = day_count(visits)
+    lines += [f"Risk of an event within {result.horizon_days} days of each visit. {count.origin}"]
+    for visit, day in zip(visits, count.days, strict=True):
+        said = f"  visit {visit.number}, day {day}: {numbers.percent(visit.risk)}"
         members = numbers.percent_range(visit.risk_low, visit.risk_high)
         if visit.risk_low is not None and visit.risk_high is not None:
             said += f", ensemble's range {members}"
@@ -161,8 +163,8 @@ def _said(where: str, warnings: tuple[ResultWarning, ...]) -> list[str]:
     return [f"{where}, {one.severity}: {one.message}" for one in warnings]
 
 
-def visit_label(visit: SceneVisit) -> str:
-    """``visit 3, day 207``, with its risk where there is one, and that it is uncertain where it is."""
+def visit_label(visit: SceneVisit, day: int) -> str:
+    """``visit 3, day 227``, with its risk where there is one, and that it is uncertain where it is."""
     risk = "" if visit.risk is None else f", risk {numbers.percent(visit.risk)}"
     risk += ", uncertain" if visit.certainty else ""
-    return f"visit {visit.number}, day {visit.days_since_first}{risk}"
+    return f"visit {visit.number}, day {day}{risk}"

@@ -13,6 +13,7 @@ from TemporalGliomaRisk.scene.documents import visit_label
 from TemporalGliomaRisk.scene.record import SceneRecord, hierarchy_of
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import MapKind
+from TemporalGliomaRisk.timeline.days import day_count
 
 SELECTED, SHARED = "Selected visit", "Timeline"
 
@@ -27,8 +28,8 @@ def add_hierarchy(record: SceneRecord, visits: tuple[SceneVisit, ...], maps: Map
     """
     hierarchy = hierarchy_of(record.scene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), record.label)
-    for visit in visits:
-        study = hierarchy.CreateStudyItem(patient, visit_label(visit))
+    for visit, day in zip(visits, day_count(visits).days, strict=True):
+        study = hierarchy.CreateStudyItem(patient, visit_label(visit, day))
         hierarchy.SetItemAttribute(study, "TemporalGliomaRisk.visit", str(visit.number))
         labels = [*visit.sequences, *(kind.label for kind in maps.get(visit.number, ()))]
         for label in labels:
@@ -37,16 +38,19 @@ def add_hierarchy(record: SceneRecord, visits: tuple[SceneVisit, ...], maps: Map
     folders = {name: hierarchy.CreateFolderItem(patient, name) for name in (SELECTED, SHARED)}
     for node in record.owned():
         if not node.GetHideFromEditors():
-            selected = node.GetAttribute("TemporalGliomaRisk.proxy") is not None
-            hierarchy.CreateItem(folders[SELECTED if selected else SHARED], node)
+            hierarchy.CreateItem(folders[_folder_of(record, node)], node)
     hierarchy.SetItemExpanded(folders[SHARED], False)
+
+
+def _folder_of(record: SceneRecord, node: Any) -> str:
+    return SHARED if record.find("browser").GetSequenceNode(node) is None else SELECTED
 
 
 def put_below(record: SceneRecord, node: Any) -> None:
     """Put a node made later beside the patient's others."""
     hierarchy = hierarchy_of(record.scene)
     patient = patient_item(record)
-    folder = hierarchy.GetItemChildWithName(patient, SHARED) if patient else 0
+    folder = hierarchy.GetItemChildWithName(patient, _folder_of(record, node)) if patient else 0
     if folder:
         hierarchy.CreateItem(folder, node)
 

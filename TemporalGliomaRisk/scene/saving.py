@@ -10,6 +10,8 @@ from typing import Any
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.progress import check_cancelled
+from TemporalGliomaRisk.scene.record import SceneRecord
+from TemporalGliomaRisk.scene.three_d import finish_shells
 
 
 def write_mrb(scene: Any, path: Path) -> None:
@@ -24,6 +26,8 @@ def write_mrb(scene: Any, path: Path) -> None:
     """
     if path.suffix.lower() != ".mrb":
         raise InputError(f"A scene is saved as .mrb, got {path.suffix or 'no suffix'}.")
+    for record in SceneRecord.all_in(scene):
+        finish_shells(record)
     url, root = scene.GetURL(), scene.GetRootDirectory()
     with tempfile.TemporaryDirectory(prefix="temporal-glioma-risk-") as folder, written_whole(path) as temporary:
         check_cancelled()

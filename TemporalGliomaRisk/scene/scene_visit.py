@@ -8,6 +8,7 @@ from typing import Any
 
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, ResultVisit, ResultWarning, RiskResult
+from TemporalGliomaRisk.timeline.days import day_count
 from TemporalGliomaRisk.timeline.visit import Timeline
 
 
@@ -113,10 +114,6 @@ def visit_index(visits: tuple[SceneVisit, ...]) -> VisitIndex:
 
     Sequence nodes hold one item a value; a second visit on the same day must not replace the first.
     """
-    treatment = [visit.days_since_treatment for visit in visits]
-    known = [days for days in treatment if days is not None]
-    since_treatment = len(known) == len(visits)
-    tenths = [10 * days for days in (known if since_treatment else [visit.days_since_first for visit in visits])]
-    rising = list(itertools.accumulate(tenths, lambda before, now: max(now, before + 1)))
-    name = "days since treatment" if since_treatment else "days since the first visit"
-    return VisitIndex(name=name, values=tuple(f"{value / 10:g}" for value in rising))
+    count = day_count(visits)
+    rising = itertools.accumulate((10 * day for day in count.days), lambda before, now: max(now, before + 1))
+    return VisitIndex(name=f"days since {count.since}", values=tuple(f"{value / 10:g}" for value in rising))

@@ -10,6 +10,8 @@ from TemporalGliomaRisk.colours import SHOWN_FROM
 from TemporalGliomaRisk.errors import InputError
 
 VolumeRendering = Literal["volume", "surface", "off"]
+AUTOMATIC = (0.0, 1.0)
+"""The parts of a visit's automatic window that are that window itself."""
 
 
 class MapKind(str, Enum):
@@ -49,6 +51,7 @@ class DisplaySettings:
         window: Black and white in parts of each visit's automatic window, so that greys of all visits stay comparable:
             (0.0, 1.0) is the automatic window, (0.1, 0.6) is brighter and harder. None is automatic.
         volume_rendering: ``"volume"`` (ray cast), ``"surface"`` (fast), or ``"off"``.
+        threshold_3d: The threshold in 3D, where it lags behind while a reader drags it; None for the same.
 
     Raises:
         InputError: If a value is outside its range.
@@ -60,9 +63,10 @@ class DisplaySettings:
     threshold: float = SHOWN_FROM
     window: tuple[float, float] | None = None
     volume_rendering: VolumeRendering = "surface"
+    threshold_3d: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("opacity", "threshold"):
+        for name in ("opacity", "threshold", "threshold_in_3d"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name.capitalize()} must be between 0 and 1, got {getattr(self, name):g}.")
         if self.window is not None and not self.window[1] > self.window[0]:
@@ -71,6 +75,11 @@ class DisplaySettings:
             )
         if self.volume_rendering not in ("volume", "surface", "off"):
             raise InputError(f"The 3D view shows a volume, a surface or is off, got {self.volume_rendering!r}.")
+
+    @property
+    def threshold_in_3d(self) -> float:
+        """Part of the scale's top below which 3D views show nothing of the map."""
+        return self.threshold if self.threshold_3d is None else self.threshold_3d
 
     def to_json(self) -> dict[str, Any]:
         """As JSON keeps it."""

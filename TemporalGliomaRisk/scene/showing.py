@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from TemporalGliomaRisk.scene.colour_nodes import fill_colour_node
+from TemporalGliomaRisk.scene.colour_nodes import add_colours, fill_colour_node
+from TemporalGliomaRisk.scene.hierarchy import put_below
 from TemporalGliomaRisk.scene.record import SceneRecord
-from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
+from TemporalGliomaRisk.scene.settings import AUTOMATIC, DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.slices import HELD, nodes_of_class, set_layers
 from TemporalGliomaRisk.scene.three_d import hide_3d, show_3d
+from TemporalGliomaRisk.scene.visit_sequences import make_proxies
 
 
 def shown_window(automatic: tuple[float, float], display: DisplaySettings) -> tuple[float, float]:
     """Intensities of black and white, from a visit's automatic window and the reader's parts of it."""
     low, high = automatic
-    black, white = display.window or (0.0, 1.0)
+    black, white = display.window or AUTOMATIC
     return low + black * (high - low), low + white * (high - low)
 
 
@@ -26,7 +28,14 @@ def window_of(record: SceneRecord, sequence: str, visit_number: int) -> tuple[fl
 
 
 def set_windows(record: SceneRecord, display: DisplaySettings) -> None:
-    """Give every visit's greys the same parts of its own automatic window."""
+    """Give every visit's greys the same parts of its own automatic window.
+
+    Only where they are others than those last given: a window that a reader set by hand at a visit stays.
+    """
+    parts = list(display.window or AUTOMATIC)
+    if record.get("window_parts") == parts:
+        return
+    record.put("window_parts", parts)
     browser = record.find("browser")
     selected = browser.GetSelectedItemNumber() + 1
     for sequence, windows in record.get("windows").items():
@@ -59,7 +68,15 @@ def style_map(shown: Any, record: SceneRecord, kind: MapKind, display: DisplaySe
 
 
 def show(record: SceneRecord, display: DisplaySettings) -> None:
-    """Show a patient as the settings say: windows, maps, slice views, 3D views, peaks."""
+    """Show a patient as the settings say: windows, maps, slice views, 3D views, peaks.
+
+    What a reader deleted of the nodes that show the selected visit is made anew.
+
+    Raises:
+        InputError: If a whole sequence of the patient was deleted.
+    """
+    for node in (*make_proxies(record), *add_colours(record)):
+        put_below(record, node)
     set_windows(record, display)
     for value in record.get("map_kinds"):
         style_map(record.find(f"proxy.map.{value}").GetDisplayNode(), record, MapKind(value), display)

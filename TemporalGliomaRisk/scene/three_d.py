@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,17 @@ from TemporalGliomaRisk.scene.record import SceneRecord
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.slices import nodes_of_class
 from TemporalGliomaRisk.scene.surfaces import brain_surface, hot_surface
-from TemporalGliomaRisk.scene.visit_sequences import MAPS, follow
+from TemporalGliomaRisk.scene.visit_sequences import MAPS, VISITS, follow
 from TemporalGliomaRisk.scene.volumes import array_of, is_empty, volume_of
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 BRAIN_COLOUR = (0.93, 0.89, 0.86)
 SHELLS = (0.12, 0.4)
 """Parts of the scale's top at which shells enclose what is hotter; none lies under the reader's threshold."""
+LEVELS = "TemporalGliomaRisk.levels"
+"""Attribute of a visit's shells: the hazards per mL that they enclose."""
+_followed: set[str] = set()
+"""Addresses of the browsers whose steps make shells."""
 GREY_OPACITY = ((0.0, 0.0), (0.18, 0.0), (0.35, 0.04), (0.60, 0.07), (1.0, 0.10))
 """Opacity of the grey volume by part of its window."""
 
@@ -34,40 +40,53 @@ def show_3d(record: SceneRecord, display: DisplaySettings, window: tuple[float, 
         display: The reader's.
         window: Intensities of black and white at the selected visit; None where it lacks the sequence.
     """
-    hide_3d(record)
-    kind = display.map_kind
+    shown: list[Any] = []
     if display.volume_rendering == "surface":
-        for view in nodes_of_class(record.scene, "vtkMRMLViewNode"):
-            view.SetUseDepthPeeling(True)
-        model = record.find("brain") or _add_brain(record, display.sequence)
-        if model is not None:
-            model.GetDisplayNode().SetVisibility(True)
-        if kind is not None:
-            _hot_model(record, kind, display.threshold).GetDisplayNode().SetVisibility(True)
+        shown = _shown_surfaces(record, display)
     elif display.volume_rendering == "volume":
-        grey = _rendering(record, f"proxy.volume.{display.sequence}")
-        fit_grey(record, display.sequence, window)
-        grey.SetVisibility(True)
-        if grey.IsA(CPU_RENDERING):
-            # Peeling translucent peaks off volumes that the processor casts leaves debris and takes ten times as long.
-            for view in nodes_of_class(record.scene, "vtkMRMLViewNode"):
-                view.SetUseDepthPeeling(False)
-        if kind is not None:
-            coloured = _rendering(record, f"proxy.map.{kind.value}")
-            _fit_map(coloured, record.get("tops")[kind.value], display.threshold, is_change=kind.is_change)
-            coloured.SetVisibility(True)
+        shown = _shown_volumes(record, display, window)
+    hide_3d(record, but=shown)
+    for node in shown:
+        node.SetVisibility(True)
 
 
-def hide_3d(record: SceneRecord) -> None:
-    """Show nothing of this patient in the 3D views."""
+def _shown_surfaces(record: SceneRecord, display: DisplaySettings) -> list[Any]:
+    """Display nodes of the surfaces that the settings ask for."""
+    for view in nodes_of_class(record.scene, "vtkMRMLViewNode"):
+        view.SetUseDepthPeeling(True)
+    models = [record.find("brain") or _add_brain(record, display.sequence)]
+    if display.map_kind is not None:
+        models.append(_hot_model(record, display.map_kind, display.threshold_in_3d))
+    return [model.GetDisplayNode() for model in models if model is not None]
+
+
+def _shown_volumes(record: SceneRecord, display: DisplaySettings, window: tuple[float, float] | None) -> list[Any]:
+    """Volume rendering nodes that the settings ask for."""
+    kind = display.map_kind
+    shown = [_rendering(record, f"proxy.volume.{display.sequence}")]
+    fit_grey(record, display.sequence, window)
+    if shown[0].IsA(CPU_RENDERING):
+        # Peeling translucent peaks off volumes that the processor casts leaves debris and takes ten times as long.
+        for view in nodes_of_class(record.scene, "vtkMRMLViewNode"):
+            view.SetUseDepthPeeling(False)
+    if kind is not None:
+        shown.append(_rendering(record, f"proxy.map.{kind.value}"))
+        _fit_map(shown[1], record.get("tops")[kind.value], display.threshold_in_3d, is_change=kind.is_change)
+    return shown
+
+
+def hide_3d(record: SceneRecord, *, but: Sequence[Any] = ()) -> None:
+    """Show nothing of this patient in the 3D views, but these display nodes."""
+    displays = []
     for node in record.owned():
-        if node.IsA("vtkMRMLModelNode") and node.GetDisplayNode() is not None:
-            node.GetDisplayNode().SetVisibility(False)
+        if node.IsA("vtkMRMLModelNode"):
+            displays.append(node.GetDisplayNode())
         if node.IsA("vtkMRMLVolumeNode"):
-            for index in range(node.GetNumberOfDisplayNodes()):
-                display = node.GetNthDisplayNode(index)
-                if display is not None and display.IsA("vtkMRMLVolumeRenderingDisplayNode"):
-                    display.SetVisibility(False)
+            found = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+            displays += [one for one in found if one is not None and one.IsA("vtkMRMLVolumeRenderingDisplayNode")]
+    for display in displays:
+        if display is not None and display not in but:
+            display.SetVisibility(False)
 
 
 # Volumes
@@ -140,7 +159,7 @@ def _add_brain(record: SceneRecord, sequence: str) -> Any:
     if volume is None:
         return None
     support = _item_in_world(record, f"map.{MapKind.RISK.value}", f"place.{MAPS}", value)
-    name = f"{record.get('patient')} {'brain' if support else 'head'} surface"
+    name = f"{record.label} {'brain' if support else 'head'} surface"
     model = record.add("vtkMRMLModelNode", name, "brain")
     model.SetAndObservePolyData(brain_surface(volume, support))
     model.CreateDefaultDisplayNodes()
@@ -174,34 +193,86 @@ def _item_in_world(record: SceneRecord, role: str, place_role: str, value: str) 
 
 
 def _hot_model(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
-    """The proxy of the shells of a map; the shells of all visits are made when they are first asked for."""
-    role, top = f"hot.{kind.value}", record.get("tops")[kind.value]
-    parts = sorted({max(part, threshold) for part in SHELLS})
-    levels = [part * top for part in parts] + ([-part * top for part in parts] if kind.is_change else [])
-    sequence, proxy = record.find(role), record.find(f"proxy.{role}")
-    if sequence is not None and record.get(f"levels.{kind.value}") == levels:
-        return proxy
-    maps = record.find(f"map.{kind.value}")
-    patient = record.get("patient")
+    """The proxy of the shells of a map.
+
+    All visits' shells are made when they are first asked for. At another threshold the selected visit's are made anew
+    at once and every other's when it is stepped to; until then those enclose what the threshold before let through.
+    """
+    role, browser = f"hot.{kind.value}", record.find("browser")
+    sequence = record.find(role)
     if sequence is None:
-        sequence = record.add("vtkMRMLSequenceNode", f"{patient} {kind.label} surface sequence", role)
-        sequence.CopySequenceIndex(maps)
-    sequence.RemoveAllDataNodes()
-    for index in range(maps.GetNumberOfDataNodes()):
-        model = slicer.vtkMRMLModelNode()
-        model.SetName(f"{maps.GetNthDataNode(index).GetName()}_surface")
-        model.SetAndObservePolyData(hot_surface(volume_of(maps.GetNthDataNode(index), in_world=False), tuple(levels)))
-        sequence.SetDataNodeAtValue(model, maps.GetNthIndexValue(index))
-    record.put(f"levels.{kind.value}", levels)
-    browser = record.find("browser")
+        sequence = record.add("vtkMRMLSequenceNode", f"{record.label} {kind.label} surface sequence", role)
+        sequence.CopySequenceIndex(record.find(f"map.{kind.value}"))
+        sequence.RemoveAllDataNodes()
+        put_below(record, sequence)
+    count = record.find(VISITS).GetNumberOfDataNodes()
+    whole = sequence.GetNumberOfDataNodes() == count
+    selected = [browser.GetSelectedItemNumber()]
+    made = _make_shells(record, kind, threshold, selected if whole else range(count))
+    proxy = record.find(f"proxy.{role}")
     if proxy is None:
         proxy = follow(record, browser, role, f"{kind.label} surface", "vtkMRMLModelNode")
         proxy.SetAndObserveTransformNodeID(record.find(f"proxy.place.{MAPS}").GetID())
         proxy.CreateDefaultDisplayNodes()
-        _style_hot(record, proxy.GetDisplayNode(), kind, top)
-        put_below(record, sequence)
-    module_logic("sequences").UpdateProxyNodesFromSequences(browser)
+        _style_hot(record, proxy.GetDisplayNode(), kind, record.get("tops")[kind.value])
+        made = True
+    if made:
+        module_logic("sequences").UpdateProxyNodesFromSequences(browser)
+        _make_shells_at_steps(record)
     return proxy
+
+
+def _make_shells(record: SceneRecord, kind: MapKind, threshold: float, indices: Iterable[int]) -> bool:
+    """Make the shells of visits, by number from 0, that are not there at this threshold; gives whether any were."""
+    top = record.get("tops")[kind.value]
+    parts = sorted({max(part, threshold) for part in SHELLS})
+    levels = [part * top for part in parts] + ([-part * top for part in parts] if kind.is_change else [])
+    sequence, maps, made = record.find(f"hot.{kind.value}"), record.find(f"map.{kind.value}"), False
+    for index in indices:
+        value = maps.GetNthIndexValue(index)
+        item = sequence.GetDataNodeAtValue(value, True)
+        if item is not None and item.GetAttribute(LEVELS) == json.dumps(levels):
+            continue
+        model = slicer.vtkMRMLModelNode()
+        model.SetName(f"{maps.GetNthDataNode(index).GetName()}_surface")
+        model.SetAttribute(LEVELS, json.dumps(levels))
+        model.SetAndObservePolyData(hot_surface(volume_of(maps.GetNthDataNode(index), in_world=False), tuple(levels)))
+        sequence.SetDataNodeAtValue(model, value)
+        made = True
+    return made
+
+
+def _make_shells_at_steps(record: SceneRecord) -> None:
+    """Make the shells of every visit that is stepped to, by whomever, as the settings then say."""
+    followed = record.find("browser")
+    address = followed.GetAddressAsString("")
+    if address in _followed:
+        return
+
+    # An observer that refers to what it observes is taken for garbage while that lives on in VTK: it refers to none.
+    def stepped(browser: Any, _: str) -> None:
+        scene, display = browser.GetScene(), record.get("display")
+        if scene is None or scene.IsBatchProcessing() or record.find("browser") is not browser or display is None:
+            return
+        settings = DisplaySettings.from_json(display)
+        if settings.volume_rendering == "surface" and settings.map_kind is not None:
+            _hot_model(record, settings.map_kind, settings.threshold_in_3d)
+
+    _followed.add(address)
+    followed.AddObserver("ModifiedEvent", stepped)
+    followed.AddObserver("DeleteEvent", lambda *_: _followed.discard(address))
+
+
+def finish_shells(record: SceneRecord) -> None:
+    """Make what shells of any visit are missing, so that a saved scene steps through all at one threshold."""
+    display = record.get("display")
+    if display is None:
+        return
+    for kind in map(MapKind, record.get("map_kinds")):
+        sequence = record.find(f"hot.{kind.value}")
+        if sequence is not None:
+            indices = range(sequence.GetNumberOfDataNodes())
+            _make_shells(record, kind, DisplaySettings.from_json(display).threshold_in_3d, indices)
 
 
 def _style_hot(record: SceneRecord, shown: Any, kind: MapKind, top: float) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import slicer
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.documents import visit_label
 from TemporalGliomaRisk.scene.host import module_logic
 from TemporalGliomaRisk.scene.labels import browser_name
@@ -22,10 +23,10 @@ from TemporalGliomaRisk.scene.record import SceneRecord, remove_nodes
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.volumes import blank_image, new_volume_node, vtk_matrix
+from TemporalGliomaRisk.timeline.days import DayCount
 from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 VISITS, PEAKS, MAPS = "visits", "peaks", "maps"
-PROXY = "TemporalGliomaRisk.proxy"
 GREY = "vtkMRMLColorTableNodeGrey"
 PEAK_COLOUR = (0.45, 0.95, 1.0)
 """Neither a hue of the maps nor grey."""
@@ -59,12 +60,14 @@ class VisitSequences:
         sequence.SetIndexTypeFromString("numeric")
         return sequence
 
-    def put_visit(self, visit: SceneVisit, count: int) -> None:
+    def put_visit(self, visit: SceneVisit, count: DayCount) -> None:
         """The visit in words: the master sequence, for every visit has one."""
+        label = visit_label(visit, count.days[visit.number - 1])
         node = slicer.vtkMRMLTextNode()
         node.SetName(f"{self.label}_{visit.session_id}")
         gap = "" if visit.gap_days is None else f", {numbers.days(visit.gap_days)} after the previous visit"
-        node.SetText(f"{self.label}, {visit_label(visit)} ({visit.number} of {count}){gap}. {RESEARCH_USE_ONLY}")
+        place = f"{label} ({visit.number} of {len(count.days)}){gap}"
+        node.SetText(f"{self.label}, {place}. {count.origin} {RESEARCH_USE_ONLY}")
         self.put(VISITS, "visits", visit.number, node)
 
     def put_volume(self, visit: SceneVisit, sequence: str, volume: Volume, to_frame: FloatArray) -> None:
@@ -116,49 +119,86 @@ class VisitSequences:
                     pattern = patterns.setdefault(node.GetID(), emptied(node.GetNthDataNode(0)))
                     node.SetDataNodeAtValue(pattern, value)
 
-    def finish(self, sequences: tuple[str, ...], kinds: tuple[MapKind, ...]) -> None:
+    def finish(self) -> None:
         """Fill the gaps, make the proxies and let them follow the browser."""
         self._fill_gaps()
         # Otherwise every proxy would be filled anew at each of the steps below.
         modifying = self.browser.StartModify()
         self.browser.SetAndObserveMasterSequenceNodeID(self.record.find(VISITS).GetID())
-        self.follow(VISITS, "selected visit", "vtkMRMLTextNode")
-        for sequence in sequences:
-            place = self.follow(f"place.{sequence}", f"{sequence} place", "vtkMRMLLinearTransformNode")
-            window = self.follow(f"window.{sequence}", f"{sequence} window", "vtkMRMLScalarVolumeDisplayNode")
-            volume = self.follow(f"volume.{sequence}", sequence, "vtkMRMLScalarVolumeNode")
-            volume.SetAndObserveDisplayNodeID(window.GetID())
-            volume.SetAndObserveTransformNodeID(place.GetID())
-            # A reader's own window at a visit stays that visit's.
-            self.browser.SetSaveChanges(self.record.find(f"window.{sequence}"), True)
-        if self.record.find(PEAKS) is not None:
-            self._finish_maps(kinds)
+        make_proxies(self.record)
         self.browser.EndModify(modifying)
         module_logic("sequences").UpdateProxyNodesFromSequences(self.browser)
 
-    def _finish_maps(self, kinds: tuple[MapKind, ...]) -> None:
-        place = self.follow(f"place.{MAPS}", "map place", "vtkMRMLLinearTransformNode")
-        for kind in kinds:
-            volume = self.follow(f"map.{kind.value}", kind.label, "vtkMRMLScalarVolumeNode")
-            volume.SetAndObserveTransformNodeID(place.GetID())
-            volume.CreateDefaultDisplayNodes()
-        peaks = self.follow(PEAKS, PEAKS, "vtkMRMLMarkupsFiducialNode")
-        peaks.SetAndObserveTransformNodeID(place.GetID())
-        peaks.CreateDefaultDisplayNodes()
-        display = peaks.GetDisplayNode()
-        display.SetColor(*PEAK_COLOUR)
-        display.SetSelectedColor(*PEAK_COLOUR)
-        display.SetGlyphType(display.ThickCross2D)
-        display.SetGlyphScale(2.0)
-        display.SetTextScale(2.6)
-        display.SetOccludedVisibility(True)
-        display.SetOccludedOpacity(0.9)
-        display.SetPropertiesLabelVisibility(False)
-        peaks.SetLocked(True)
 
-    def follow(self, role: str, name: str, class_name: str) -> Any:
-        """A node that shows the selected visit's item of a sequence, empty where the visit has none."""
-        return follow(self.record, self.browser, role, name, class_name)
+def make_proxies(record: SceneRecord) -> list[Any]:
+    """Make the nodes that show the selected visit: all at first, later those that a reader deleted; gives those made.
+
+    Raises:
+        InputError: If a sequence that one follows was deleted.
+    """
+    browser = record.find("browser")
+    made: list[Any] = []
+    for role, (name, class_name) in _proxies(record).items():
+        if record.find(f"proxy.{role}") is not None:
+            continue
+        if record.find(role) is None:
+            raise InputError(
+                f"The sequence of every visit's {name} was deleted from the scene. Open the series again to show it."
+            )
+        made.append(follow(record, browser, role, name, class_name))
+    if made:
+        _join_proxies(record, made)
+        module_logic("sequences").UpdateProxyNodesFromSequences(browser)
+    return made
+
+
+def _proxies(record: SceneRecord) -> dict[str, tuple[str, str]]:
+    """Name and class of every node that shows the selected visit, by the role of the sequence that it follows."""
+    proxies = {VISITS: ("selected visit", "vtkMRMLTextNode")}
+    for sequence in record.get("sequences"):
+        proxies[f"place.{sequence}"] = (f"{sequence} place", "vtkMRMLLinearTransformNode")
+        proxies[f"window.{sequence}"] = (f"{sequence} window", "vtkMRMLScalarVolumeDisplayNode")
+        proxies[f"volume.{sequence}"] = (sequence, "vtkMRMLScalarVolumeNode")
+    if record.find(f"place.{MAPS}") is not None:
+        proxies[f"place.{MAPS}"] = ("map place", "vtkMRMLLinearTransformNode")
+        for kind in map(MapKind, record.get("map_kinds")):
+            proxies[f"map.{kind.value}"] = (kind.label, "vtkMRMLScalarVolumeNode")
+        proxies[PEAKS] = (PEAKS, "vtkMRMLMarkupsFiducialNode")
+    return proxies
+
+
+def _join_proxies(record: SceneRecord, made: list[Any]) -> None:
+    """Give the proxies their windows, places and, where just made, their looks."""
+    for sequence in record.get("sequences"):
+        volume = record.find(f"proxy.volume.{sequence}")
+        volume.SetAndObserveDisplayNodeID(record.find(f"proxy.window.{sequence}").GetID())
+        volume.SetAndObserveTransformNodeID(record.find(f"proxy.place.{sequence}").GetID())
+        # A reader's own window at a visit stays that visit's.
+        record.find("browser").SetSaveChanges(record.find(f"window.{sequence}"), True)
+    place, peaks = record.find(f"proxy.place.{MAPS}"), record.find(f"proxy.{PEAKS}")
+    if place is None:
+        return
+    for kind in record.get("map_kinds"):
+        volume = record.find(f"proxy.map.{kind}")
+        volume.SetAndObserveTransformNodeID(place.GetID())
+        if volume.GetDisplayNode() is None:
+            volume.CreateDefaultDisplayNodes()
+    peaks.SetAndObserveTransformNodeID(place.GetID())
+    if peaks in made or peaks.GetDisplayNode() is None:
+        peaks.CreateDefaultDisplayNodes()
+        _style_peaks(peaks.GetDisplayNode())
+    peaks.SetLocked(True)
+
+
+def _style_peaks(display: Any) -> None:
+    display.SetColor(*PEAK_COLOUR)
+    display.SetSelectedColor(*PEAK_COLOUR)
+    display.SetGlyphType(display.Cross2D)  # thin and open at its centre, so that what it marks is seen
+    display.SetGlyphScale(4.0)
+    display.SetTextScale(2.6)
+    display.SetOccludedVisibility(True)
+    display.SetOccludedOpacity(0.9)
+    display.SetPropertiesLabelVisibility(False)
 
 
 def emptied(item: Any) -> Any:
@@ -179,7 +219,6 @@ def follow(record: SceneRecord, browser: Any, role: str, name: str, class_name: 
     """Give a sequence its proxy, synchronized with the browser."""
     sequence = record.find(role)
     proxy = record.add(class_name, f"{record.label} {name}", f"proxy.{role}")
-    proxy.SetAttribute(PROXY, role)
     if sequence.GetID() != browser.GetMasterSequenceNode().GetID():
         browser.AddSynchronizedSequenceNodeID(sequence.GetID())
     made = browser.GetProxyNode(sequence)

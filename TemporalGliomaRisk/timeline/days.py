@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 DATES_WANTED = "a date as YYYY-MM-DD or YYYYMMDD"
 DAYS_WANTED = "a whole number of days, below a hundred years"
@@ -28,6 +30,44 @@ class When:
     def known(self) -> bool:
         """Whether the input says anything about the day."""
         return (self.date, self.days_since_treatment, self.days_since_first) != (None, None, None)
+
+
+class Dated(Protocol):
+    """A visit of the timeline, the scene or the report, as far as its days go."""
+
+    @property
+    def days_since_first(self) -> int:
+        """Days since the first visit."""
+
+    @property
+    def days_since_treatment(self) -> int | None:
+        """None when unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayCount:
+    """The days of visits as every sentence, chart and picture counts them.
+
+    Args:
+        since: What day 0 is, in words: ``treatment`` or ``the first visit``.
+        days: One a visit.
+    """
+
+    since: str
+    days: tuple[int, ...]
+
+    @property
+    def origin(self) -> str:
+        """The sentence that a page says once."""
+        return f"Day 0 is {self.since}."
+
+
+def day_count(visits: Sequence[Dated]) -> DayCount:
+    """Days since treatment where they are known for every visit, else since the first visit."""
+    since_treatment = [visit.days_since_treatment for visit in visits if visit.days_since_treatment is not None]
+    if len(since_treatment) == len(visits):
+        return DayCount(since="treatment", days=tuple(since_treatment))
+    return DayCount(since="the first visit", days=tuple(visit.days_since_first for visit in visits))
 
 
 def is_unknown(text: str | None) -> bool:

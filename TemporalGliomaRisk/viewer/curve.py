@@ -8,6 +8,7 @@ from typing import Any
 
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
+from TemporalGliomaRisk.timeline.days import day_count
 
 WIDTH, HEIGHT = 340.0, 196.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 328.0, 14.0, 158.0
@@ -20,17 +21,6 @@ _WORD = 48.0
 """Width of the word that stands at an uncertain point."""
 
 
-def axis_days(visits: Sequence[SceneVisit]) -> tuple[str, list[int]]:
-    """What the axis of time counts from, in words, and every visit's day on it.
-
-    Days count from treatment where that is known for every visit, else from the first visit.
-    """
-    since_treatment = [visit.days_since_treatment for visit in visits if visit.days_since_treatment is not None]
-    if len(since_treatment) == len(visits):
-        return "treatment", since_treatment
-    return "the first visit", [visit.days_since_first for visit in visits]
-
-
 def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
     """The curve as the page wants it, None where no visit has a risk.
 
@@ -41,8 +31,8 @@ def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
         Places in a drawing of ``WIDTH`` x ``HEIGHT``: ``points`` (with the members' extremes, the risk of the visit
         alone, and why a risk is uncertain), ``line``, ``band``, ``x_ticks``, ``y_ticks``, and the words of the axes.
     """
-    since, days = axis_days(visits)
-    known = [(visit, day) for visit, day in zip(visits, days, strict=True) if visit.risk is not None]
+    count = day_count(visits)
+    known = [(visit, day) for visit, day in zip(visits, count.days, strict=True) if visit.risk is not None]
     if not known:
         return None
     risks = [
@@ -70,7 +60,7 @@ def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
             "single": y(visit.single_visit_risk),
             "label": numbers.percent(visit.risk),
             "doubt": visit.certainty,
-            "words": _words(visit, day, since),
+            "words": _words(visit, day, count.since),
         }
         for visit, day in known
     ]
@@ -90,7 +80,7 @@ def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
             {"at": y(risk_step * index), "label": f"{100 * risk_step * index:.0f}"}
             for index in range(round(top / risk_step) + 1)
         ],
-        "x_title": f"days since {since}",
+        "x_title": f"days since {count.since}",
         "y_title": "risk within 365 days, %",
     }
 

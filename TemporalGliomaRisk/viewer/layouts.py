@@ -35,10 +35,10 @@ class Tile:
         name: Of the view; the same name is the same view in every layout.
         orientation: Of a slice; None for 3D.
         title: What it is, such as ``Axial``.
-        words: Whose and when, such as ``visit 3 · day 207 after treatment``.
-        short: The same where there is little room.
         column: From 1.
         row: From 1.
+        words: Whose and when, such as ``visit 3 · day 207 after treatment``; empty where it shows the selected visit.
+        short: The same where there is little room.
         rows: How many rows it spans.
         visit: The visit that a click on its name goes to; None where it shows the selected one.
         risk: Of its visit, where tiles of several visits stand side by side.
@@ -48,10 +48,10 @@ class Tile:
     name: str
     orientation: str | None
     title: str
-    words: str
-    short: str
     column: int
     row: int
+    words: str = ""
+    short: str = ""
     rows: int = 1
     visit: int | None = None
     risk: float | None = None
@@ -92,23 +92,23 @@ class Grid:
         return [tile.name for tile in self.tiles if tile.orientation is None]
 
 
-def four_views(visit: SceneVisit, *, with_3d: bool) -> Grid:
+def four_views(*, with_3d: bool) -> Grid:
     """Axial, coronal, sagittal and 3D; without 3D the axial slice takes its place."""
     places = (
         {AXIAL: (1, 1, 1), CORONAL: (1, 2, 1), SAGITTAL: (2, 2, 1)}
         if with_3d
         else {AXIAL: (1, 1, 2), CORONAL: (2, 1, 1), SAGITTAL: (2, 2, 1)}
     )
-    tiles = [_slice(orientation, visit, *place) for orientation, place in places.items()]
+    tiles = [_slice(orientation, *place) for orientation, place in places.items()]
     if with_3d:
-        tiles.append(_three_d(visit, column=2, rows=1))
+        tiles.append(_three_d(column=2, rows=1))
     return Grid(tiles=tuple(tiles), columns="1fr 1fr", rows="1fr 1fr")
 
 
-def large_3d(visit: SceneVisit) -> Grid:
+def large_3d() -> Grid:
     """3D, and the three slices in a column beside it."""
-    tiles = [_three_d(visit, column=1, rows=3)]
-    tiles += [_slice(orientation, visit, 2, row) for row, orientation in enumerate(ORIENTATIONS, start=1)]
+    tiles = [_three_d(column=1, rows=3)]
+    tiles += [_slice(orientation, 2, row) for row, orientation in enumerate(ORIENTATIONS, start=1)]
     return Grid(tiles=tuple(tiles), columns="3fr 1.15fr", rows="1fr 1fr 1fr")
 
 
@@ -189,27 +189,9 @@ def place_words(orientation: str, millimetres: float) -> str:
     return f"{positive if rounded >= 0 else negative} {abs(rounded)}\u202fmm"
 
 
-def _slice(orientation: str, visit: SceneVisit, column: int, row: int, rows: int = 1) -> Tile:
-    return Tile(
-        name=orientation.lower(),
-        orientation=orientation,
-        title=orientation,
-        words=visit_title(visit),
-        short=short_title(visit),
-        column=column,
-        row=row,
-        rows=rows,
-    )
+def _slice(orientation: str, column: int, row: int, rows: int = 1) -> Tile:
+    return Tile(name=orientation.lower(), orientation=orientation, title=orientation, column=column, row=row, rows=rows)
 
 
-def _three_d(visit: SceneVisit, *, column: int, rows: int) -> Tile:
-    return Tile(
-        name="three_d",
-        orientation=None,
-        title="3D",
-        words=visit_title(visit),
-        short=short_title(visit),
-        column=column,
-        row=1,
-        rows=rows,
-    )
+def _three_d(*, column: int, rows: int) -> Tile:
+    return Tile(name="three_d", orientation=None, title="3D", column=column, row=1, rows=rows)

@@ -15,7 +15,7 @@ from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind
 from TemporalGliomaRisk.scene.volumes import is_empty, volume_of
 from TemporalGliomaRisk.timeline.volume import FloatArray
 from TemporalGliomaRisk.viewer.curve import risk_curve
-from TemporalGliomaRisk.viewer.layouts import COMPARE, FOUR, THREE_D
+from TemporalGliomaRisk.viewer.layouts import FOUR, THREE_D
 from TemporalGliomaRisk.viewer.legends import legend
 from TemporalGliomaRisk.viewer.loading import load
 from TemporalGliomaRisk.viewer.marks import mark, marked
@@ -155,7 +155,7 @@ class Session:
             self._stage.expect_slow_3d()
         self._patient.apply(self._settings())
         self._tell_display()
-        self._stage.draw()
+        self._stage.draw(with_3d=not self._state.steering)
 
     def arrangement_changed(self) -> None:
         """Layout, visit, the visit compared with, or the slices' orientation."""
@@ -190,6 +190,8 @@ class Session:
 
     def _settings(self) -> DisplaySettings:
         state = self._state
+        # While the threshold is dragged the slices follow it, and 3D, which is slow, when it is let go.
+        held = self._patient.display.threshold_in_3d if state.steering and self._patient is not None else None
         return DisplaySettings(
             sequence=state.sequence,
             map_kind=MapKind(state.map_kind) if state.map_on and state.map_kind else None,
@@ -197,6 +199,7 @@ class Session:
             threshold=float(state.threshold) / 100,
             window=(float(state.window_low) / 100, float(state.window_high) / 100),
             volume_rendering=state.three_d_mode if self._stage.with_3d else "off",
+            threshold_3d=held,
         )
 
     def _tell_display(self) -> None:
@@ -205,15 +208,10 @@ class Session:
         if patient is None:
             return
         threshold, horizon = float(state.threshold) / 100, int(state.horizon_days)
-        legends = []
-        if state.map_kind and state.layout == COMPARE:
-            legends = [
-                legend(kind, patient.scale_top(kind), threshold, horizon, title)
-                for kind, title in ((MapKind.RISK, None), (MapKind.CHANGE, "Difference"))
-            ]
-        elif state.map_kind:
-            kind = MapKind(state.map_kind)
-            legends = [legend(kind, patient.scale_top(kind), threshold, horizon)]
+        shown: list[tuple[MapKind, str | None]] = [(MapKind(state.map_kind), None)] if state.map_kind else []
+        if self._stage.difference_kind is not None:
+            shown.append((self._stage.difference_kind, "Difference"))
+        legends = [legend(kind, patient.scale_top(kind), threshold, horizon, title) for kind, title in shown]
         window = patient.automatic_window(int(state.visit), state.sequence)
         words = ""
         if window is not None:

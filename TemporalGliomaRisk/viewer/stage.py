@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.slices import fit
 from TemporalGliomaRisk.scene.views import look_at_head
 from TemporalGliomaRisk.scene.volumes import array_of
@@ -65,6 +66,8 @@ class Stage:
         self._grid = Grid(tiles=(), columns="1fr", rows="1fr")
         self._copies: Comparison | VisitRow | None = None
         self._key: tuple[Any, ...] = ()
+        self._fitted_for: PatientScene | None = None
+        self._fitted: dict[str, str] = {}
         self._moved: set[str] = set()
         self._camera: Any = None
 
@@ -72,6 +75,8 @@ class Stage:
         """Another patient, or the same with other nodes: whatever was arranged is not any more."""
         self.leave()
         self._patient = patient
+        if patient is not None and patient is not self._fitted_for:
+            self._fitted_for, self._fitted = patient, {}
 
     def leave(self) -> None:
         """Give back the nodes that a layout of several visits made."""
@@ -91,16 +96,16 @@ class Stage:
         patient = self._patient
         if patient is None:
             return
-        selected = patient.visits[visit - 1]
         first, second = sorted((visit, compare_with))
-        grid = {
-            FOUR: lambda: four_views(selected, with_3d=self.with_3d),
-            THREE_D: lambda: large_3d(selected),
+        grids: dict[str, Callable[[], Grid]] = {
+            FOUR: lambda: four_views(with_3d=self.with_3d),
+            THREE_D: large_3d,
             COMPARE: lambda: two_visits(
                 patient.visits[first - 1], patient.visits[second - 1], with_difference=bool(patient.map_kinds)
             ),
             ROW: lambda: all_visits(patient.visits, orientation),
-        }[layout]()
+        }
+        grid = grids[layout]()
         key = {COMPARE: (COMPARE, first, second), ROW: (ROW,)}.get(layout, ())
         place = self.place()
         if key != self._key:
@@ -110,8 +115,11 @@ class Stage:
         if key and key != self._key:
             self._show_copies(layout, first, second)
             self._key = key
-        for name in grid.slices():
-            self._fit(name)
+        # A view that stays keeps the reader's zoom and pan.
+        for name, seen in grid.slices().items():
+            if self._fitted.get(name) != seen:
+                self._fit(name)
+        self._fitted = grid.slices()
         if place is not None:
             self.go_to(place)
 
@@ -152,6 +160,11 @@ class Stage:
             }
         )
         self._copies = comparison
+
+    @property
+    def difference_kind(self) -> MapKind | None:
+        """The kind of map in whose scale a difference of two visits is drawn; None where none is shown."""
+        return self._copies.difference_kind if isinstance(self._copies, Comparison) else None
 
     # Where slices lie
 
@@ -204,9 +217,9 @@ class Stage:
         """Something else is shown in 3D from now on, such as volumes in place of surfaces."""
         self._views.expect_slow_3d()
 
-    def draw(self) -> None:
-        """Draw the present layout again."""
-        self._views.draw()
+    def draw(self, *, with_3d: bool = True) -> None:
+        """Draw the present layout again, its 3D views or without them."""
+        self._views.draw(with_3d=with_3d)
 
     async def close(self) -> None:
         """Give everything back."""

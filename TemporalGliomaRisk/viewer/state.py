@@ -19,6 +19,7 @@ CHOSEN_BY_READER = (
     "map_kind",
     "opacity",
     "threshold",
+    "steering",
     "three_d_mode",
 )
 """How the patient is shown."""
@@ -44,6 +45,7 @@ def first_state(*, with_3d: bool) -> dict[str, Any]:
         "map_on": True,
         "opacity": 60,
         "threshold": 10,
+        "steering": False,
         "window_low": 0,
         "window_high": 100,
         "compass": [],

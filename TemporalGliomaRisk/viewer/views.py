@@ -123,10 +123,11 @@ class Views:
         """All slice views made so far."""
         return [name for name, shown in self._views.items() if not isinstance(shown.view, ThreeDView)]
 
-    def draw(self) -> None:
-        """Draw the views of the present layout again."""
+    def draw(self, *, with_3d: bool = True) -> None:
+        """Draw the views of the present layout again, its 3D views or without them."""
         for shown in self._views.values():
-            shown.view.schedule_render()
+            if with_3d or not isinstance(shown.view, ThreeDView):
+                shown.view.schedule_render()
 
     async def close(self) -> None:
         """Draw no more and give the windows back."""

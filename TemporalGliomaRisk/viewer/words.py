@@ -9,14 +9,18 @@ from typing import Any
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.colours import ink_on, risk_colour
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
-from TemporalGliomaRisk.viewer.curve import axis_days
+from TemporalGliomaRisk.timeline.days import day_count
 
 
 def day_words(visit: SceneVisit) -> str:
-    """``day 207 after treatment``, or after the first visit where treatment's day is unknown."""
-    if visit.days_since_treatment is not None:
-        return f"day {visit.days_since_treatment} after treatment"
-    return "first visit" if visit.days_since_first == 0 else f"day {visit.days_since_first} after the first visit"
+    """``day 207 after treatment``, or after the first visit where treatment's day is unknown.
+
+    A timeline knows the days since treatment of all its visits or of none, so a visit alone is counted as all are.
+    """
+    count = day_count([visit])
+    if visit.days_since_treatment is None and visit.days_since_first == 0:
+        return "first visit"
+    return f"day {count.days[0]} after {count.since}"
 
 
 def visit_title(visit: SceneVisit) -> str:
@@ -26,8 +30,7 @@ def visit_title(visit: SceneVisit) -> str:
 
 def short_title(visit: SceneVisit) -> str:
     """``visit 3 · day 207``, counted as :func:`visit_title` does."""
-    days = visit.days_since_first if visit.days_since_treatment is None else visit.days_since_treatment
-    return f"visit {visit.number} · day {days}"
+    return f"visit {visit.number} · day {day_count([visit]).days[0]}"
 
 
 def patient_words(label: str, visits: Sequence[SceneVisit]) -> dict[str, str]:
@@ -36,7 +39,7 @@ def patient_words(label: str, visits: Sequence[SceneVisit]) -> dict[str, str]:
     span = visits[-1].days_since_first
     years = numbers.years(span)
     over = f" over {numbers.days(span)}" + (f" ({years})" if years else "") if span else ""
-    return {"label": label, "visits": f"{count}{over}", "day_zero": f"Day 0 is {axis_days(visits)[0]}."}
+    return {"label": label, "visits": f"{count}{over}", "day_zero": day_count(visits).origin}
 
 
 def visit_rows(visits: Sequence[SceneVisit], peak_place: Callable[[int, str], Any]) -> list[dict[str, Any]]:
@@ -47,8 +50,8 @@ def visit_rows(visits: Sequence[SceneVisit], peak_place: Callable[[int, str], An
         peak_place: (3,) world RAS of a visit's peak by its name: the space in which slices tell their places, and in
             which a visit may lie elsewhere than in its own RAS.
     """
-    since, days = axis_days(visits)
-    return [_row(visit, day, since, peak_place) for visit, day in zip(visits, days, strict=True)]
+    count = day_count(visits)
+    return [_row(visit, day, count.since, peak_place) for visit, day in zip(visits, count.days, strict=True)]
 
 
 def _row(visit: SceneVisit, day: int, since: str, peak_place: Callable[[int, str], Any]) -> dict[str, Any]:

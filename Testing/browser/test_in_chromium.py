@@ -6,6 +6,7 @@ environment they are written anew; look at each before committing it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -73,7 +74,8 @@ def test_a_click_on_another_visit_changes_the_slices(reader) -> None:
 
     for view, pixels in before.items():
         reader.sees_change(view, pixels)
-    assert "visit 3 · day 227 after treatment" in reader.page.inner_text('[data-view="axial"] figcaption')
+    assert reader.page.inner_text(".now").splitlines() == ["Visit 3 of 6", "day 227 after treatment"]
+    assert reader.page.inner_text('[data-view="axial"] figcaption').strip() == "Axial"
 
 
 def test_a_click_on_a_point_of_the_curve_goes_to_its_visit(reader) -> None:
@@ -258,6 +260,22 @@ def test_the_visit_compared_with_can_be_chosen(reader) -> None:
     assert "visit 5 less visit 2" in reader.page.inner_text('[data-view="difference_axial"] figcaption')
 
 
+def test_compared_visits_have_the_legend_of_the_map_they_show_and_the_difference_that_of_its_own_scale(
+    reader, sample_result: Path
+) -> None:
+    reader.choose(layout="compare", compare_with=5)
+    reader.waits_for(lambda: reader.state("shown_layout") == "compare")
+    for kind, title in (("change", "Change since the previous visit"), ("risk", "Risk map")):
+        reader.page.select_option('[name="map_kind"]', kind)
+        reader.waits_for(lambda title=title: reader.state("legends")[0]["title"] == title, what=title)
+        assert [one["title"] for one in reader.state("legends")] == [title, "Difference"]
+
+    told = reader.state("legends")[1]["labels"]
+    reader.choose(layout="four", map_kind="change-from-first")
+    reader.waits_for(lambda: reader.state("legends")[0]["title"] == "Change since the first visit")
+    assert reader.state("legends")[0]["labels"] == told
+
+
 def test_the_keyboard_steps_through_visits_and_slices_and_hides_the_map(reader) -> None:
     press = reader.page.keyboard.press
 
@@ -274,6 +292,101 @@ def test_the_keyboard_steps_through_visits_and_slices_and_hides_the_map(reader) 
     reader.waits_for(lambda: reader.state("slices")["coronal"]["value"] > before, what="the slice in front")
     press("ArrowDown")
     reader.waits_for(lambda: reader.state("slices")["coronal"]["value"] == pytest.approx(before, abs=0.05))
+
+
+def test_the_keyboard_moves_the_slider_that_has_the_focus_and_the_visits_slider_as_everywhere(reader) -> None:
+    press, focus = reader.page.keyboard.press, lambda name: reader.page.locator(f"input[name={name}]").focus()
+
+    for name, key, moved in (("opacity", "ArrowLeft", 59), ("threshold", "ArrowUp", 11), ("window_high", "Home", 10)):
+        focus(name)
+        press(key)
+        reader.waits_for(lambda name=name, moved=moved: reader.state(name) == moved, what=name)
+    assert reader.state("visit") == 2
+    focus("visit")
+    press("ArrowRight")
+    reader.waits_for(lambda: reader.state("visit") == 3, what="visit 3")
+
+
+def test_3d_waits_until_the_threshold_is_let_go_and_slices_do_not(reader) -> None:
+    box = reader.page.locator("input[name=threshold]").bounding_box()
+    start = (box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+    gradient = reader.state("legends")[0]["gradient"]
+
+    reader.page.mouse.move(*start)
+    reader.page.mouse.down()
+    reader.page.mouse.move(start[0] + 30, start[1], steps=4)
+    reader.waits_for(lambda: reader.state("legends")[0]["gradient"] != gradient, what="the legend's threshold")
+    assert reader.state("steering")
+
+    reader.page.mouse.up()
+    reader.waits_for(lambda: not reader.state("steering"), what="the slider let go")
+    assert reader.state("threshold") > 20
+
+
+def test_visits_and_peaks_can_be_chosen_by_the_keyboard(reader, sample_result: Path, tmp_path: Path) -> None:
+    result = shutil.copytree(sample_result, tmp_path / "result")
+    told = json.loads((result / "risk.json").read_text())
+    told["visits"][3]["peaks"] = [
+        {"name": "A", "ras_mm": [10.0, 0.0, 40.0], "share_of_hazard": 0.3, "hazard_per_mL": 0.01}
+    ]
+    (result / "risk.json").write_text(json.dumps(told))
+    for shown, peaks in ((result, 1), (sample_result, 0)):
+        reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(shown), str(SAMPLE)])
+        reader.waits_for(lambda peaks=peaks: len(reader.state("visits")[3]["peaks"]) == peaks, what="it", seconds=30)
+        reader.choose(visit=2)
+        reader.page.locator('tr[data-visit="4"] button').focus()
+        reader.page.keyboard.press("Enter")
+        reader.waits_for(lambda: reader.state("visit") == 4, what="visit 4")
+        if peaks:
+            reader.page.locator(".peak button").focus()
+            reader.page.keyboard.press("Enter")
+            reader.waits_for(lambda: reader.state("slices")["axial"]["place"] == "S 40\u202fmm", what="the peak")
+
+
+def test_zoom_stays_at_another_visit_and_is_fitted_anew_in_a_view_that_was_away(reader) -> None:
+    fitted = reader.rests("axial")
+    box = reader.page.locator('[data-view="axial"] .picture').bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    reader.page.mouse.move(*middle)
+    reader.page.mouse.down(button="right")
+    for step in range(12):
+        reader.page.mouse.move(middle[0], middle[1] + 8 * step)
+    reader.page.mouse.up(button="right")
+    reader.page.mouse.move(5, 5)
+    reader.sees_change("axial", fitted)
+    zoomed = reader.rests("axial")
+
+    for visit in (3, 2):
+        before = reader.pixels("axial")
+        reader.choose(visit=visit)
+        reader.sees_change("axial", before)
+    assert np.abs(reader.rests("axial") - zoomed).mean() < 1
+
+    for layout in ("row", "four"):
+        reader.choose(layout=layout)
+        reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout)
+    reader.waits_for(lambda: np.abs(reader.rests("axial") - fitted).mean() < 1, what="the whole head")
+
+
+def test_everything_of_the_page_is_in_reach_on_a_narrow_screen_and_nothing_lies_over_anything(reader) -> None:
+    reader.page.set_viewport_size({"width": 1024, "height": 768})
+    try:
+        reader.page.wait_for_timeout(500)
+        boxes = {
+            where: [one.bounding_box() for one in reader.page.locator(where).all()]
+            for where in (".bar > *", ".actions > *", ".tools > :not(.divider)")
+        }
+    finally:
+        reader.page.set_viewport_size({"width": 1280, "height": 800})
+        reader.page.wait_for_timeout(500)
+        reader.rests("axial")
+
+    for where, found in boxes.items():
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 1024 for box in found), where
+        for one, other in itertools.combinations(found, 2):
+            across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+            down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+            assert min(across, down) <= 0, where
 
 
 def test_the_keyboard_writes_where_one_writes(reader) -> None:
@@ -422,7 +535,7 @@ def test_a_computer_without_opengl_shows_slices_of_a_result_s_own_scene_and_says
 
     assert "no 3D" in reader.page.inner_text(".message.notice")
     assert reader.page.is_disabled('.bar [data-layout="three_d"]')
-    assert "visit 4" in reader.page.inner_text('[data-view="axial"] figcaption')
+    assert reader.page.inner_text(".now b") == "Visit 4"
     sees_the_faint_map(reader)
     before = reader.rests("axial")
     reader.page.hover('[data-view="axial"]')

@@ -257,9 +257,9 @@ def test_a_slice_s_place_is_told_with_the_patient_s_side(orientation: str, milli
 def test_no_two_views_of_a_layout_lie_over_each_other(count: int) -> None:
     shown = visits(*[0.1] * count)
     grids = [
-        layouts.four_views(shown[0], with_3d=True),
-        layouts.four_views(shown[0], with_3d=False),
-        layouts.large_3d(shown[0]),
+        layouts.four_views(with_3d=True),
+        layouts.four_views(with_3d=False),
+        layouts.large_3d(),
         layouts.all_visits(shown, "Axial"),
         layouts.two_visits(shown[0], shown[-1], with_difference=True),
     ]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PySide6 import QtWidgets
 
+from TemporalGliomaRisk.numbers import significant
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
 
@@ -949,9 +950,14 @@ def test_two_visits_are_compared_side_by_side_and_given_back(
     difference = volume_of(shown[layouts.DIFFERENCE][1])
     assert difference.voxels.max() <= maps[3].voxels.max()
     assert difference.voxels.min() < 0 < difference.voxels.max()
+    top = shown[layouts.DIFFERENCE][1].GetDisplayNode().GetWindowLevelMax()
+    said = applied.ui.differenceLabel.text
+    assert said.startswith(f"Difference: −{significant(top)} to {significant(top)} hazard per mL")
+    assert not applied.ui.differenceLabel.isHidden()
 
     applied.ui.compareButton.setChecked(False)
     settle(applied)
+    assert applied.ui.differenceLabel.isHidden()
     assert scene.GetNumberOfNodes() == before
     assert applied.parameters.layout is helper("parameters").LayoutChoice.FOUR_UP
     assert not applied.review.comparing.is_open

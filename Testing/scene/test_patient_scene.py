@@ -52,6 +52,31 @@ def test_days_since_the_first_visit_are_the_index_where_one_treatment_day_is_unk
     assert [master.GetNthIndexValue(index) for index in range(2)] == ["0", "91"]
 
 
+@pytest.mark.parametrize(
+    ("treatment", "days", "origin"), [(20, (20, 111), "treatment"), (None, (0, 91), "the first visit")]
+)
+def test_everything_that_a_scene_says_of_days_counts_from_one_day_and_says_which(
+    scene, phantom, tmp_path, treatment, days, origin
+) -> None:
+    visits = [phantom.Visit(day, None if treatment is None else day + treatment) for day in (0, 91)]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+    master, hierarchy, items = patient.browser.GetMasterSequenceNode(), hierarchy_of(scene), vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    names = [hierarchy.GetItemName(items.GetId(index)) for index in range(items.GetNumberOfIds())]
+    notes = patient.text().GetText()
+
+    for number, day in enumerate(days, start=1):
+        said = f"visit {number}, day {day}"
+        patient.selected_visit = number
+        assert master.GetNthIndexValue(number - 1) == str(day)
+        assert any(name.startswith(f"{said},") for name in names)
+        assert f"  {said}: " in notes
+        assert said in patient.browser.GetProxyNode(master).GetText()
+        assert f"Day 0 is {origin}." in patient.browser.GetProxyNode(master).GetText()
+    assert notes.count("Day 0 is") == notes.count(f"Day 0 is {origin}.") == 1
+    assert patient.chart().GetXAxisTitle() == f"Days since {origin}"
+
+
 def test_two_visits_on_one_day_are_two_items(scene, phantom) -> None:
     visits = [phantom.Visit(0, 50), phantom.Visit(1, 50, gain=2.0), phantom.Visit(2, 50, gain=3.0)]
     patient = PatientScene.build(scene, phantom.timeline(visits))
@@ -91,6 +116,8 @@ def test_peaks_of_misaligned_visits_lie_at_one_place_of_the_world(patient, phant
         patient.peaks().GetNthControlPointPositionWorld(0, world)
         assert world == pytest.approx(phantom.HOT.tolist(), abs=1e-6)
         assert patient.peak_ras(number, "A") == pytest.approx(phantom.HOT, abs=1e-6)
+    shown = patient.peaks().GetDisplayNode()
+    assert shown.GetGlyphType() == shown.Cross2D  # thin, and open at its centre: the hottest voxel is seen
     assert patient.peaks().GetNthControlPointLabel(0) == "A: 34\u202f% of the risk"
     with pytest.raises(InputError, match="Visit 2 has no peak 'A'"):
         patient.peak_ras(2, "A")
@@ -132,6 +159,32 @@ def test_a_window_set_by_hand_at_one_visit_is_still_there_when_the_reader_comes_
     assert elsewhere == patient.automatic_window(3, "FLAIR")[1]
 
 
+def test_a_window_set_by_hand_stays_when_something_else_of_the_display_changes_and_goes_when_the_window_does(
+    patient,
+) -> None:
+    def shown(number: int) -> tuple[float, float]:
+        patient.selected_visit = number
+        node = patient.volume("FLAIR").GetDisplayNode()
+        return node.GetWindowLevelMin(), node.GetWindowLevelMax()
+
+    patient.selected_visit = 1
+    patient.volume("FLAIR").GetDisplayNode().SetWindowLevelMinMax(100, 250)
+    patient.apply(replace(patient.display, opacity=0.6, threshold=0.3, window=(0.0, 1.0)))
+    assert [shown(number) for number in (1, 3, 1)] == [(100, 250), patient.automatic_window(3, "FLAIR"), (100, 250)]
+
+    comparison = patient.compare(1, 3)
+    compared = comparison.second.volume.GetDisplayNode()
+    compared.SetWindowLevelMinMax(100, 250)
+    patient.apply(replace(patient.display, opacity=0.5))
+    assert (compared.GetWindowLevelMin(), compared.GetWindowLevelMax()) == (100, 250)
+
+    patient.apply(replace(patient.display, window=(0.0, 0.5)))
+    for number in (1, 3):
+        low, high = patient.automatic_window(number, "FLAIR")
+        assert shown(number) == pytest.approx((low, low + 0.5 * (high - low)))
+    assert compared.GetWindowLevelMax() == pytest.approx(shown(3)[1])
+
+
 def test_stepping_by_slicers_own_browser_steps_everything(patient, phantom) -> None:
     patient.selected_visit = 1
     patient.browser.SelectNextItem(2)
@@ -139,7 +192,7 @@ def test_stepping_by_slicers_own_browser_steps_everything(patient, phantom) -> N
     assert patient.selected_visit == 3
     assert volume_of(patient.map(MapKind.RISK)).voxels.max() == pytest.approx(0.02, rel=0.02)
     assert patient.volume("FLAIR").GetDisplayNode().GetWindowLevelMax() == patient.automatic_window(3, "FLAIR")[1]
-    assert "visit 3, day 207" in patient.browser.GetProxyNode(patient.browser.GetMasterSequenceNode()).GetText()
+    assert "visit 3, day 227" in patient.browser.GetProxyNode(patient.browser.GetMasterSequenceNode()).GetText()
 
 
 def test_change_since_the_first_visit_is_the_difference_of_the_maps_across_grids(
@@ -157,19 +210,35 @@ def test_change_since_the_first_visit_is_the_difference_of_the_maps_across_grids
     assert np.abs(change.voxels - wanted).max() < 0.08 * wanted.max()
 
 
+def test_a_difference_of_two_visits_is_drawn_in_the_scale_of_the_kind_it_tells(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=height) for index, height in enumerate((0.05, 0.15, 0.3))]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+    comparison = patient.compare(2, 3)
+    drawn = comparison.difference.GetDisplayNode()
+
+    assert patient.scale_top(MapKind.CHANGE) != patient.scale_top(MapKind.CHANGE_FROM_FIRST)
+    top = patient.scale_top(comparison.difference_kind)
+    assert (drawn.GetWindowLevelMin(), drawn.GetWindowLevelMax()) == pytest.approx((-top, top))
+    assert np.abs(volume_of(comparison.difference).voxels).max() <= top
+
+
+def test_two_visits_of_which_one_has_no_map_have_no_difference_and_no_scale_of_one(patient) -> None:
+    assert patient.compare(1, 2).difference_kind is None
+
+
 def test_patient_visits_and_series_stand_in_the_subject_hierarchy(patient, scene) -> None:
     hierarchy = hierarchy_of(scene)
     item = hierarchy.GetItemByName("sub-07")
     studies = vtk.vtkIdList()
     hierarchy.GetItemChildren(item, studies)
     names = [hierarchy.GetItemName(studies.GetId(index)) for index in range(studies.GetNumberOfIds())]
-    second = hierarchy.GetItemByName("visit 2, day 91, risk 20\u202f%")
+    second = hierarchy.GetItemByName("visit 2, day 111, risk 20\u202f%")
     series = vtk.vtkIdList()
     hierarchy.GetItemChildren(second, series)
 
     assert hierarchy.GetItemLevel(item) == "Patient"
     assert hierarchy.GetItemLevel(second) == "Study"
-    assert names[0].startswith("visit 1, day 0")
+    assert names[0].startswith("visit 1, day 20")
     assert [hierarchy.GetItemName(series.GetId(index)) for index in range(series.GetNumberOfIds())] == ["FLAIR"]
     assert hierarchy.GetItemAncestorAtLevel(hierarchy.GetItemByDataNode(patient.volume("FLAIR")), "Patient") == item
 
@@ -186,7 +255,7 @@ def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(p
     assert np.isnan(column["gap (d)"].GetValue(0))
     assert [column["gap (d)"].GetValue(row) for row in (1, 2)] == [91.0, 116.0]
     assert chart.GetNumberOfPlotSeriesNodes() == 4
-    assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Days since treatment (days)", "Risk (%)")
+    assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("Days since treatment", "Risk (%)")
     assert chart.GetYAxisRange()[1] == 50.0
     check = "Maps of random weights are unlike these."
     for said in (
@@ -337,6 +406,61 @@ def test_a_cancelled_or_failed_build_leaves_nothing_behind(scene, phantom, three
         PatientScene.build(scene, replace(timeline, visits=timeline.visits[:2]), three_results)
 
     assert nodes_and_observers(scene) == before
+
+
+@pytest.mark.parametrize("stepping", [False, True])
+def test_nodes_deleted_by_hand_are_there_again_after_the_next_change_of_the_display(patient, scene, stepping) -> None:
+    def deletable() -> dict[str, object]:
+        colours = {node.GetName(): node for node in nodes_of_class(scene, "vtkMRMLColorTableNode")}
+        return {
+            "volume": patient.volume("FLAIR"),
+            "window": patient.volume("FLAIR").GetDisplayNode(),
+            "place": patient.volume("FLAIR").GetParentTransformNode(),
+            "map": patient.map(MapKind.RISK),
+            "map place": patient.map(MapKind.CHANGE).GetParentTransformNode(),
+            "peaks": patient.peaks(),
+            "colours": colours["sub-07 risk colours"],
+        }
+
+    def names() -> list[str]:
+        """Of all nodes but displays: those of a deleted node stay behind in any scene."""
+        nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+        return sorted(node.GetName() or "" for node in nodes if not node.IsA("vtkMRMLDisplayNode"))
+
+    whole, looks = names(), patient.peaks().GetDisplayNode().GetGlyphType()
+    world = volume_of(patient.map(MapKind.RISK)).geometry
+    for node in deletable().values():
+        scene.RemoveNode(node)
+    if stepping:  # Slicer makes proxies of its own then
+        patient.browser.SelectNextItem(-1)
+        patient.browser.SelectNextItem(1)
+    patient.apply(replace(patient.display, opacity=0.8))
+
+    assert None not in deletable().values()
+    assert names() == whole
+    assert volume_of(patient.map(MapKind.RISK)).geometry.same_as(world)
+    assert patient.peaks().GetNumberOfControlPoints() == 2
+    assert patient.peaks().GetDisplayNode().GetGlyphType() == looks
+    for composite in nodes_of_class(scene, "vtkMRMLSliceCompositeNode"):
+        assert composite.GetBackgroundVolumeID() == patient.volume().GetID()
+        assert composite.GetForegroundVolumeID() == patient.map(MapKind.RISK).GetID()
+    shown = patient.map(MapKind.RISK).GetDisplayNode()
+    assert shown.GetWindowLevelMax() == pytest.approx(patient.scale_top(MapKind.RISK))
+    assert shown.GetColorNode().GetName() == "sub-07 risk colours"
+    hierarchy = hierarchy_of(scene)
+    item = hierarchy.GetItemByDataNode(patient.map(MapKind.RISK))
+    assert hierarchy.GetItemName(hierarchy.GetItemParent(item)) == "Selected visit"
+
+
+def test_a_deleted_sequence_is_told_in_a_sentence(patient, scene) -> None:
+    (maps,) = [
+        node for node in nodes_of_class(scene, "vtkMRMLSequenceNode") if node.GetName() == "sub-07 Risk map sequence"
+    ]
+    scene.RemoveNode(patient.map(MapKind.RISK))
+    scene.RemoveNode(maps)
+
+    with pytest.raises(InputError, match="every visit's Risk map was deleted from the scene"):
+        patient.apply(replace(patient.display, opacity=0.8))
 
 
 def test_a_visit_added_keeps_what_the_reader_set(scene, phantom, three_visits, three_results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +146,52 @@ def test_hot_surfaces_follow_the_visits_and_lie_at_one_place_of_the_world(patien
 
     assert counts[2] == 0
     assert counts[3] > counts[1] > 0
+
+
+def shells(scene) -> dict[str, float]:
+    """Lowest hazard that the shells of each visit enclose, by index value; absent where a visit has none."""
+    (sequence,) = [
+        n for n in nodes_of_class(scene, "vtkMRMLSequenceNode") if n.GetName().endswith("map surface sequence")
+    ]
+    found = {}
+    for index in range(sequence.GetNumberOfDataNodes()):
+        surface = sequence.GetNthDataNode(index).GetPolyData()
+        if surface is not None and surface.GetNumberOfCells():
+            found[sequence.GetNthIndexValue(index)] = surface.GetPointData().GetScalars().GetRange()[0]
+    return found
+
+
+def test_another_threshold_makes_the_selected_visit_s_shells_anew_and_others_when_they_are_stepped_to_or_saved(
+    scene, phantom, tmp_path
+) -> None:
+    visits = [phantom.Visit(100 * index, height=0.02) for index in range(4)]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+    top = patient.scale_top(MapKind.RISK)
+    assert shells(scene) == pytest.approx({str(100 * index): 0.12 * top for index in range(4)})
+
+    gc.collect()
+    patient.apply(replace(patient.display, threshold=0.3))
+    assert shells(scene) == pytest.approx({"0": 0.12 * top, "100": 0.12 * top, "200": 0.12 * top, "300": 0.3 * top})
+    patient.browser.SelectNextItem(-2)  # as Slicer's own slider does
+    assert shells(scene) == pytest.approx({"0": 0.12 * top, "100": 0.3 * top, "200": 0.12 * top, "300": 0.3 * top})
+    (model,) = [n for n in nodes_of_class(scene, "vtkMRMLModelNode") if n.GetName() == "sub-07 Risk map surface"]
+    assert model.GetPolyData().GetPointData().GetScalars().GetRange()[0] == pytest.approx(0.3 * top)
+    patient.save(tmp_path / "scene.mrb")
+    assert shells(scene) == pytest.approx({str(100 * index): 0.3 * top for index in range(4)})
+
+
+def test_a_threshold_that_lags_in_3d_leaves_the_shells_and_nothing_there_is_hidden_and_shown_again(
+    patient, scene
+) -> None:
+    (model,) = [n for n in nodes_of_class(scene, "vtkMRMLModelNode") if n.GetName() == "sub-07 Risk map surface"]
+    before, told = shells(scene), []
+    model.GetDisplayNode().AddObserver("ModifiedEvent", lambda *_: told.append(1))
+    patient.apply(replace(patient.display, threshold=0.5, threshold_3d=patient.display.threshold))
+
+    assert shells(scene) == before
+    assert told == []
+    patient.apply(replace(patient.display, threshold_3d=None))
+    assert shells(scene) != before
 
 
 def test_the_reader_looks_from_the_side_of_the_place_and_sees_the_whole_head(scene) -> None:

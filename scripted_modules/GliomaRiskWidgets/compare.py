@@ -53,6 +53,7 @@ class Comparing:
             self.ui.compareButton.blockSignals(blocked)
         finally:
             self._filling = False
+        self.panel.review.show_difference(None if self._open is None else self._open.difference_kind)
 
     def _on_button(self, checked: bool) -> None:
         wanted = LayoutChoice.SIDE_BY_SIDE if checked else LayoutChoice.FOUR_UP
@@ -97,3 +98,4 @@ class Comparing:
         if self._open is not None:
             self._open.close()
             self._open = None
+            self.panel.review.show_difference(None)

@@ -219,6 +219,14 @@ class ReviewStep:
         finally:
             self._filling = False
 
+    def show_difference(self, kind: MapKind | None) -> None:
+        """Show the scale of the difference of two visits, below the map's; none where no difference is shown."""
+        patient = self.patient
+        sheet, text = ("", "") if kind is None or patient is None else legend(kind, patient.scale_top(kind))
+        self.ui.differenceLabel.setStyleSheet(sheet)
+        self.ui.differenceLabel.setText(_("Difference: {scale}").format(scale=text) if text else "")
+        self.ui.differenceLabel.setVisible(bool(text))
+
     def _on_display(self, *unused: Any) -> None:
         patient = self.patient
         if self._filling or patient is None:

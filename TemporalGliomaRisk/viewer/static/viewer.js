@@ -2,6 +2,7 @@
 (() => {
   const typing = (element) =>
     element.closest("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]") !== null;
+  const steered = (element) => element.matches('input[type=range]:not([name="visit"])');
   const keys = { ArrowLeft: "earlier", ArrowRight: "later", ArrowUp: "slice_up", ArrowDown: "slice_down", h: "map", H: "map" };
 
   document.addEventListener(
@@ -9,8 +10,9 @@
     (event) => {
       const key = keys[event.key];
       if (!key || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key.startsWith("Arrow") && steered(event.target)) return; // a slider that has the focus moves itself
       if (window.trame.state.get("dialog")) return;
-      event.preventDefault(); // a slider that has the focus stays where it is, and nothing scrolls
+      event.preventDefault(); // nothing scrolls
       event.stopPropagation();
       window.trame.trigger("key", [key]);
     },

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,6 +297,56 @@ def test_drawing_leaves_matplotlibs_pyplot_and_backend_alone() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("treatment", "origin"), [(30, "treatment"), (-5, "treatment"), (None, "the first visit")])
+def test_every_day_of_report_and_montage_counts_from_one_day_which_is_said_once(
+    pictures: ReportPictures,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    treatment: int | None,
+    origin: str,
+) -> None:
+    record = a_record(3)
+    visits = tuple(
+        dataclasses.replace(
+            visit, days_since_treatment=None if treatment is None else visit.days_since_first + treatment
+        )
+        for visit in record.visits
+    )
+    record = dataclasses.replace(record, visits=visits)
+    days = [day + (treatment or 0) for day in DAYS[:3]]
+    strip, curve = risk_strip(record, [None] * 3), risk_curve(record)
+    report = render_report(record, None, model_card=CARD)
+    said: list[str] = []
+    savefig = Figure.savefig
+
+    def read_and_save(figure: Figure, *arguments: Any, **named: Any) -> None:
+        said.extend(text.get_text() for text in figure.texts)
+        savefig(figure, *arguments, **named)
+
+    monkeypatch.setattr(Figure, "savefig", read_and_save)
+    write_montage(record, pictures, tmp_path / "montage.png")
+
+    assert [text for text in said if text.startswith("day ")] == [f"day {day}" for day in days]
+    assert [text.count(f"Day 0 is {origin}.") for text in said if "Day 0" in text] == [1]
+    assert [tile.day for tile in strip.tiles] == [f"day {day}" for day in days]
+    assert [mark.description.split(":")[0] for mark in curve.marks] == [
+        f"Visit {number}, day {day}" for number, day in enumerate(days, start=1)
+    ]
+    for axis, places in ((strip.ticks, [tile.at for tile in strip.tiles]), (curve.x_ticks, [m.x for m in curve.marks])):
+        at = np.interp(days, [int(tick.label.split()[0]) for tick in axis], [tick.at for tick in axis])
+        inside = np.array(days) >= int(axis[0].label.split()[0])
+        inside &= np.array(days) <= int(axis[-1].label.split()[0])
+        assert np.array(places)[inside] == pytest.approx(at[inside], abs=0.1)
+        assert inside.any()
+        assert all(60 <= place <= 1100 for place in places)
+    assert report.lower().count("day 0 is") == report.lower().count(f"day 0 is {origin}") == 1
+    assert report.count(f"days since {origin}</text>") == 2
+    for number, day in enumerate(days, start=1):
+        assert f"<li>Day {day}" in report
+        other = f"{numbers.days(record.visits[number - 1].days_since_first)} since the first visit"
+        assert (other in report) == (treatment is not None and number > 1)
 
 
 def test_visits_lie_on_the_strips_axis_in_proportion_to_their_days() -> None:
