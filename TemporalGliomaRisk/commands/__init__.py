@@ -167,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1, 2 or 130.
     """
     arguments_given = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in the terminal's encoding; better an odd letter than no result.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -188,6 +189,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from TemporalGliomaRisk.failures import sentence_of
 
         return _fail(sentence_of(error, advice=DEBUG), FAILED, error, debug)
+
+
+def _open_closed_streams() -> None:
+    """Where a standard stream was closed (``2>&-``), let it lead nowhere, and no other file take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  as long as the process
 
 
 def _run_command(arguments_given: list[str]) -> int:
