@@ -85,6 +85,17 @@ class RiskModel:
         gaps = self.metadata.get("trained_gaps_days")
         return (int(gaps[0]), int(gaps[1])) if gaps else None
 
+    @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of the bundle's own files, by path inside it: SHA256SUMS and what it lists; empty in memory.
+
+        Whatever else lies in the folder is none of the model's.
+        """
+        if self.folder is None:
+            return {}
+        listed = (line.partition("  ") for line in _read_text(self.folder / SUMS).splitlines())
+        return {SUMS: self.sha256, **{name: digest for digest, _, name in listed}}
+
 
 def load_bundle(folder: Path) -> RiskModel:
     """Read a bundle.

@@ -270,9 +270,3 @@ def sha256_of(path: Path) -> str:
     if remembered is not None:
         remembered[key] = digest.hexdigest()
     return digest.hexdigest()
-
-
-def sha256_of_all(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a folder and below, by its path inside the folder, with forward slashes."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}

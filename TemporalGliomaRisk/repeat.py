@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,39 @@ import torch
 
 from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.errors import InputError, ModelError, UsageError
-from TemporalGliomaRisk.files import sha256_of_all
 from TemporalGliomaRisk.pipeline import Prediction
 from TemporalGliomaRisk.preprocess.keys import volume_key
-from TemporalGliomaRisk.report.audit import AuditRecord, input_hashes, platform_name, versions, visit_days
+from TemporalGliomaRisk.report.audit import (
+    WITHHELD,
+    WORDS_OF_OPTIONS,
+    AuditRecord,
+    input_hashes,
+    platform_name,
+    versions,
+    visit_days,
+)
 from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.run import PredictRequest, RequestInputs, TimelineInput, load_model, mask_asked
 from TemporalGliomaRisk.timeline.visit import Timeline
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_word(name: str, value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(WORDS_OF_OPTIONS[name], value) is not None
+
+
+_OPTIONS: Mapping[str, Callable[[object], bool]] = {
+    "device": partial(_is_word, "device"),
+    "register": partial(_is_word, "register"),
+    "mask": lambda value: value == WITHHELD or _is_word("mask", value),
+    "heatmaps": _is_switch,
+    "identified": _is_switch,
+    "scene": _is_switch,
+}
+"""What each option of an audit can be."""
 
 
 def request_of(
@@ -38,14 +65,15 @@ def request_of(
         mask: The brain mask's file, where one was given then.
 
     Raises:
-        UsageError: If the audit's options are not complete, or a mask is given or lacking against what it says.
+        UsageError: If the audit's options are not all there or not what they can be, or a mask is given or lacking
+            against what it says.
     """
-    options = audit.options
-    missing = {"device", "register", "mask", "heatmaps", "identified"} - set(options)
-    if missing:
+    options = {"scene": False, **audit.options}
+    wrong = sorted(name for name, allowed in _OPTIONS.items() if not allowed(options.get(name)))
+    if wrong:
         raise UsageError(
-            f"The audit holds no option {', '.join(sorted(missing))}; it was written by another version. "
-            "Repeat the run by its options on the command line."
+            f"The audit does not say the option{'s' if len(wrong) > 1 else ''} {', '.join(wrong)} as predict writes "
+            "them; it was written by another version, or changed. Repeat the run by its options on the command line."
         )
     word = str(options["mask"]) if options["mask"] in ("auto", "none") else None
     if word is None and mask is None:
@@ -59,9 +87,9 @@ def request_of(
         device=options["device"],
         register=options["register"],
         mask=mask or mask_asked(word or "auto"),
-        heatmaps=bool(options["heatmaps"]),
-        identified=bool(options["identified"]),
-        scene=bool(options.get("scene", False)),
+        heatmaps=options["heatmaps"],
+        identified=options["identified"],
+        scene=options["scene"],
     )
 
 
@@ -80,8 +108,7 @@ def model_of(audit: AuditRecord, folder: Path | None) -> RiskModel:
         if folder is None:
             raise ModelError("The audited run's model is not shipped with this version. Name its folder with --model.")
     model = load_model(folder)
-    now = sha256_of_all(folder)
-    changed = sorted(name for name in {*now, *audit.model_files} if now.get(name) != audit.model_files.get(name))
+    changed = sorted(name for name, now in model.files.items() if audit.model_files.get(name) != now)
     if changed:
         raise ModelError(
             f"The model is not that of the audited run: {_listed(changed)} differ. Name that one's folder with --model."
@@ -95,7 +122,7 @@ def refuse_other_input(audit: AuditRecord, inputs: RequestInputs) -> None:
     Raises:
         InputError: If bytes, visits, days or the brain mask differ.
     """
-    differ = [*_different_volumes(audit, inputs.timeline), *_different_days(audit, inputs.timeline)]
+    differ = _different_volumes(audit, inputs.timeline) or _different_days(audit, inputs.timeline)
     if inputs.brain_mask is not None and volume_key(inputs.brain_mask) != audit.brain_mask:
         differ.append("the brain mask is another")
     if differ:
@@ -133,7 +160,7 @@ def _by_visit(hashes: Mapping[str, Any]) -> list[dict[str, list[str]]]:
 def _different_days(audit: AuditRecord, timeline: Timeline) -> list[str]:
     before, now = list(audit.days.values()), list(visit_days(timeline).values())
     if len(before) != len(now):
-        return []
+        return [f"the audit tells the days of {len(before)} visits and the input has {len(now)}"]
     return [
         f"visit {number} is on another day"
         for number, (then, here) in enumerate(zip(before, now, strict=True), start=1)

@@ -20,7 +20,7 @@ import torch
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.explain.certainty import uncertain_codes
-from TemporalGliomaRisk.files import alone_in, remove_leftovers, sha256_of_all, written_together
+from TemporalGliomaRisk.files import alone_in, remove_leftovers, written_together
 from TemporalGliomaRisk.pipeline import Prediction, VisitResult
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, check_cancelled, ignore_progress
 from TemporalGliomaRisk.report.audit import AuditRecord, build_audit, write_audit_json
@@ -303,7 +303,7 @@ def _audit(
         options=asked,
         preprocessing=configs.to_json(prediction.preprocessing),
         model=model.name,
-        model_files={} if model.folder is None else sha256_of_all(model.folder),
+        model_files=model.files,
         timings_s={stage: round(value, 3) for stage, value in seconds.items()},
         findings=prediction.findings,
         alignments={result.visit.session_id: result.encoded.alignments for result in prediction.visits},

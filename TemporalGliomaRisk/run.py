@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from TemporalGliomaRisk.bundle import RiskModel, load_bundle
+from TemporalGliomaRisk.bundle import METADATA, RiskModel, load_bundle
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import check_output, hashes_remembered
@@ -124,11 +124,13 @@ def read_inputs(request: PredictRequest) -> RequestInputs:
     """Read what a request names; volumes of the timeline wait until they are asked for.
 
     Raises:
-        InputError: If the output cannot be written to, a scene is asked for without Slicer's libraries, or timeline or
-            mask cannot be read.
+        InputError: If the output cannot be written to or is a model's folder, a scene is asked for without Slicer's
+            libraries, or timeline or mask cannot be read.
     """
     check_output(request.output)
     check_results_folder(request.output)
+    if (request.output / METADATA).exists():
+        raise UsageError("The output folder is a model's, where results would be mixed in. Name another with --output.")
     if request.scene:
         _check_slicer()
     mask = _read_mask(request.mask)

@@ -18,13 +18,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 import TemporalGliomaRisk
-from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.errors import Cancelled, InputError, UsageError
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
@@ -37,6 +37,10 @@ ABOUT = (
     "Risk that a child's treated glioma recurs within a year, at every visit of a series of MRI, and where it comes "
     f"from. {TemporalGliomaRisk.RESEARCH_USE_ONLY}"
 )
+
+MOST = 2**31 - 1
+"""Largest whole number of an option, unless it says otherwise: a seed, a count of updates."""
+MOST_JOBS = 1024
 
 DONE, FAILED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 
@@ -124,14 +128,42 @@ def add_jobs(parser: argparse.ArgumentParser, what: str) -> None:
         parser: Of the command.
         what: What the processes do, to follow the word in the help.
     """
-    parser.add_argument("--jobs", type=positive, default=1, help=f"processes{what} (default %(default)s)")
+    parser.add_argument("--jobs", type=whole(1, MOST_JOBS), default=1, help=f"processes{what} (default %(default)s)")
 
 
-def positive(text: str) -> int:
-    """An option's whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text}")
-    return int(text)
+def whole(least: int, most: int = MOST) -> Callable[[str], int]:
+    """The type of an option that is a whole number within bounds, refused before anything is read.
+
+    Args:
+        least: Smallest number.
+        most: Largest number; the usual one still fits every library's integers.
+    """
+
+    def number(text: str) -> int:
+        is_long = len(text) > len(str(most))
+        if not text.isdecimal() or (not is_long and int(text) < least):
+            raise argparse.ArgumentTypeError(f"wanted a whole number of at least {least}, got {text}")
+        if is_long or int(text) > most:
+            raise argparse.ArgumentTypeError(f"wanted a whole number of at most {most}, got {text}")
+        return int(text)
+
+    return number
+
+
+def refuse_in_cohort(place: Path, cohorts: Iterable[Path], option: str) -> None:
+    """Refuse a folder to write to that is a cohort, or lies in one, beside its patients.
+
+    Args:
+        place: To be written to.
+        cohorts: Folders that are read.
+        option: What names the place, ``--output``.
+
+    Raises:
+        UsageError: If it is one of them or inside.
+    """
+    resolved = place.resolve()
+    if any(resolved.is_relative_to(cohort.resolve()) for cohort in cohorts):
+        raise UsageError(f"The folder to write to is the cohort or lies in it. Name another with {option}.")
 
 
 def folder(text: str) -> Path:
@@ -167,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1, 2 or 130.
     """
     arguments_given = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name need not be text in the terminal's encoding; better an odd letter than no result.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -188,6 +221,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from TemporalGliomaRisk.failures import sentence_of
 
         return _fail(sentence_of(error, advice=DEBUG), FAILED, error, debug)
+
+
+def _open_closed_streams() -> None:
+    """Where a standard stream was closed (``2>&-``), let it lead nowhere, and no other file take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  as long as the process
 
 
 def _run_command(arguments_given: list[str]) -> int:

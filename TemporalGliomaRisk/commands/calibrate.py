@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, folder, tell
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, folder, refuse_in_cohort, tell
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Score the validation patients, fit, and write the bundle."""
     _check_output(arguments.output)
+    refuse_in_cohort(arguments.output, arguments.cohort, "--output")
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.learn.cohort import read_cohorts

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from TemporalGliomaRisk.commands import add_device, add_jobs, folder, tell
+from TemporalGliomaRisk.commands import add_device, add_jobs, folder, refuse_in_cohort, tell, whole
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
 MAIN_TITLE = "Test patients"
+MOST_RESAMPLES = 100_000
+PREPARED = "prepared"
+"""Folder of the visits as they are prepared, kept for another model's evaluation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rival", type=Path, metavar="MODEL", help="another model bundle, compared in pairs on the same rows"
     )
     parser.add_argument(
-        "--resamples", type=int, default=1000, help="number of resamples of the bootstrap (default %(default)s)"
+        "--resamples",
+        type=whole(1, MOST_RESAMPLES),
+        default=1000,
+        help="number of resamples of the bootstrap (default %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=1, help="seed of the bootstrap and of the reader's errors (default %(default)s)"
+        "--seed",
+        type=whole(0),
+        default=1,
+        help="seed of the bootstrap and of the reader's errors (default %(default)s)",
     )
     parser.add_argument("--card", action="store_true", help="write the results into the bundle's model card, too")
     parser.add_argument(
@@ -63,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--order-patients",
-        type=int,
+        type=whole(0),
         default=300,
         help="at so many of the first patients the ordering head is tried (default %(default)s)",
     )
@@ -81,7 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.device import choose_device
-    from TemporalGliomaRisk.errors import UsageError
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import check_output, write_json_whole
@@ -91,10 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_title(arguments.title)
     check_output(arguments.output)
-    if arguments.resamples < 1 or arguments.seed < 0:
-        raise UsageError(
-            f"Wanted --resamples of 1 or more, --seed of 0 or more; got {arguments.resamples} and {arguments.seed}."
-        )
+    refuse_in_cohort(arguments.output, [arguments.cohort], "--output")
+    _refuse_others_files(arguments.output)
     model = load_bundle(arguments.model)
     device, findings = choose_device(arguments.device)
     tell(findings)
@@ -139,6 +145,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_others_files(folder: Path) -> None:
+    """Refuse a folder with files in it of which none is an evaluation's; hidden ones are nobody's."""
+    from TemporalGliomaRisk.errors import UsageError
+
+    names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
+    if names and not names & {"evaluation.json", PREPARED}:
+        raise UsageError("The output folder holds something else than an evaluation. Name a new one with --output.")
+
+
 def _scored(
     arguments: argparse.Namespace,
     model: RiskModel,
@@ -154,7 +169,7 @@ def _scored(
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     said = _participants(arguments.cohort)
-    folder = arguments.output / "prepared"
+    folder = arguments.output / PREPARED
     begin_preparing(patients, folder, model.preprocessing)
     scoring = PatientScoring(
         model=model,

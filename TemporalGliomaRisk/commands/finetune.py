@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, positive, tell
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, tell, whole
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is trained (default %(default)s)",
     )
     parser.add_argument(
-        "--members", type=positive, default=3, help="heads of the ensemble, evidence only (default %(default)s)"
+        "--members", type=whole(1, 100), default=3, help="heads of the ensemble, evidence only (default %(default)s)"
     )
-    parser.add_argument("--epochs", type=int, default=30, help="largest number of passes (default %(default)s)")
+    parser.add_argument("--epochs", type=whole(1), default=30, help="largest number of passes (default %(default)s)")
     parser.add_argument(
         "--place-weight",
         type=float,
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--implants-each",
-        type=positive,
+        type=whole(1),
         default=1,
         help="how often each of those is, every time with another lesion; evidence only (default %(default)s)",
     )
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--places",
-        type=positive,
+        type=whole(1),
         default=4500,
         help="places of a brain whose features are kept, a third of them the foremost, the others sampled, of which a "
         "third is seen a pass; fewer take less memory, evidence only (default %(default)s)",
@@ -87,10 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="visits whose contrast agrees less than this (rank correlation) with the patient's other visits', as "
         "where one sequence is taken for another, are not learnt from; evidence only (default %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of the first head (default %(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="seed of the first head (default %(default)s)")
     parser.add_argument(
         "--pooling",
-        type=positive,
+        type=whole(1),
         default=2,
         help="voxels averaged along each axis before the network, reference only (default %(default)s)",
     )

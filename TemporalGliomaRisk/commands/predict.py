@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from TemporalGliomaRisk.pipeline import Prediction
 
 NAME = "temporal-glioma-risk"
-DEFAULTS = {"device": "auto", "register": "auto", "heatmaps": True, "identified": False}
+DEFAULTS = {"device": "auto", "register": "auto", "heatmaps": True, "identified": False, "scene": False}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="repeat the run of an audit.json with its options, and say what differs; refused where input or model do, "
-        "and together with --device, --register, --no-heatmaps or --identified",
+        "and together with --device, --register, --no-heatmaps, --identified, --scene or --mask none",
     )
     parser.add_argument("--progress", choices=("plain", "json"), default="plain", help="default %(default)s")
 
@@ -95,8 +95,16 @@ def _repeat(arguments: argparse.Namespace, listener: ProgressListener) -> Predic
     from TemporalGliomaRisk.report.audit import read_audit_record
     from TemporalGliomaRisk.run import mask_asked, read_inputs, run_prediction
 
-    own = {"--device": "device", "--register": "register", "--no-heatmaps": "heatmaps", "--identified": "identified"}
+    own = {
+        "--device": "device",
+        "--register": "register",
+        "--no-heatmaps": "heatmaps",
+        "--identified": "identified",
+        "--scene": "scene",
+    }
     given = [option for option, name in own.items() if getattr(arguments, name) != DEFAULTS[name]]
+    if arguments.mask == "none":
+        given.append("--mask none")
     if given:
         raise UsageError(f"With --from-audit the options come from the audit. Leave {' and '.join(given)} out.")
     folder = arguments.from_audit.resolve().parent

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, positive, tell
+from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, refuse_in_cohort, tell, whole
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.encode.pairs import PairModel
@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--channels",
-        type=positive,
+        type=whole(1),
         help="features of a place and of a comparison (default 32, or as what it starts from; more than that begin as "
         "the same function)",
     )
     parser.add_argument(
         "--convolutions",
-        type=positive,
+        type=whole(1),
         help="convolutions of the encoder: 3 see 32 mm, 4 see 40 mm (default 3, or as what it starts from)",
     )
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the largest (default %(default)s)")
@@ -58,17 +58,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="weight of the loss that says where the lesion is, where its truth maps are known (default %(default)s)",
     )
-    parser.add_argument("--updates", type=int, default=6000, help="number of updates (default %(default)s)")
-    parser.add_argument("--pairs", type=int, default=12, help="pairs of visits an update (default %(default)s)")
+    parser.add_argument("--updates", type=whole(0), default=6000, help="number of updates (default %(default)s)")
+    parser.add_argument("--pairs", type=whole(1), default=12, help="pairs of visits an update (default %(default)s)")
     parser.add_argument(
         "--validate-every",
-        type=int,
+        type=whole(1),
         default=250,
         metavar="UPDATES",
         help="updates between validations, each with a checkpoint to go on from (default %(default)s)",
     )
-    parser.add_argument("--validation-pairs", type=int, default=240, help="pairs of a validation (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of weights, draws and split (default %(default)s)")
+    parser.add_argument(
+        "--validation-pairs", type=whole(1), default=240, help="pairs of a validation (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=1, help="seed of weights, draws and split (default %(default)s)"
+    )
     parser.add_argument(
         "--fractions",
         type=float,
@@ -143,6 +147,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
     from TemporalGliomaRisk.learn.pretrain import pretrain
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
+    refuse_in_cohort(arguments.run_folder, arguments.cohort, "--run")
     # A cohort that is refused leaves no run behind.
     parts = RunFolder(folder=arguments.run_folder, config=config).split(read_cohorts(arguments.cohort))
     if ranks.first:

@@ -10,20 +10,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from TemporalGliomaRisk.commands import add_jobs, folder
+from TemporalGliomaRisk.commands import add_jobs, folder, whole
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
+MOST_PATIENTS = 1_000_000
 POPULATIONS = ("main", "wide", "shifted")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--patients", type=int, required=True, help="how many patients")
-    parser.add_argument("--seed", type=int, default=1, help="seed of everything drawn (default 1)")
+    parser.add_argument("--patients", type=whole(1, MOST_PATIENTS), required=True, help="how many patients")
+    parser.add_argument("--seed", type=whole(0), default=1, help="seed of everything drawn (default 1)")
     parser.add_argument("--output", type=folder, required=True, help="folder for the BIDS dataset")
     parser.add_argument(
         "--first-patient",
-        type=int,
+        type=whole(1, MOST_PATIENTS),
         default=1,
         metavar="NUMBER",
         help="number of the first patient, so that cohorts to be learnt from together share no label (default 1)",

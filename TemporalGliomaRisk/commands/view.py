@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Read what is named, serve it, open a browser."""
     from TemporalGliomaRisk.errors import UsageError
 
+    if arguments.path is None and arguments.timeline is not None:
+        raise UsageError("--timeline goes with a folder of results, and none is named. Name it before --timeline.")
     try:
         import trame_slicer  # noqa: F401
     except ModuleNotFoundError:

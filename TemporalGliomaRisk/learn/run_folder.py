@@ -23,7 +23,7 @@ from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 
-SETTINGS = "run.json"
+SETTINGS, PREPARED = "run.json", "prepared"
 LARGEST_RECEPTIVE_FIELD_MM = 40.0
 
 
@@ -104,9 +104,12 @@ class RunFolder:
         """Start a run, or go on with one that was started with the same settings.
 
         Raises:
-            InputError: If the folder holds a run of other settings, or cannot be written to.
+            InputError: If the folder holds a run of other settings or something else, or cannot be written to.
         """
         check_output(folder, what="run")
+        names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
+        if names and not names & {SETTINGS, PREPARED}:
+            raise UsageError("The run folder holds something else than a training run. Name a new one with --run.")
         begin_with(folder / SETTINGS, config, what="The run in this folder")
         return cls(folder=folder, config=config)
 
@@ -154,7 +157,7 @@ class RunFolder:
         advance: Callable[[int], object] = lambda done: None,
     ) -> list[StoredPatient]:
         """Prepare what is not yet prepared, by the first rank, and give the patients with their voxels mapped."""
-        folder = self.folder / "prepared"
+        folder = self.folder / PREPARED
         if ranks.first:
             prepare_cohort(patients, folder, self.config.preprocessing, jobs=jobs, advance=advance)
         ranks.wait()

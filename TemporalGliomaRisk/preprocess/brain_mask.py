@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
-from TemporalGliomaRisk.timeline.voxel_checks import commonest_on_faces
+from TemporalGliomaRisk.timeline.voxel_checks import coarse, commonest_on_faces, head_of
 
 SMALLEST_BRAIN_ML = 300.0
 LARGEST_BRAIN_ML = 2200.0
@@ -17,6 +17,9 @@ LEAST_BACKGROUND_OF_FACES = 0.5
 LARGEST_CUT_CM2 = 60.0
 REFUSED_CUT_CM2 = 100.0
 ONE_PIECE = 0.95
+LEAST_ON_HEAD = 0.5
+"""Share of a given mask that lies on the head, at least: all of it, but for a field of view that cuts the brain."""
+MOST_SAMPLES = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,4 +137,30 @@ def check_plausible(mask: BoolArray, geometry: Geometry, *, origin: str) -> None
         raise BrainMaskError(
             f"The brain mask {origin} is cut by the edge of the field of view over {cut:.0f} cm2; at most "
             f"{REFUSED_CUT_CM2:.0f} cm2 are accepted. {what_to_do}"
+        )
+
+
+def check_on_head(mask: BoolArray, geometry: Geometry, volume: Volume) -> None:
+    """Refuse a given mask that lies beside the head of the volume that it is meant for.
+
+    Args:
+        mask: (I, J, K), not empty.
+        geometry: Its grid.
+        volume: Of the first visit, canonical axes.
+
+    Raises:
+        BrainMaskError: If less than half of the mask lies on the head.
+    """
+    voxels, spacing_mm = coarse(np.asarray(volume.voxels, dtype=np.float32), volume.geometry.spacing_mm)
+    head = head_of(voxels)
+    inside = np.argwhere(mask)
+    inside = inside[:: 1 + len(inside) // MOST_SAMPLES]
+    steps = spacing_mm / volume.geometry.spacing_mm
+    ijk = np.rint(volume.geometry.to_ijk(geometry.to_ras(inside)) / steps)
+    seen = ijk[np.all((ijk >= 0) & (ijk < head.shape), axis=1)].astype(int)
+    share = float(head[tuple(seen.T)].sum()) / len(inside)
+    if share < LEAST_ON_HEAD:
+        raise BrainMaskError(
+            f"Of the brain mask given, {100 * share:.0f} % lies on the head of the first visit; at least "
+            f"{100 * LEAST_ON_HEAD:.0f} % must. Give a mask in the first visit's own place, or leave --mask out."
         )

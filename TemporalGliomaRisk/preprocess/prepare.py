@@ -10,7 +10,7 @@ import numpy as np
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
-from TemporalGliomaRisk.preprocess.brain_mask import check_plausible, cut_area_cm2, head_mask
+from TemporalGliomaRisk.preprocess.brain_mask import check_on_head, check_plausible, cut_area_cm2, head_mask
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
 from TemporalGliomaRisk.preprocess.image_doubts import cavity_doubts, posture_doubts, sequence_doubts
@@ -173,6 +173,7 @@ def _find_brain(
         mask = canonical(given)
         inside = mask.voxels != 0
         check_plausible(inside, mask.geometry, origin="given")
+        check_on_head(inside, mask.geometry, volumes[reference].volume)
         return Volume(voxels=inside, geometry=mask.geometry), _cut_findings(inside, mask.geometry)
     loaded = volumes[reference]
     if config.mask == "none":

@@ -21,13 +21,14 @@ from TemporalGliomaRisk.timeline.visit import Timeline
 SCHEMA_VERSION = "1.0"
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom")
 WITHHELD = "(withheld)"
-_WORDS_OF_OPTIONS = {
+WORDS_OF_OPTIONS = {
     "device": r"auto|cpu|cuda(:\d+)?",
     "register": r"auto|always|never",
     "progress": r"plain|json",
     "mask": r"auto|none",
     "command": r"[a-z]+",
 }
+"""What an option whose value is a word can be."""
 
 
 class AlignmentLike(Protocol):
@@ -63,7 +64,7 @@ class AuditRecord:
         options: Options of the command, by :func:`safe_options`.
         preprocessing: Preprocessing's configuration.
         model: Name of the bundle.
-        model_files: SHA-256 of every file of the bundle, by its path inside the bundle.
+        model_files: SHA-256 of every file of the bundle itself, by its path inside the bundle.
         timings_s: Seconds by stage.
         findings: What the checks noticed, each with severity, code, message, visit, sequence.
         alignments: How every volume was aligned, each with its session and a (4, 4) matrix.
@@ -212,7 +213,7 @@ def safe_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if callable(value):
             continue
         is_plain = value is None or isinstance(value, (bool, int, float))
-        is_own_word = isinstance(value, str) and re.fullmatch(_WORDS_OF_OPTIONS.get(name, r"(?!)"), value)
+        is_own_word = isinstance(value, str) and re.fullmatch(WORDS_OF_OPTIONS.get(name, r"(?!)"), value)
         kept[name] = value if is_plain or is_own_word else WITHHELD
     return kept
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -12,10 +13,13 @@ import numpy as np
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.timeline.days import MOST_DAYS
 from TemporalGliomaRisk.timeline.visit import Timeline
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
 SCHEMA_VERSIONS = ("1.0", "1.1")
+FURTHEST_MM = 10_000.0
+"""From the scanner's centre; volumes beyond are refused when they are read, so no peak lies there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +150,10 @@ class RiskResult:
         risk, audit = _read_json(folder, "risk.json"), _read_json(folder, "audit.json")
         try:
             return _result(folder, risk, audit)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
-                f"risk.json or audit.json lacks what belongs in it ({type(error).__name__}). Run predict again."
+                "risk.json or audit.json lacks what belongs in it, or holds what does not "
+                f"({type(error).__name__}). Run predict again."
             ) from None
 
     def report(self) -> str | None:
@@ -174,6 +179,12 @@ class RiskResult:
                 "it was made from another timeline. Run predict on this one."
             )
         for number, visit in enumerate(timeline.visits, start=1):
+            used = self.visits[number - 1].sequences
+            if set(visit.sequences) != set(used):
+                raise InputError(
+                    f"The result was made from {', '.join(used)} of visit {number} and the timeline has "
+                    f"{', '.join(visit.sequences)}. Name the timeline it was made from, or run predict on this one."
+                )
             for sequence in visit.sequences:
                 hashes = self.input_hashes.get(f"{self.patient}_{visit.session_id}_{sequence}")
                 files = visit.sources[sequence].files
@@ -188,10 +199,10 @@ class RiskResult:
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        content = json.loads((folder / name).read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise InputError(f"The folder holds no {name}; name the folder that predict wrote to.") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(f"{name} cannot be read as JSON. Run predict again.") from None
     if not isinstance(content, dict):
         raise InputError(f"{name} must hold one JSON object, got {type(content).__name__}. Run predict again.")
@@ -201,13 +212,34 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     return content
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON.")
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    """A number from ``low`` to ``high``, refused with ValueError where it is anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError("A number is none, or outside of what it can be.")
+    return float(value)
+
+
+def _days(value: Any, low: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= MOST_DAYS:
+        raise ValueError("A day is none.")
+    return value
+
+
+def _probability(value: Any) -> float | None:
+    return None if value is None else _number(value, 0.0, 1.0)
+
+
 def _result(folder: Path, risk: dict[str, Any], audit: dict[str, Any]) -> RiskResult:
     if audit["patient"] != risk["patient"]:
         raise InputError("risk.json and audit.json are of different patients. Run predict again.")
     moves = moves_of(audit["alignments"])
     visits: list[ResultVisit] = []
     for number, content in enumerate(risk["visits"], start=1):
-        days = int(content["days_since_first"])
+        days = _days(content["days_since_first"], 0)
         visits.append(
             _visit(
                 folder,
@@ -239,16 +271,17 @@ def _result(folder: Path, risk: dict[str, Any], audit: dict[str, Any]) -> RiskRe
 def _visit(
     folder: Path, number: int, content: dict[str, Any], gap_days: int | None, moves: Mapping[str, FloatArray]
 ) -> ResultVisit:
+    treated = content.get("days_since_treatment")
     return ResultVisit(
         number=number,
         session_id=str(content["session_id"]),
-        days_since_first=int(content["days_since_first"]),
-        days_since_treatment=content.get("days_since_treatment"),
+        days_since_first=content["days_since_first"],
+        days_since_treatment=None if treated is None else _days(treated, -MOST_DAYS),
         gap_days=gap_days,
-        risk=float(content["risk"]),
-        risk_low=content.get("risk_low"),
-        risk_high=content.get("risk_high"),
-        single_visit_risk=content.get("single_visit_risk"),
+        risk=_number(content["risk"], 0.0, 1.0),
+        risk_low=_probability(content.get("risk_low")),
+        risk_high=_probability(content.get("risk_high")),
+        single_visit_risk=_probability(content.get("single_visit_risk")),
         reference_sequence=content.get("reference_sequence"),
         sequences=tuple(content["sequences"]),
         heatmap=_inside(folder, content.get("heatmap"), number),
@@ -256,20 +289,29 @@ def _visit(
         peaks=tuple(
             ResultPeak(
                 name=str(peak["name"]),
-                ras_mm=(float(peak["ras_mm"][0]), float(peak["ras_mm"][1]), float(peak["ras_mm"][2])),
-                share_of_hazard=float(peak["share_of_hazard"]),
-                hazard_per_mL=float(peak["hazard_per_mL"]),
+                ras_mm=_place(peak["ras_mm"]),
+                share_of_hazard=_number(peak["share_of_hazard"], 0.0, 1.0),
+                hazard_per_mL=_number(peak["hazard_per_mL"], 0.0, math.inf),
             )
             for peak in content.get("peaks", ())
         ),
         measurements=tuple(
-            ResultMeasurement(name=str(one["name"]), value=one["value"], unit=str(one["unit"]))
+            ResultMeasurement(name=str(one["name"]), value=_measured(one["value"]), unit=str(one["unit"]))
             for one in content.get("measurements", ())
         ),
         warnings=_warnings(content),
         uncertain_because=tuple(str(code) for code in content.get("uncertain_because", ())),
         moves=moves,
     )
+
+
+def _place(values: Any) -> tuple[float, float, float]:
+    x, y, z = (_number(value, -FURTHEST_MM, FURTHEST_MM) for value in values)
+    return x, y, z
+
+
+def _measured(value: Any) -> float | None:
+    return None if value is None else _number(value, -math.inf, math.inf)
 
 
 def _warnings(content: dict[str, Any]) -> tuple[ResultWarning, ...]:

@@ -158,11 +158,14 @@ def _notice_owners(folder: Path, contents: dict[str, _Content], noticed: list[Fi
 def bids_sequence(name: str) -> SequenceName | None:
     """The pulse sequence of an anatomical file's BIDS name; None for masks, maps and other kinds of image.
 
-    Any ``ce-`` entity makes a T1w a ``ce-gd_T1w``; ``desc-`` and ``label-`` mark derived files.
+    Any ``ce-`` entity makes a T1w a ``ce-gd_T1w``; ``desc-`` and ``label-`` mark derived files, ``part-`` other than
+    ``mag`` what is no magnitude.
     """
     stem = name[: -len(volume_suffix(Path(name)) or "")]
     *entities, suffix = stem.split("_")
-    if any(entity.startswith(("desc-", "label-", "res-", "part-phase")) for entity in entities):
+    if any(
+        entity.startswith(("desc-", "label-", "res-", "part-phase", "part-imag", "part-real")) for entity in entities
+    ):
         return None
     sequence = _SUFFIXES.get(suffix)
     if any(entity.startswith("ce-") for entity in entities):

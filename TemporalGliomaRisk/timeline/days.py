@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 DATES_WANTED = "a date as YYYY-MM-DD or YYYYMMDD"
-DAYS_WANTED = "a whole number of days, below a hundred years"
+DAYS_WANTED = "a whole number of days without points or commas, below a hundred years"
 
-_DATE = re.compile(r"(\d{4})(-?)(\d{2})\2(\d{2})(?:[T ].*)?$")
-_DAYS = re.compile(r"([+-]?\d{1,9})(?:[.]0*)?")
+_TIME = r"(?:T\d{2}(?:\d{2}){0,2}|[T ] *\d{1,2}(?::\d{2}){1,2})(?:[.,]\d+)?(?: ?[AP]M)?(?:Z| ?[+-]\d{2}:?\d{2})?"
+_DATE = re.compile(rf"(\d{{4}})(-?)(\d{{2}})\2(\d{{2}})(?:{_TIME})?", re.IGNORECASE)
+_DAYS = re.compile(r"([+-]?\d{1,9})(?:[.]0?)?")
+"""``2.000`` is two thousand where a point parts the thousands, so no more than one 0 may stand behind it."""
 MOST_DAYS = 36_524
 """A hundred years. Spreadsheets store dates as days since 1900: a larger number is a date, and none may be shown."""
 _UNKNOWN = {"", "n/a", "na", "nan", "none", "null", "-"}
@@ -76,19 +78,19 @@ def is_unknown(text: str | None) -> bool:
 
 
 def parse_date(text: str) -> datetime.date:
-    """A date from ``YYYY-MM-DD`` or ``YYYYMMDD``, a time of day behind it ignored.
+    """A date from ``YYYY-MM-DD`` or ``YYYYMMDD``, a time of day behind it ignored; nothing else may follow.
 
     Raises:
         ValueError: If it is neither, or no such day exists.
     """
-    match = _DATE.match(text.strip())
+    match = _DATE.fullmatch(text.strip())
     if match is None:
         raise ValueError(DATES_WANTED)
     return datetime.date(int(match[1]), int(match[3]), int(match[4]))
 
 
 def parse_days(text: str) -> int:
-    """A whole number of days; ``12.0`` is taken, ``12.5`` is not.
+    """A whole number of days; ``12.0`` is taken, ``12.5`` and ``12.000`` are not.
 
     Raises:
         ValueError: If it is no whole number of plausible size.

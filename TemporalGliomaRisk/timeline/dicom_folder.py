@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 from collections.abc import Sequence
@@ -9,7 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from TemporalGliomaRisk.timeline.assembly import FindingMaker, FoundVisit, SourceMaker, build_timeline
+from TemporalGliomaRisk.timeline.assembly import (
+    DATE_TOLERANCE_DAYS,
+    FindingMaker,
+    FoundVisit,
+    SourceMaker,
+    build_timeline,
+)
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, is_unknown, parse_date
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader, plain_name, read_dicom_headers
 from TemporalGliomaRisk.timeline.dicom_series import DicomSeries, SliceOrder, order_slices
@@ -140,7 +147,35 @@ def _by_date(series: Sequence[_Series], noticed: list[Finding]) -> dict[datetime
     if undated and (len(undated) > 1 or len(found) > 1):
         problem = f"{len(undated)} DICOM studies have no date. Use a table that gives the days."
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    for members in found.values():
+        _check_one_day(members, noticed)
     return found
+
+
+def _check_one_day(series: Sequence[_Series], noticed: list[Finding]) -> None:
+    """Refuse series of one date that are of several days: then the date stands for dates that were taken out.
+
+    The signs are days of acquisition that lie apart, by more than a midnight, and whole examinations that repeat: two
+    studies of the same pulse sequences, or with a FLAIR each, which no study of the spine beside one of the head has.
+    """
+    acquired = []
+    for one in series:
+        with contextlib.suppress(ValueError):
+            acquired.append(parse_date(one.header.acquired_text.replace(".", "")).toordinal())
+    apart = max(acquired, default=0) - min(acquired, default=0)
+    if apart > DATE_TOLERANCE_DAYS:
+        problem = f"The DICOM series of one study date were acquired up to {apart} days apart."
+        problem += " Use a table that gives the days, or correct the study dates."
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    studies: dict[str, set[SequenceName]] = {}
+    for one in series:
+        if one.sequence is not None:
+            studies.setdefault(one.header.study_uid, set()).add(one.sequence)
+    repeated = any(a == b or "FLAIR" in a & b for a, b in itertools.combinations(studies.values(), 2))
+    if repeated:
+        problem = f"{len(studies)} DICOM studies have one and the same date and repeat an examination, so their days "
+        problem += "are not known. Use a table that gives the days, or keep one of them."
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
 
 
 def _visit(date: datetime.date | None, series: Sequence[_Series]) -> FoundVisit:

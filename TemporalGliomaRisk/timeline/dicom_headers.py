@@ -34,6 +34,11 @@ PIXELS = {"<": b"\xe0\x7f\x10\x00", ">": b"\x7f\xe0\x00\x10"}
 """The tag of PixelData, in either byte order."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_NO_ANATOMY = re.compile(
+    r"LOCALIZER|PROJECTION IMAGE|MIP|M(?:AX|IN)[ _]?IP|MINIP|MNIP|P|PHASE|.*PHASE[ _]MAP|I|IMAGINARY|ADC.*|DIFFUSION.*|"
+    r"TRACEW?|FA|TENSOR.*|DWI|SWI|PERFUSION.*|ASL|R?[CM]B[FV]|MTT|TTP|.*SUBTRACT.*|SUB|.*[ _]MAP"
+)
+"""Words of ImageType by which a picture is no magnitude of the tissue: projections, phases, what is computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,7 @@ class DicomHeader:
     birth_date: str = field(repr=False)
     study_uid: str = field(repr=False)
     date_text: str = field(repr=False)
+    acquired_text: str = field(repr=False)
     series_uid: str = field(repr=False)
     sop_uid: str = field(repr=False)
     description: str = field(repr=False)
@@ -159,6 +165,7 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
         birth_date=_text(dataset, "PatientBirthDate"),
         study_uid=_text(dataset, "StudyInstanceUID"),
         date_text=next((date for date in dates if not is_unknown(date)), ""),
+        acquired_text=_text(dataset, "AcquisitionDate"),
         series_uid=_text(dataset, "SeriesInstanceUID"),
         sop_uid=_text(dataset, "SOPInstanceUID"),
         description=_text(dataset, "SeriesDescription"),
@@ -168,7 +175,7 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
         instance_number=None if number is None else int(number),
         is_picture=(
             int(dataset.get("SamplesPerPixel") or 1) > 1
-            or "LOCALIZER" in image_type
+            or any(_NO_ANATOMY.fullmatch(word) for word in image_type)
             or str(dataset.get("SOPClassUID", "")).startswith(SECONDARY_CAPTURE)
             or _text(dataset, "Modality") not in ("MR", "")
         ),

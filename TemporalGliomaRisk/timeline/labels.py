@@ -13,6 +13,7 @@ _MONTH_NAME = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(
     rf"(?<!\d){_YEAR}{_MONTH}{_DAY}\d{{0,6}}(?!\d)"  # with a number or a time behind it
     rf"|(?<!\d)(?:{_DAY}{_MONTH}|{_MONTH}{_DAY}){_YEAR}(?!\d)"
+    rf"|(?<!\d)(?:\d\d{_MONTH}{_DAY}|{_DAY}{_MONTH}\d\d|{_MONTH}{_DAY}\d\d)(?!\d)"
     rf"|(?<!\d)(?:{_YEAR}{_MONTH_NAME}\d{{1,2}}|\d{{1,2}}{_MONTH_NAME}(?:{_YEAR}|\d\d)|{_MONTH_NAME}\d{{1,2}}{_YEAR})(?!\d)",
     re.IGNORECASE,
 )
@@ -24,7 +25,7 @@ def is_plain(label: str) -> bool:
 
 
 def may_be_shown(label: str) -> bool:
-    """Whether a label is plain and holds no calendar date (``ses-20190304``)."""
+    """Whether a label is plain and holds no calendar date (``ses-20190304``, ``ses-190304``)."""
     return is_plain(label) and _DATE.search(label) is None
 
 

@@ -192,7 +192,8 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     (
         "series_skipped",
         NOTE,
-        "{count} DICOM series that are localizers, colour or secondary images, or not MR were ignored.",
+        "{count} DICOM series that are localizers, projections, phase, diffusion or computed images, colour or "
+        "secondary images, or not MR were ignored.",
     ),
     (
         "series_unclassed",

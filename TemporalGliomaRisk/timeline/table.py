@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,18 @@ DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
 NO_FILE = "no file is at this path; paths begin at the table's folder"
 MOST_TOLD = 10
 """Mistakes that one message lists."""
-KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS, "patient")
+KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS)
+_PATIENT_COLUMNS = re.compile(
+    "(?:patient|participant|subject|sub|case|pat)(?:id|no|number|name)?|patienten(?:id|nummer|name)|proband|mrn|pid"
+)
+"""What a column that tells the patient may be called, without anything but letters."""
 
 
 def read_table(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
     """Read the timeline that a ``.csv`` or ``.tsv`` table names. Volumes are not read yet.
 
-    Paths are relative to the table's folder, or absolute. Rows of one day make one visit. A column ``patient`` is
-    optional. All mistakes are told together, by their line in the file.
+    Paths are relative to the table's folder, or absolute. Rows of one day make one visit. A column ``patient``, or of a
+    like name (``participant_id``, ``subject``), is optional. All mistakes are told together, by their line in the file.
 
     Raises:
         TimelineRefused: If a column is missing or any row has a mistake.
@@ -53,7 +57,8 @@ def timeline_of_rows(
 def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified: bool) -> Timeline:
     """A table's timeline; ``folder`` is where relative paths begin."""
     _check_columns(table)
-    rows = _rows_of_patient(table, patient)
+    owners = tuple(name for name in table.columns if _PATIENT_COLUMNS.fullmatch(re.sub(r"[\W_]", "", name)))
+    rows = _rows_of_patient(table, owners, patient)
     mistakes: list[str] = []
     visits: dict[When, dict[SequenceName, SourceMaker]] = {}
     seen: dict[tuple[When, SequenceName], int] = {}
@@ -76,13 +81,13 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
             mistakes[MOST_TOLD:] = [f"{len(mistakes) - MOST_TOLD} further mistakes are not listed."]
         many = f"{count} mistake{'s' if count > 1 else ''}"
         raise refuse("table_mistakes", problem=f"The table has {many}. {' '.join(mistakes)}")
-    unused = [name for name in table.columns if name and name not in KNOWN_COLUMNS]
+    unused = [name for name in table.columns if name and name not in (*KNOWN_COLUMNS, *owners)]
     findings = [finding("columns_ignored", count=len(unused))] if unused else []
     found = [
         FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "")
         for when, sources in visits.items()
     ]
-    name = next((row["patient"] for _, row in rows if row.get("patient")), "")
+    name = next((row[owner] for owner in owners for _, row in rows if row[owner]), "")
     return build_timeline(found, findings=findings, patient_name=name, identified=identified)
 
 
@@ -101,34 +106,40 @@ def _check_columns(table: TextTable) -> None:
         raise refuse("table_mistakes", problem="The table has no rows. Add one for every volume.")
 
 
-def _rows_of_patient(table: TextTable, patient: str | None) -> list[tuple[int, dict[str, str]]]:
-    """Rows of the one patient, with their lines."""
+def _rows_of_patient(
+    table: TextTable, owners: tuple[str, ...], patient: str | None
+) -> list[tuple[int, dict[str, str]]]:
+    """Rows of the one patient, with their lines, by the columns that tell patients, if any."""
     rows = list(zip(table.numbers, table.rows, strict=True))
     # A cell left empty is another patient's only where there are several to choose from.
-    named = {row["patient"] for _, row in rows if row.get("patient")}
-    only = next(iter(named)) if len(named) == 1 else ""
-    patients = {row.get("patient") or only for _, row in rows}
-    if patient is None:
-        if len(patients) > 1:
-            raise refuse("several_patients", count=len(patients), labels=", by its column patient")
-        return rows
-    kept = [(line, row) for line, row in rows if (row.get("patient") or only) == patient]
-    if not kept:
-        raise refuse("patient_not_found", labels="")
-    return kept
+    named = {owner: {row[owner] for row in table.rows if row[owner]} for owner in owners}
+    only = {owner: next(iter(values)) if len(values) == 1 else "" for owner, values in named.items()}
+    keys = [tuple(row[owner] or only[owner] for owner in owners) for row in table.rows]
+    if patient is not None:
+        chosen = [patient in key or f"sub-{patient}" in key for key in keys]
+        rows = [row for row, keep in zip(rows, chosen, strict=True) if keep]
+        keys = [key for key, keep in zip(keys, chosen, strict=True) if keep]
+        if not rows:
+            raise refuse("patient_not_found", labels="")
+    count = len(set(keys))
+    if count > 1:
+        raise refuse("several_patients", count=count, labels=f", by its column {' and '.join(owners)}")
+    return rows
 
 
 def _filled_in(days: list[tuple[list[str], When]]) -> list[tuple[list[str], When]]:
-    """The rows' days, where a date is given also by the days that another row of that date gives, if all agree."""
-    known: dict[datetime.date, set[int]] = {}
-    for _, when in days:
-        if when.date is not None and when.days_since_treatment is not None:
-            known.setdefault(when.date, set()).add(when.days_since_treatment)
+    """The rows' days, a date or a number of days filled in from the rows that give both, where those agree."""
+    both = {
+        (when.date, when.days_since_treatment)
+        for _, when in days
+        if when.date is not None and when.days_since_treatment is not None
+    }
     filled = []
     for problems, when in days:
-        told = known.get(when.date, set()) if when.date is not None and when.days_since_treatment is None else set()
-        agreed = when if len(told) != 1 else dataclasses.replace(when, days_since_treatment=next(iter(told)))
-        filled.append((problems, agreed))
+        told = [pair for pair in both if when.date == pair[0] or when.days_since_treatment == pair[1]]
+        lacks = when.date is None or when.days_since_treatment is None
+        date, day = told[0] if lacks and len(told) == 1 else (when.date, when.days_since_treatment)
+        filled.append((problems, dataclasses.replace(when, date=date, days_since_treatment=day)))
     return filled
 
 

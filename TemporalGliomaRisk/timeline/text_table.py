@@ -40,7 +40,8 @@ def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> T
         delimiter: The delimiter wanted, None to tell it.
 
     Raises:
-        TimelineRefused: If it cannot be read, is empty, or names a column twice.
+        TimelineRefused: If it cannot be read, is empty, names a column twice, or a line holds more cells than the
+            header or a quote that takes the lines behind it into its cell.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -55,8 +56,9 @@ def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> T
     header = next((line for line in lines[1 if said else 0 :] if line.strip("\t;, ")), "")
     if delimiter is None or delimiter not in header:
         delimiter = said[1] if said else max("\t;,", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows, numbers = [], []
+    line = 1
     try:
         if said:
             next(reader)
@@ -64,16 +66,35 @@ def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> T
         columns = tuple(name.strip().lower().replace(" ", "_") for name in names)
         if len(set(filter(None, columns))) < len(list(filter(None, columns))):
             raise refuse("table_mistakes", problem=f"{what} names a column twice. Keep one of them.")
+        line = reader.line_num + 1
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
             if any(stripped):
+                _check_line(stripped, line=line, columns=len(columns), delimiter=delimiter, what=what)
                 stripped += [""] * (len(columns) - len(stripped))
                 rows.append(dict(zip(columns, stripped, strict=False)))
                 numbers.append(reader.line_num)
+            line = reader.line_num + 1
     except csv.Error as error:
-        problem = f"{what} cannot be read after line {reader.line_num}. Check its quotes."
+        problem = f"{what} cannot be read from line {line} on. Check the quotes of that line."
         raise refuse("table_mistakes", problem=problem) from error
     return TextTable(columns=columns, rows=rows, numbers=numbers)
+
+
+def _check_line(cells: list[str], *, line: int, columns: int, delimiter: str, what: str) -> None:
+    """Refuse a line by which cells would be lost: beyond the header, or as whole rows inside a quoted cell."""
+    if any(cells[columns:]):
+        problem = (
+            f"Line {line} of {what[:1].lower()}{what[1:]} has more cells than the header. Write numbers without commas "
+            "(1104 for 1,104), and put quotes around a cell that holds a delimiter."
+        )
+        raise refuse("table_mistakes", problem=problem)
+    swallowed = (further for cell in cells for further in cell.splitlines()[1:])
+    if any(further.count(delimiter) >= max(columns - 1, 1) for further in swallowed):
+        problem = (
+            f"A quote in line {line} of {what[:1].lower()}{what[1:]} takes the next line into its cell. Remove it."
+        )
+        raise refuse("table_mistakes", problem=problem)
 
 
 def _decode(content: bytes) -> str:

@@ -76,20 +76,20 @@ def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> Voxel
 
 def _check_content(voxels: FloatArray, spacing_mm: FloatArray, visit: int, sequence: SequenceName) -> list[Finding]:
     """The head in the field of view, and what fluid looks like inside it."""
-    coarse, coarse_mm = _coarse(voxels, spacing_mm)
-    values = len(np.unique(coarse))
+    small, small_mm = coarse(voxels, spacing_mm)
+    values = len(np.unique(small))
     if values < FEWEST_VALUES:
         return [finding("few_values", visit=visit, sequence=sequence, count=values)]
-    head = head_of(coarse)
-    volume_mL = float(head.sum() * np.prod(coarse_mm) / 1000.0)
+    small, head = _without_blank_ends(small, small_mm)
+    volume_mL = float(head.sum() * np.prod(small_mm) / 1000.0)
     if volume_mL < LEAST_HEAD_ML:
         return [finding("no_head", visit=visit, sequence=sequence, volume=f"{volume_mL:.0f}")]
-    p2, p50, p98 = np.percentile(inner_head(coarse, head, coarse_mm), (2, 50, 98)).tolist()
+    p2, p50, p98 = np.percentile(inner_head(small, head, small_mm), (2, 50, 98)).tolist()
     if p98 - p2 < FLAT_INSIDE * max(abs(p2), abs(p98)):
         return [finding("flat_inside", visit=visit, sequence=sequence)]
     findings = []
     clean = bool((voxels == voxels.flat[0]).mean() > 0.3)
-    sides = cut_sides(head, coarse_mm, clean_background=clean)
+    sides = cut_sides(head, small_mm, clean_background=clean)
     if sides:
         findings.append(finding("brain_cut_off", visit=visit, sequence=sequence, sides=" and ".join(sides)))
     seen = fluid_looks(p2, p50, p98)
@@ -99,10 +99,29 @@ def _check_content(voxels: FloatArray, spacing_mm: FloatArray, visit: int, seque
     return findings
 
 
-def _coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+def coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Every so many voxels, so that a side is about ``COARSE_MM``, and the sides it then has."""
     steps = np.maximum(1, np.round(COARSE_MM / spacing_mm)).astype(int)
     return voxels[:: steps[0], :: steps[1], :: steps[2]], spacing_mm * steps
+
+
+def _without_blank_ends(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """The voxels and their head, without planes of one value against which a wide head ends flat.
+
+    Such slices were never filled, so the field of view is what lies between them.
+    """
+    head = head_of(voxels)
+    ends = [slice(None)] * 3
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        filled = np.flatnonzero(voxels.max(axis=others) > voxels.min(axis=others))
+        area_cm2 = head.sum(axis=others) * float(np.prod(np.delete(spacing_mm, axis))) / 100.0
+        first, last = int(filled[0]), int(filled[-1])
+        ends[axis] = slice(
+            first if area_cm2[first] > TOP_FACE_CM2 else 0, last + 1 if area_cm2[last] > TOP_FACE_CM2 else None
+        )
+    kept = tuple(ends)
+    return (voxels, head) if voxels[kept].shape == voxels.shape else (voxels[kept], head_of(voxels[kept]))
 
 
 SURROUNDED_BY, EACH_SIDE, WIDEST, ROUGHEST = 0.9, 0.2, 10.0, 0.9

@@ -91,7 +91,19 @@ def case_blank_lines_and_short_rows(at: Workshop) -> Expected:
 
 
 def case_rows_longer_than_the_header(at: Workshop) -> Expected:
-    return at.right(at.table(RIGHT.replace("110\n", "110,more,and,more\n")))
+    return at.refused(at.table(RIGHT.replace("110\n", "110,more,and,more\n")), "Line 3 of the table has more cells")
+
+
+def case_rows_longer_than_the_header_by_empty_cells(at: Workshop) -> Expected:
+    return at.right(at.table(RIGHT.replace("110\n", "110,,\n")))
+
+
+def case_thousands_with_a_comma(at: Workshop) -> Expected:
+    return at.refused(at.table(RIGHT.replace("110\n", "1,104\n")), "Line 3 of the table has more cells")
+
+
+def case_thousands_with_a_point(at: Workshop) -> Expected:
+    return at.refused(at.table(RIGHT.replace("110\n", "2.000\n")), "whole number of days")
 
 
 def case_quoted_cells_over_two_lines(at: Workshop) -> Expected:
@@ -100,7 +112,22 @@ def case_quoted_cells_over_two_lines(at: Workshop) -> Expected:
 
 
 def case_a_quote_never_closed(at: Workshop) -> Expected:
-    return at.refused(at.table(RIGHT.replace("b.nii", '"b.nii')), "")
+    return at.refused(at.table(RIGHT.replace("a.nii", '"a.nii')), "from line 2 on")
+
+
+def case_quotes_that_take_a_row_into_a_cell(at: Workshop) -> Expected:
+    text = 'path,sequence,days_since_treatment,note\na.nii,FLAIR,10,"3 mm\nb.nii,FLAIR,110,5 mm"\nb.nii,T2w,200,\n'
+    return at.refused(at.table(text), "A quote in line 2 of the table")
+
+
+def case_a_quote_closed_by_the_next_row_s(at: Workshop) -> Expected:
+    text = 'path,sequence,days_since_treatment,note\na.nii,FLAIR,10,"3 mm\nb.nii,FLAIR,110,"stable\n'
+    return at.refused(at.table(text), "from line 2 on")
+
+
+def case_two_dates_in_one_cell(at: Workshop) -> Expected:
+    text = "path,sequence,date\na.nii,FLAIR,2019-02-28\nb.nii,FLAIR,2019-03-28 or 2019-04-28\n"
+    return at.refused(at.table(text), "Line 3: date cannot be read")
 
 
 def case_a_cell_of_a_million_characters(at: Workshop) -> Expected:
@@ -191,7 +218,7 @@ def case_a_first_line_that_names_the_delimiter(at: Workshop) -> Expected:
 
 
 def case_a_name_of_a_column_of_200_000_characters(at: Workshop) -> Expected:
-    return at.refused(at.table(RIGHT.replace("path", "p" * 200_000)), "cannot be read after line")
+    return at.refused(at.table(RIGHT.replace("path", "p" * 200_000)), "cannot be read from line 1 on")
 
 
 # Formulas and paths

@@ -63,6 +63,9 @@ def _leave(name: str):
     return lambda content: content["visits"][0].update(heatmap=name)
 
 
+FAR_PEAK = {"name": "A", "ras_mm": [1e308, -1e308, 0], "share_of_hazard": 0.5, "hazard_per_mL": 0.1}
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -74,6 +77,13 @@ def _leave(name: str):
         ("risk.json", lambda content: content.pop("visits"), "lacks what belongs in it"),
         ("risk.json", lambda content: content["visits"].clear(), "holds no visit"),
         ("risk.json", lambda content: content["visits"][0].update(risk="high"), "lacks what belongs in it"),
+        ("risk.json", lambda content: content["visits"][0].update(risk=float("nan")), "cannot be read as JSON"),
+        ("risk.json", lambda content: content["visits"][0].update(risk=2.0), "holds what does not"),
+        ("risk.json", lambda content: content["visits"][0].update(risk="0.1"), "holds what does not"),
+        ("risk.json", lambda content: content["visits"][0].update(single_visit_risk=-1), "holds what does not"),
+        ("risk.json", lambda content: content["visits"][0].update(days_since_treatment=True), "holds what does not"),
+        ("risk.json", lambda content: content["visits"][0].update(days_since_first=10**400), "holds what does not"),
+        ("risk.json", lambda content: content["visits"][0].update(peaks=[FAR_PEAK]), "holds what does not"),
         ("audit.json", lambda content: content.update(patient="sub-99"), "of different patients"),
         ("audit.json", lambda content: content["alignments"][0].update(to_target_ras=[[1]]), "no \\(4, 4\\) matrix"),
     ],
@@ -89,9 +99,10 @@ def test_a_wrong_result_is_refused(folder, name, change, message) -> None:
 def test_a_folder_without_results_or_with_broken_ones_is_refused(folder, tmp_path) -> None:
     with pytest.raises(InputError, match=r"holds no risk\.json"):
         RiskResult.read(tmp_path / "nowhere")
-    (folder / "risk.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match=r"risk\.json cannot be read as JSON"):
-        RiskResult.read(folder)
+    for broken in ("{", "[" * 200_000):
+        (folder / "risk.json").write_text(broken, encoding="utf-8")
+        with pytest.raises(InputError, match=r"risk\.json cannot be read as JSON"):
+            RiskResult.read(folder)
 
 
 def test_a_link_out_of_the_folder_is_refused(folder, tmp_path) -> None:
@@ -110,10 +121,15 @@ def test_a_timeline_that_is_not_the_results_own_is_refused(folder, phantom, tmp_
     result.check_inputs(timeline)
     path = tmp_path / "flair.nii.gz"
     write_nifti(phantom.head(phantom.grid((12, 12, 12)), np.eye(4)), path)
-    visit = replace(timeline.visits[0], sources={"FLAIR": VolumeFile(path=path, role="FLAIR of visit 1")})
+    source = VolumeFile(path=path, role="FLAIR of visit 1")
+    visit = replace(timeline.visits[0], sources={**timeline.visits[0].sources, "FLAIR": source})
     from_file = replace(timeline, visits=(visit, timeline.visits[1]))
 
     with pytest.raises(InputError, match="has 2 visits and the timeline 1"):
         result.check_inputs(replace(timeline, visits=timeline.visits[:1]))
     with pytest.raises(InputError, match="FLAIR of visit 1 is not the file"):
         replace(result, input_hashes={"sub-07_ses-01_FLAIR": ("0" * 64,)}).check_inputs(from_file)
+    for sources in ({"FLAIR": source}, {**visit.sources, "T2w": source}):
+        other = replace(timeline, visits=(replace(visit, sources=sources), timeline.visits[1]))
+        with pytest.raises(InputError, match=r"was made from FLAIR, T1w of visit 1 and the timeline has "):
+            result.check_inputs(other)

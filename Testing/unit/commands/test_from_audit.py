@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from TemporalGliomaRisk.bundle import seal_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.report.audit import read_audit_record
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
@@ -124,9 +125,50 @@ def test_another_input_is_refused_with_what_differs_and_nothing_is_written(
 def test_another_model_is_refused(copy: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert copy.again(tmp_path / "again", "--mask", copy.mask) == 2
     assert "model is not shipped with this version" in capsys.readouterr().err
-    (copy.model / "notes.txt").write_text("mine")
+    with (copy.model / "docs" / "README.md").open("a") as card:
+        card.write("Changed.\n")
+    seal_bundle(copy.model)
     assert copy.again(tmp_path / "again", "--model", copy.model, "--mask", copy.mask) == 2
-    assert "The model is not that of the audited run: notes.txt differ" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "The model is not that of the audited run: SHA256SUMS, docs/README.md differ" in said
+
+
+def test_what_a_reader_keeps_in_a_model_s_folder_is_none_of_the_model(copy: Ran, tmp_path: Path) -> None:
+    (copy.model / "notes.txt").write_text("mine")
+    assert copy.again(tmp_path / "again", "--model", copy.model, "--mask", copy.mask) == 0
+
+
+def test_results_are_not_written_into_a_model_s_folder(
+    copy: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(copy.model.rglob("*"))
+    given = ["predict", copy.table, "--output", copy.model, "--model", copy.model, "--no-cache"]
+    assert main([*map(str, given)]) == 2
+    assert "The output folder is a model's" in capsys.readouterr().err
+    assert sorted(copy.model.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda audit: audit["options"].update(device=5), "does not say the option device as predict writes"),
+        (lambda audit: audit["options"].update(register=None), "does not say the option register"),
+        (lambda audit: audit["options"].update(identified="false", scene=1), "the options identified, scene as"),
+        (lambda audit: audit["options"].pop("heatmaps"), "does not say the option heatmaps"),
+        (lambda audit: audit.update(days={}), "tells the days of 0 visits and the input has 2"),
+    ],
+)
+def test_an_audit_that_was_changed_is_refused(
+    copy: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: Callable[[dict], object], words: str
+) -> None:
+    audit = json.loads(copy.audit.read_text())
+    edit(audit)
+    copy.audit.write_text(json.dumps(audit))
+    assert copy.again(tmp_path / "again", "--model", copy.model, "--mask", copy.mask) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "again").exists()
 
 
 def test_versions_system_and_risks_that_differ_are_told(
@@ -152,6 +194,8 @@ def test_versions_system_and_risks_that_differ_are_told(
     [
         (["--register", "always"], "Leave --register out"),
         (["--device", "cpu", "--identified"], "Leave --device and --identified out"),
+        (["--scene"], "Leave --scene out"),
+        (["--mask", "none"], "Leave --mask none out"),
         ([], "had a brain mask of its own"),
         (["--output", "{first}"], "would replace the results"),
         (["--from-audit", "{first}/risk.json"], "audit.json is not valid"),

@@ -44,27 +44,39 @@ def test_simulate_never_writes_over_somebody_s_scans(tmp_path: Path, capsys) -> 
     assert scan.read_bytes() == b"a child's"
 
 
-@pytest.mark.parametrize("output", ["", "participants.tsv"])
-def test_calibrate_writes_no_bundle_into_a_cohort_or_over_a_file(dataset: Path, output: str, capsys) -> None:
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("", "something else than a model bundle"),
+        ("participants.tsv", "what is there is a file"),
+        ("new", "is the cohort or lies in it"),
+    ],
+)
+def test_calibrate_writes_no_bundle_into_a_cohort_or_over_a_file(
+    dataset: Path, output: str, words: str, capsys
+) -> None:
     arguments = ["calibrate", "--cohort", str(dataset), "--run", str(dataset), "--output", str(dataset / output)]
     assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert "something else than a model bundle" in said if not output else "what is there is a file" in said
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (["--output", "participants.tsv"], "what is there is a file"),
-        (["--output", "new", "--resamples", "0"], "Wanted --resamples of 1 or more"),
-        (["--output", "new", "--seed", "-1"], "Wanted --resamples of 1 or more"),
+        (["--output", "new"], "is the cohort or lies in it"),
+        (["--output", ""], "is the cohort or lies in it"),
+        (["--output", "../others"], "holds something else than an evaluation"),
     ],
 )
 def test_evaluate_refuses_before_it_prepares_anybody(dataset: Path, more: list[str], words: str, capsys) -> None:
     more[1] = str(dataset / more[1])
+    (dataset.parent / "others").mkdir()
+    (dataset.parent / "others" / "letter.txt").write_text("a reader's own", encoding="utf-8")
     assert main(["evaluate", "--cohort", str(dataset), "--model", str(dataset), *more]) == 2
     assert words in capsys.readouterr().err
-    assert not (dataset / "new").exists()
+    assert sorted(path.name for path in dataset.iterdir()) == ["participants.tsv", "sub-01"]
+    assert [path.name for path in (dataset.parent / "others").iterdir()] == ["letter.txt"]
 
 
 def test_evaluate_says_that_nobody_is_left_to_test(dataset: Path, tmp_path: Path, capsys) -> None:
@@ -85,10 +97,12 @@ def test_evaluate_says_that_nobody_is_left_to_test(dataset: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("command", "option", "value", "wanted"),
     [
-        ("pretrain", "--pairs", "0", "1 or more"),
-        ("pretrain", "--updates", "-1", "0 or more"),
-        ("pretrain", "--validate-every", "0", "1 or more"),
-        ("pretrain", "--validation-pairs", "0", "1 or more"),
+        ("pretrain", "--pairs", "0", "at least 1"),
+        ("pretrain", "--updates", "-1", "at least 0"),
+        ("pretrain", "--updates", "99999999999999999999", "at most 2147483647"),
+        ("pretrain", "--seed", "9" * 30, "at most 2147483647"),
+        ("pretrain", "--validate-every", "0", "at least 1"),
+        ("pretrain", "--validation-pairs", "0", "at least 1"),
         ("pretrain", "--learning-rate", "-1", "above 0"),
         ("pretrain", "--learning-rate", "nan", "above 0"),
         ("pretrain", "--order-weight", "-1", "from 0 on"),
@@ -96,8 +110,9 @@ def test_evaluate_says_that_nobody_is_left_to_test(dataset: Path, tmp_path: Path
         ("pretrain", "--channels", "100000", "1 to 512"),
         ("pretrain", "--jobs", "-2", "at least 1"),
         ("finetune", "--members", "0", "at least 1"),
-        ("finetune", "--epochs", "0", "1 or more"),
-        ("finetune", "--seed", "-1", "0 or more"),
+        ("finetune", "--epochs", "0", "at least 1"),
+        ("finetune", "--seed", "-1", "at least 0"),
+        ("finetune", "--members", "9" * 20, "at most 100"),
         ("finetune", "--jobs", "0", "at least 1"),
         ("finetune", "--implants-each", "0", "at least 1"),
         ("finetune", "--places", "0", "at least 1"),
@@ -105,7 +120,14 @@ def test_evaluate_says_that_nobody_is_left_to_test(dataset: Path, tmp_path: Path
         ("finetune", "--learning-rate", "nan", "above 0"),
         ("calibrate", "--jobs", "0", "at least 1"),
         ("evaluate", "--jobs", "0", "at least 1"),
+        ("evaluate", "--resamples", "0", "at least 1"),
+        ("evaluate", "--resamples", "9999999999999", "at most 100000"),
+        ("evaluate", "--seed", "9" * 23, "at most 2147483647"),
+        ("evaluate", "--seed", "-1", "at least 0"),
+        ("evaluate", "--order-patients", "-1", "at least 0"),
         ("simulate", "--jobs", "0", "at least 1"),
+        ("simulate", "--patients", "9" * 23, "at most 1000000"),
+        ("simulate", "--first-patient", "9" * 20, "at most 1000000"),
         ("simulate", "--output", " ", "got nothing"),
         ("evaluate", "--output", "", "got nothing"),
     ],
@@ -124,6 +146,19 @@ def test_a_number_that_is_none_is_refused_before_anything_is_read_or_written(
     assert len(said.splitlines()) == 1
     assert all(word in said for word in (option, wanted, value))
     assert not list(tmp_path.iterdir())
+
+
+def test_pretrain_begins_no_run_in_a_cohort_or_among_somebody_s_files(unscanned: Path, tmp_path: Path, capsys) -> None:
+    before = sorted(unscanned.rglob("*"))
+    for run in (unscanned, unscanned / "sub-01" / "run"):
+        assert main(["pretrain", *place_of(unscanned, run), *SHARES]) == 2
+        assert "is the cohort or lies in it. Name another with --run" in capsys.readouterr().err
+    assert sorted(unscanned.rglob("*")) == before
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "letter.txt").write_text("a reader's own", encoding="utf-8")
+    assert main(["pretrain", *place_of(unscanned, tmp_path / "others"), *SHARES]) == 2
+    assert "holds something else than a training run" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "others").iterdir()] == ["letter.txt"]
 
 
 def test_settings_with_every_number_at_its_limit_are_read_back_as_they_were() -> None:
@@ -194,7 +229,9 @@ def test_a_file_is_no_folder_to_simulate_or_train_in(unscanned: Path, capsys) ->
     before = file.read_bytes()
     assert main(["simulate", "--patients", "1", "--output", str(file)]) == 2
     assert "what is there is a file. Name another with --output." in capsys.readouterr().err
-    assert main(["pretrain", *place_of(unscanned, file), *SHARES]) == 2
+    other = unscanned.parent / "letter.txt"
+    other.write_text("a reader's own", encoding="utf-8")
+    assert main(["pretrain", *place_of(unscanned, other), *SHARES]) == 2
     assert "what is there is a file. Name another with --run." in capsys.readouterr().err
     assert file.read_bytes() == before
 

@@ -221,6 +221,32 @@ def test_the_module_runs_as_a_program() -> None:
     assert "boil" not in result.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell's 2>&- is Unix's")
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&-"])
+def test_a_command_runs_where_a_standard_stream_is_closed(closed: str, tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, types, TemporalGliomaRisk.commands as commands\n"
+        "def run(arguments):\n"
+        "    commands.plain_progress()\n"
+        "    with open('written', 'w') as handle:\n"
+        "        print('said', file=sys.stderr)\n"
+        "        return 0 if handle.fileno() > 2 and handle.write('whole') else 1\n"
+        "stir = types.ModuleType('stir')\n"
+        "stir.add_arguments, stir.run = lambda parser: None, run\n"
+        "sys.modules['TemporalGliomaRisk.commands.check'] = stir\n"
+        "sys.exit(commands.main(['check']))\n"
+    )
+    (tmp_path / "program.py").write_text(code, encoding="utf-8")
+    command = f"{sys.executable} program.py {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    assert (tmp_path / "written").read_text(encoding="utf-8") == "whole"
+
+
+def test_a_timeline_to_view_without_its_result_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert commands.main(["view", "--timeline", str(tmp_path)]) == 2
+    assert "--timeline goes with a folder of results, and none is named" in capsys.readouterr().err
+
+
 def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     code = (
         "import sys, types, TemporalGliomaRisk.commands as commands\n"

@@ -315,6 +315,21 @@ def test_a_given_mask_that_is_too_small_in_pieces_or_cut_is_refused(glioma):
             prepare_first_visit(first, NEVER, brain_mask=Volume(voxels=mask, geometry=geometry))
 
 
+def test_a_given_mask_beside_the_head_is_refused_and_one_a_little_off_is_not(glioma):
+    first = visit_of({"FLAIR": glioma["FLAIR"]})
+    frame, _ = prepare_first_visit(first, NEVER)
+    for distance_mm, refused in ((500.0, True), (90.0, True), (10.0, False)):
+        matrix = np.array(frame.grid.ijk_to_ras)
+        matrix[2, 3] += distance_mm
+        grid = Geometry(shape=frame.grid.shape, ijk_to_ras=matrix)
+        mask = Volume(voxels=frame.brain_mask.astype(np.uint8), geometry=grid)
+        if refused:
+            with pytest.raises(BrainMaskError, match="lies on the head of the first visit"):
+                prepare_first_visit(first, NEVER, brain_mask=mask)
+        else:
+            prepare_first_visit(first, NEVER, brain_mask=mask)
+
+
 def test_a_given_mask_on_another_oblique_grid_is_used(glioma):
     first = visit_of({"FLAIR": glioma["FLAIR"]})
     frame, _ = prepare_first_visit(first, NEVER)

@@ -149,6 +149,10 @@ def changed(volume, **changes):
     if "top" in changes:
         voxels = voxels[:, :, : changes["top"]]
         geometry = Geometry(shape=voxels.shape, ijk_to_ras=matrix)
+    if "blank_from" in changes:
+        voxels[:, :, changes["blank_from"] :] = 0
+    if "blank_to" in changes:
+        voxels[:, :, : changes["blank_to"]] = 0
     return Volume(voxels=voxels, geometry=geometry)
 
 
@@ -162,6 +166,8 @@ def changed(volume, **changes):
         ({"scale": 0.001}, "spacing_outside", Severity.REFUSAL),
         ({"scale": 3.0}, "spacing_outside", Severity.REFUSAL),
         ({"top": 28}, "brain_cut_off", Severity.WARNING),
+        ({"blank_from": 22}, "brain_cut_off", Severity.WARNING),
+        ({"blank_to": 20}, "brain_cut_off", Severity.WARNING),
     ],
 )
 def test_unusable_voxels_and_spacings_are_noticed(one_file, make_head, changes, code, severity):

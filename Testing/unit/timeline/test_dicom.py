@@ -11,6 +11,7 @@ from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.rules import TimelineRefused
 from TemporalGliomaRisk.timeline.sequence_names import (
     sequence_from_description,
+    sequence_from_name,
     sequence_from_series,
     sequence_from_timing,
 )
@@ -113,6 +114,18 @@ def test_truncated_pixels_are_refused_not_filled_with_zeros(series, tmp_path):
         ("3-plane localizer T1", "", None), ("", "", None),
         ("AX T1 FLAIR", "", "T1w"), ("Ax T1 FLAIR +C", "", "ce-gd_T1w"), ("SAG_T1_FLAIR", "Gadovist", "ce-gd_T1w"),
         ("AX T1 T2 FLAIR", "", "FLAIR"),
+        ("AX T1 WO CONTRAST", "", "T1w"), ("T1 WO GAD", "", "T1w"), ("T1_WO_CONTRAST", "", "T1w"),
+        ("T1 ohne KM", "", "T1w"), ("T1 vor KM", "", "T1w"), ("T1 sans gado", "", "T1w"),
+        ("T1 NON-ENHANCED", "", "T1w"), ("T1 before contrast", "", "T1w"), ("T1 postop", "", "T1w"),
+        ("AX T1 POSTERIOR FOSSA", "", "T1w"), ("T1 WO", "Gadovist", "T1w"), ("AX T1 NC", "Gadovist", "T1w"),
+        ("T1 senza mdc", "Gadovist", "T1w"), ("T1 C-", "Gadovist", "T1w"), ("SAG T1", "NONE GIVEN", "T1w"),
+        ("SAG T1", "0 ml", "T1w"), ("T1 PRE-OP POST GAD", "", "ce-gd_T1w"), ("AX T1 POST WITHOUT FS", "", "ce-gd_T1w"),
+        ("T1 POST W/O FATSAT", "", "ce-gd_T1w"), ("AX T1 GD WITHOUT FATSAT", "", "ce-gd_T1w"),
+        ("AX T1 C+", "", "ce-gd_T1w"), ("AX T1 W CONTRAST", "", "ce-gd_T1w"), ("T1 nach KM", "", "ce-gd_T1w"),
+        ("T1 POSTOP", "Dotarem", "ce-gd_T1w"), ("T1 W WO CONTRAST", "", None), ("T1 PRE/POST", "Gadovist", None),
+        ("T1 +/- C", "", None), ("AX T2 GRE", "", None), ("t2_fl2d_tra", "", None), ("T2 FFE", "", None),
+        ("b1000 T2", "", None), ("T2 LWS", "", None), ("SAG T1 CERVICAL", "", None), ("AX T2 NECK", "", None),
+        ("T1_FFE", "", "T1w"), ("t1_fl3d_tra", "", "T1w"),
     ],
 )  # fmt: skip
 def test_descriptions_tell_sequences_by_the_written_rule(description, agent, wanted):
@@ -137,6 +150,53 @@ def test_a_t1_flair_is_read_beside_the_flair_and_not_for_it(series, tmp_path):
     series("b", description="AX T1 FLAIR", series_number=2, seed=4)
     (visit,) = read_timeline(tmp_path / "d").visits
     assert visit.sequences == ("FLAIR", "T1w")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("T1 C-", "T1w"), ("T1c-", "T1w"), ("T1 C+", "ce-gd_T1w"), ("T1+", "ce-gd_T1w"), ("T1 + Gd", "ce-gd_T1w"),
+        ("FLAIR+", "FLAIR"), ("T1-c", "ce-gd_T1w"), ("T1 - Gd", "ce-gd_T1w"), ("T1 -C", "T1w"), ("T2-FLAIR", "FLAIR"),
+    ],
+)  # fmt: skip
+def test_a_minus_behind_a_sequence_s_name_is_no_hyphen(name, wanted):
+    assert sequence_from_name(name) == wanted
+
+
+@pytest.mark.parametrize(
+    "image_type",
+    [
+        ["DERIVED", "SECONDARY", "PROJECTION IMAGE", "MIP"], ["ORIGINAL", "PRIMARY", "P"],
+        ["DERIVED", "PRIMARY", "ADC"], ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"],
+        ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"], ["DERIVED", "PRIMARY", "T2 MAP"],
+    ],
+)  # fmt: skip
+def test_a_projection_a_phase_or_a_computed_image_is_not_read_for_the_sequence(series, tmp_path, image_type):
+    series("a", series_number=1)
+    series("b", series_number=2, seed=2, ImageType=image_type)
+    timeline = read_timeline(tmp_path / "d")
+    assert {f.code for f in timeline.findings} == {"series_skipped"}
+    assert "01_" in timeline.visits[0].sources["FLAIR"].files[0].name
+
+
+def test_examinations_that_repeat_under_one_date_are_refused_and_a_spine_beside_a_head_is_not(series, tmp_path):
+    series("a", date="19000101", study_uid="1.2.3")
+    series("b", date="19000101", study_uid="1.2.4", description="SAG T1", seed=2)
+    assert {f.code for f in read_timeline(tmp_path / "d").findings} == {"several_studies", "date_implausible"}
+    series("c", date="19000101", study_uid="1.2.4", seed=3, series_number=2)
+    error = refusal(tmp_path / "d")
+    assert {f.code for f in error.findings} >= {"dates_missing"}
+    assert "2 DICOM studies have one and the same date" in str(error)
+
+
+def test_studies_of_one_date_that_were_acquired_on_other_days_are_refused_but_over_midnight_are_not(series, tmp_path):
+    series("a", study_uid="1.2.3", AcquisitionDate="20190304")
+    series("b", study_uid="1.2.4", AcquisitionDate="20190305", description="SAG T1", seed=2)
+    assert {f.code for f in read_timeline(tmp_path / "d").findings} == {"several_studies"}
+    series("c", study_uid="1.2.5", AcquisitionDate="20190704", description="AX T2", seed=3)
+    message = str(refusal(tmp_path / "d"))
+    assert "up to 122 days apart" in message
+    assert "2019" not in message
 
 
 def test_timing_tells_flair_from_t2w_and_t1w():

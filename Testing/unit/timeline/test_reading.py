@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import TimelineError, VolumeError
+from TemporalGliomaRisk.timeline.days import parse_date
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
@@ -237,6 +238,51 @@ def test_a_row_without_a_patient_is_the_only_one_s_and_nobody_s_of_several(tmp_p
         assert len(read_timeline(table, patient=patient).visits) == 1
 
 
+@pytest.mark.parametrize("column", ["participant_id", "Patient ID", "subject", "patient_id", "SubjectID"])
+def test_rows_of_several_patients_are_refused_whatever_their_column_is_called(tmp_path, make_head, column):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = ["a.nii.gz,FLAIR,10,sub-03", "a.nii.gz,FLAIR,90,sub-01"]
+    (tmp_path / "t.csv").write_text("\n".join([f"path,sequence,days_since_treatment,{column}", *rows]))
+    assert "2 patients" in str(refused(tmp_path / "t.csv"))
+    timeline = read_timeline(tmp_path / "t.csv", patient="03")
+    assert (len(timeline.visits), codes(timeline)) == (1, set())
+
+
+def test_a_row_with_its_days_alone_is_of_the_visit_whose_row_tells_the_date_too(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = ["a.nii.gz,FLAIR,20200101,10", "a.nii.gz,T1w,,10", "a.nii.gz,FLAIR,,101"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,date,days_since_treatment", *rows]))
+    visits = read_timeline(tmp_path / "t.csv").visits
+    assert [(visit.sequences, visit.days_since_treatment) for visit in visits] == [
+        (("FLAIR", "T1w"), 10),
+        (("FLAIR",), 101),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        *((f"2019-03-28{time}", True) for time in (
+            "", "T10:30", "T10:30:00.5", "T00:00:00+14:00", " 7:05", " 07:05:01 PM", "T103000Z")),
+        ("20190328", True), ("2019-0328", False), ("2019-03-28 or 2019-04-28", False), ("20190328 20190428", False),
+        ("2019-03-28 2019", False), ("2019-03-28T", False),
+    ],
+)  # fmt: skip
+def test_behind_a_date_only_a_time_of_day_is_passed_over(text, read):
+    if read:
+        assert parse_date(text).isoformat() == "2019-03-28"
+    else:
+        with pytest.raises(ValueError, match="YYYY-MM-DD"):
+            parse_date(text)
+
+
+def test_of_the_parts_of_a_complex_image_only_the_magnitude_is_read(bids, make_head):
+    folder = bids({"01": {f"part-{part}_T2w": make_head(n) for n, part in enumerate(("imag", "mag", "phase", "real"))}})
+    timeline = read_timeline(folder)
+    assert codes(timeline) == {"derived_files", "days_unknown"}
+    assert "part-mag" in timeline.visits[0].sources["T2w"].files[0].name
+
+
 def test_what_macos_leaves_beside_files_is_no_volume(tmp_path, make_head, bids):
     for date in DATES:
         write_nifti(make_head(), tmp_path / "dated" / f"NN_{date}_FLAIR.nii.gz")
@@ -268,8 +314,9 @@ def test_a_patient_s_folder_is_known_by_whatever_path_leads_to_it(way, bids, mak
     [
         *((f"ses-{date}", False) for date in (
             "20190304", "03252019", "25032019", "2019030401", "201903041530", "2019Mar04", "04Mar2019", "4march19",
-            "March042019", "V20190304")),
-        *((f"ses-{plain}", True) for plain in ("01", "0123", "12months", "mar01", "decline2", "1may", "V2019")),
+            "March042019", "V20190304", "190304", "040319", "031519", "V190304b")),
+        *((f"ses-{plain}", True) for plain in (
+            "01", "0123", "12months", "mar01", "decline2", "1may", "V2019", "001345", "123456", "1903041")),
     ],
 )  # fmt: skip
 def test_a_label_with_a_date_in_it_is_told_from_one_without(label, shown):
