@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,14 +24,6 @@ def save_weights(network: nn.Module, path: Path) -> None:
         save_file(tensors, str(temporary))
 
 
-def later_parts(network: nn.Module, found: Container[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of what a network has now and weights of an earlier version lack; they stay as the network begins."""
-    added = getattr(network, "ADDED_LATER", ())
-    return {
-        name: tuple(value.shape) for name, value in network.state_dict().items() if name in added and name not in found
-    }
-
-
 def load_weights(network: Network, path: Path) -> Network:
     """Read weights into a network built for them, and put it in evaluation mode.
 
@@ -41,16 +32,19 @@ def load_weights(network: Network, path: Path) -> Network:
     """
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
         raise ModelError("The model's weights are larger than any this version makes; fetch the model again.")
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    state = network.state_dict()
+    wanted = {name: tuple(value.shape) for name, value in state.items()}
     try:
         with safe_open(str(path), framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            if {**later_parts(network, found), **found} != wanted:
+            # Parts that weights of an earlier version lack stay as the network begins.
+            lacking = [name for name in getattr(network, "ADDED_LATER", ()) if name not in found]
+            if {**found, **{name: wanted[name] for name in lacking}} != wanted:
                 raise ModelError("The model's weights do not fit its configuration; fetch the model again.")
             tensors = {name: file.get_tensor(name) for name in found}
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             raise ModelError("The model's weights hold values that are not finite; fetch the model again.")
-        network.load_state_dict(tensors, strict=found == wanted)
+        network.load_state_dict({**tensors, **{name: state[name] for name in lacking}})
     except ModelError:
         raise
     except Exception as error:

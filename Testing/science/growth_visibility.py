@@ -269,13 +269,15 @@ def picture(tables: list[dict[str, Any]]) -> Figure:
         bins = [one for one in table["growth"] if one["visits"]]
         shares = [[100 * one["visible_share"][end] for one in bins] for end in ENDS]
         value, low, high = (np.array(one) for one in shares)
-        across = np.array([BINS_MM.index(one["from_mm"]) for one in bins]) + 0.08 * (number - (len(tables) - 1) / 2)
+        across = np.array([BINS_MM.index(one["from_mm"]) for one in bins]) + 0.12 * (number - (len(tables) - 1) / 2)
         label = f"{table['population']}, {table['patients']} patients"
         axes.errorbar(
             across, value, [value - low, high - value], color=COLOURS[number], fmt="o-", capsize=4, label=label
         )
         for place, top, one in zip(across, high, bins, strict=True):
-            axes.annotate(f"{one['visits']}", (place, top), (0, 5), textcoords="offset points", ha="center", color=INK)
+            beside, ground = 8 * (2 * number - len(tables) + 1), {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+            how = {"textcoords": "offset points", "ha": "center", "color": INK, "bbox": ground}
+            axes.annotate(f"{one['visits']}", (place, top), (beside, 4), **how)
     axes.set(xlabel="growth of a lesion's diameter since the first visit (mm)", ylabel="visits that show it (%)")
     names = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(BINS_MM)]
     used = max(BINS_MM.index(one["from_mm"]) for table in tables for one in table["growth"] if one["visits"])
