@@ -4,8 +4,8 @@ A mask's border moves by a fraction of a voxel with the child's own growth and w
 a large lesion that stands still. Taken for growth, such shells are most of it: 83 % of the cells that grew between
 visits of the population ``main``, and two fifths of the pairs with any were of patients in whom no lesion's diameter
 had changed by a millimetre. So new tumour counts from a voxel off the old one on. What is nearer is told by the true
-diameters, where they are written down: nearly half of all recurrences are residual tumour that grows at its border.
-Where they don't decide it is neither growth nor none.
+diameters, where they are written down: every fourth recurrence is residual tumour that grows at its border, and every
+new focus has one from its second visit on. Where they don't decide it is neither growth nor none.
 """
 
 from __future__ import annotations
