@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,23 @@ def check_output(folder: Path, *, what: str = "output") -> None:
         raise UsageError(f"The {what} must be a folder, and what is there is a file. Name another with --{what}.")
     if not os.access(place, os.W_OK):
         raise UsageError(f"The {what} folder may not be written to by this user. Name another with --{what}.")
+
+
+def refuse_other_contents(folder: Path, own: Collection[str], *, than: str, what: str = "output") -> None:
+    """Refuse a folder with files in it of which none is ours; hidden ones are nobody's.
+
+    Args:
+        folder: To be written to; it need not be there.
+        own: Names of which such a folder of ours holds one, at least.
+        than: What it would hold, to follow "something else than".
+        what: As in :func:`check_output`.
+
+    Raises:
+        UsageError: If it holds something else.
+    """
+    names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
+    if names and names.isdisjoint(own):
+        raise UsageError(f"The {what} folder holds something else than {than}. Name a new one with --{what}.")
 
 
 def read_json(path: Path, *, damaged: str) -> Any:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 MAIN_TITLE = "Test patients"
 MOST_RESAMPLES = 100_000
-PREPARED = "prepared"
-"""Folder of the visits as they are prepared, kept for another model's evaluation."""
+EVALUATION, PREPARED = "evaluation.json", "prepared"
+"""The figures, and the folder of the visits as they are prepared, kept for another model's evaluation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.device import choose_device
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
-    from TemporalGliomaRisk.files import check_output, write_json_whole
+    from TemporalGliomaRisk.files import check_output, refuse_other_contents, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
     from TemporalGliomaRisk.patient_scoring import Rival
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_title(arguments.title)
     check_output(arguments.output)
     refuse_in_cohort(arguments.output, [arguments.cohort], "--output")
-    _refuse_others_files(arguments.output)
+    refuse_other_contents(arguments.output, (EVALUATION, PREPARED), than="an evaluation")
     model = load_bundle(arguments.model)
     device, findings = choose_device(arguments.device)
     tell(findings)
@@ -137,21 +137,12 @@ def run(arguments: argparse.Namespace) -> int:
         found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
     if other:
         found["rival_model"] = {"name": other.name, "sha256": other.sha256}
-    write_json_whole(arguments.output / "evaluation.json", found)
+    write_json_whole(arguments.output / EVALUATION, found)
     print(f"{results_text(found)}\n\n{subgroups_text(found)}")
     _write_plots(arguments.output, "", found, model)
     if arguments.card:
         _write_card(arguments, found, model)
     return 0
-
-
-def _refuse_others_files(folder: Path) -> None:
-    """Refuse a folder with files in it of which none is an evaluation's; hidden ones are nobody's."""
-    from TemporalGliomaRisk.errors import UsageError
-
-    names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
-    if names and not names & {"evaluation.json", PREPARED}:
-        raise UsageError("The output folder holds something else than an evaluation. Name a new one with --output.")
 
 
 def _scored(
@@ -274,10 +265,10 @@ def _redone_by(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list[
     drawn = found["cohort"]["drawn"]
     if len(drawn) != 1 or drawn[0]["patients"] != found["patients"]:
         return []
-    whole = drawn[0]["last_patient"] - drawn[0]["first_patient"] + 1 == found["patients"]
+    no_gaps = drawn[0]["last_patient"] - drawn[0]["first_patient"] + 1 == found["patients"]
     simulate = simulate_command(drawn[0], "COHORT")
     # The test part is told by labels, so it is the same of all patients from the first to the last of it.
-    if simulate is None or not (whole or arguments.part == "test"):
+    if simulate is None or not (no_gaps or arguments.part == "test"):
         return []
     options = [f"--cohort COHORT --model MODEL --part {arguments.part}"]
     options += [f"{name} {name[2:].upper()}" for name in ("--reference", "--rival") if vars(arguments)[name[2:]]]

@@ -183,11 +183,12 @@ def grown_places(patient: StoredPatient) -> Tensor | None:
     None where the truth is not known. Borders that may only have moved, and growth of fewer than
     :data:`LEAST_GROWTH_VOXELS` voxels, count as none.
     """
-    if patient.lesion_masks is None:
+    changes = [patient.growth_between(0, visit) for visit in range(patient.visits)]
+    known = [change[0] for change in changes if change is not None]
+    if not known:
         return None
     cells = brain_cells(torch.from_numpy(patient.brain))
-    changes = [patient.growth_between(0, visit) for visit in range(patient.visits)]
-    new = torch.from_numpy(np.stack([change[0] for change in changes if change is not None]))
+    new = torch.from_numpy(np.stack(known))
     new &= (new.flatten(1).sum(dim=1) >= LEAST_GROWTH_VOXELS)[:, None, None, None]
     grown: Tensor = functional.max_pool3d(new[:, None].float(), CELL_VOXELS)[:, 0, cells] > 0
     return grown

@@ -159,12 +159,9 @@ class PairSampler:
     def _corner(self, patient: StoredPatient, one: int, two: int, random: Generator) -> list[int]:
         edge = self.config.crop_voxels
         centre = _random_voxel(patient.brain, random)
-        change = patient.growth_between(one, two)
-        if (
-            patient.lesions is not None
-            and change is not None
-            and torch.rand((), generator=random) < self.config.focus_chance
-        ):
+        focused = patient.lesions is not None and torch.rand((), generator=random) < self.config.focus_chance
+        change = patient.growth_between(one, two) if focused else None
+        if change is not None and patient.lesions is not None:
             for region in (change[0], patient.lesions[two] | patient.lesions[one]):
                 if region.any():
                     centre = _random_voxel(region, random)

@@ -77,10 +77,12 @@ class PretrainConfig:
                 raise UsageError(f"Wanted {option} of {least} or more, got {value}.")
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"The learning rate (--learning-rate) is a number above 0, got {self.learning_rate}.")
-        for option, weight in (("ordering", self.order_weight), ("lesions", self.lesion_weight)):
+        for task, option, weight in (
+            ("ordering", "--order-weight", self.order_weight),
+            ("lesions", "--lesion-weight", self.lesion_weight),
+        ):
             if not 0 <= weight < math.inf:
-                name = "order" if option == "ordering" else "lesion"
-                raise UsageError(f"The weight of {option} (--{name}-weight) is a number from 0 on, got {weight}.")
+                raise UsageError(f"The weight of {task} ({option}) is a number from 0 on, got {weight}.")
 
 
 class UpdateBatches(Dataset[PairBatch]):

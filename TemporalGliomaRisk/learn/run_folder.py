@@ -14,7 +14,7 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import MOST_CHANNELS, EvidenceConfig
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError, UsageError
-from TemporalGliomaRisk.files import check_output, sha256_of
+from TemporalGliomaRisk.files import check_output, refuse_other_contents, sha256_of
 from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
@@ -107,9 +107,7 @@ class RunFolder:
             InputError: If the folder holds a run of other settings or something else, or cannot be written to.
         """
         check_output(folder, what="run")
-        names = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
-        if names and not names & {SETTINGS, PREPARED}:
-            raise UsageError("The run folder holds something else than a training run. Name a new one with --run.")
+        refuse_other_contents(folder, (SETTINGS, PREPARED), than="a training run", what="run")
         begin_with(folder / SETTINGS, config, what="The run in this folder")
         return cls(folder=folder, config=config)
 

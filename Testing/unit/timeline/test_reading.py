@@ -197,9 +197,15 @@ def test_a_semicolon_table_with_marks_quotes_and_windows_ends_reads(tmp_path, ma
     assert (visit.sequences, visit.days_since_treatment) == (("ce-gd_T1w",), 12)
 
 
-def test_rows_of_one_date_are_one_visit_also_where_one_of_them_alone_tells_the_days(tmp_path, make_head):
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["a.nii.gz,FLAIR,20200101,10", "a.nii.gz,T1w,20200101,", "a.nii.gz,FLAIR,20200401,"],
+        ["a.nii.gz,FLAIR,20200101,10", "a.nii.gz,T1w,,10", "a.nii.gz,FLAIR,,101"],
+    ],
+)
+def test_a_row_with_its_date_or_its_days_alone_is_of_the_visit_whose_row_tells_both(tmp_path, make_head, rows):
     write_nifti(make_head(), tmp_path / "a.nii.gz")
-    rows = ["a.nii.gz,FLAIR,20200101,10", "a.nii.gz,T1w,20200101,", "a.nii.gz,FLAIR,20200401,"]
     (tmp_path / "t.csv").write_text("\n".join(["path,sequence,date,days_since_treatment", *rows]))
     visits = read_timeline(tmp_path / "t.csv").visits
     assert [(visit.sequences, visit.days_since_treatment) for visit in visits] == [
@@ -246,17 +252,6 @@ def test_rows_of_several_patients_are_refused_whatever_their_column_is_called(tm
     assert "2 patients" in str(refused(tmp_path / "t.csv"))
     timeline = read_timeline(tmp_path / "t.csv", patient="03")
     assert (len(timeline.visits), codes(timeline)) == (1, set())
-
-
-def test_a_row_with_its_days_alone_is_of_the_visit_whose_row_tells_the_date_too(tmp_path, make_head):
-    write_nifti(make_head(), tmp_path / "a.nii.gz")
-    rows = ["a.nii.gz,FLAIR,20200101,10", "a.nii.gz,T1w,,10", "a.nii.gz,FLAIR,,101"]
-    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,date,days_since_treatment", *rows]))
-    visits = read_timeline(tmp_path / "t.csv").visits
-    assert [(visit.sequences, visit.days_since_treatment) for visit in visits] == [
-        (("FLAIR", "T1w"), 10),
-        (("FLAIR",), 101),
-    ]
 
 
 @pytest.mark.parametrize(
