@@ -162,7 +162,7 @@ def test_the_window_changes_the_greys_and_tells_intensities(reader) -> None:
     reader.choose(window_high=50)
 
     reader.waits_for(lambda: reader.pixels("axial").mean() > before * 1.15, what="brighter greys")
-    assert reader.state("window_words") != words
+    reader.waits_for(lambda: reader.state("window_words") != words, what="the window in words")
 
 
 def test_another_sequence_is_another_picture(reader) -> None:
@@ -485,7 +485,7 @@ def test_a_folder_is_uploaded_and_opened(reader, tmp_path: Path) -> None:
     reader.page.set_input_files('[name="upload"]', two_visits(tmp_path))
 
     reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits", seconds=20)
-    assert reader.state("dialog") == ""
+    reader.waits_for(lambda: reader.state("dialog") == "", what="the dialog closed")
     assert reader.state("upload") == {"words": ""}
     assert reader.rests("axial").max() > 100
 
