@@ -19,7 +19,7 @@ LOCK = ROOT / "requirements-dev.lock"
 VERSIONS = ("3.10", "3.12", "3.13")
 """``make test`` runs the one in between."""
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-TORCH = ("torch", "monai")
+TORCH = ("torch", "monai", "tensorboard")
 PACKAGES = (
     "numpy", "scipy", "SimpleITK", "safetensors", "matplotlib", "pillow", "jinja2", "jsonschema", "tqdm", "pydicom",
     "highdicom",

@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.bundle import WEIGHTS
     from TemporalGliomaRisk.files import sha256_of
     from TemporalGliomaRisk.learn.cohort import read_cohorts
+    from TemporalGliomaRisk.learn.curves import no_curves
     from TemporalGliomaRisk.learn.feature_store import PlaceSampling
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
     from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
@@ -129,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with joined(arguments.device) as ranks:
         if ranks.first:
-            tell(ranks.findings)
+            tell((*ranks.findings, *no_curves()))
         run_folder = RunFolder.open(arguments.run_folder)
         finished = None if arguments.heads_from is None else _finished(arguments, run_folder)
         if finished is not None:
@@ -293,6 +294,6 @@ def _reporter(run_folder: RunFolder, bar: Any, name: str) -> Callable[[int, dict
     def report(epoch: int, numbers: dict[str, float]) -> None:
         bar.update(epoch - bar.n)
         bar.set_postfix({key: f"{value:.4f}" for key, value in numbers.items()})
-        run_folder.log("finetune", {"head": name, "epoch": epoch, **numbers})
+        run_folder.log("finetune", numbers, head=name, epoch=epoch)
 
     return report

@@ -144,6 +144,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
     from tqdm import tqdm
 
     from TemporalGliomaRisk.learn.cohort import read_cohorts
+    from TemporalGliomaRisk.learn.curves import no_curves
     from TemporalGliomaRisk.learn.pretrain import pretrain
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
@@ -151,7 +152,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
     # A cohort that is refused leaves no run behind.
     parts = RunFolder(folder=arguments.run_folder, config=config).split(read_cohorts(arguments.cohort))
     if ranks.first:
-        tell(ranks.findings)
+        tell((*ranks.findings, *no_curves()))
         RunFolder.begin(arguments.run_folder, config)
     ranks.wait()
     run_folder = RunFolder.begin(arguments.run_folder, config)
@@ -166,7 +167,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
             bar.update(update - bar.n)
             if "validation_order" in numbers:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()})
-                run_folder.log("pretrain", {"update": update, **numbers})
+                run_folder.log("pretrain", numbers, update=update)
 
         pretrain(
             train,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.evidence import MOST_CHANNELS, EvidenceConfig
@@ -17,6 +17,7 @@ from TemporalGliomaRisk.errors import GliomaRiskError, InputError, UsageError
 from TemporalGliomaRisk.files import check_output, refuse_other_contents, sha256_of
 from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
+from TemporalGliomaRisk.learn.curves import Curves
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
@@ -218,8 +219,23 @@ class RunFolder:
         load_checkpoint(path, model)
         return model.eval()
 
-    def log(self, stage: str, numbers: dict[str, Any]) -> None:
-        """Append a line to ``log.jsonl``."""
-        line = json.dumps({"time": round(time.time(), 1), "stage": stage, **numbers})
+    @cached_property
+    def curves(self) -> Curves:
+        """The same numbers for TensorBoard."""
+        return Curves(self.folder / "tensorboard")
+
+    def log(self, stage: str, numbers: Mapping[str, float], *, head: str | None = None, **step: int) -> None:
+        """Append a line to ``log.jsonl``, and go on with the curves of the stage or of its head.
+
+        Args:
+            stage: Its name.
+            numbers: By name.
+            head: Which head of the stage, where it has several.
+            step: How far it has come, in one unit: ``update=250`` or ``epoch=3``.
+        """
+        ((unit, done),) = step.items()
+        place = {"stage": stage, **({} if head is None else {"head": head}), unit: done}
+        line = json.dumps({"time": round(time.time(), 1), **place, **numbers})
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
+        self.curves.add(stage if head is None else head, done, numbers)

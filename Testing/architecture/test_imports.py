@@ -249,6 +249,12 @@ def test_torch_and_monai_stay_out_of_everything_that_reads_shows_simulates_or_sc
     assert [str(found) for found in wrong] == []
 
 
+def test_tensorboard_is_known_to_training_alone() -> None:
+    found = {found.unit for found in ALL_IMPORTS if "tensorboard" in found.target.split(".")}
+
+    assert found == {"learn"}
+
+
 def test_file_scope_where_slicer_loads_imports_only_what_slicer_ships() -> None:
     wrong = [
         found
