@@ -82,7 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"shares of the patients (default {' '.join(map(str, FRACTIONS))})",
     )
     add_device(parser)
-    parser.add_argument("--bfloat16", action="store_true", help="faster on processors made for it")
+    parser.add_argument("--bfloat16", action="store_true", help="faster on processors and GPUs made for it")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the encoder for the GPU (torch.compile), not yet tried on one; on a processor it changes nothing",
+    )
     add_jobs(parser, " for preparing visits and for drawing pairs")
 
 
@@ -177,6 +182,7 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
             config=config.pretraining,
             start_from=start,
             jobs=arguments.jobs,
+            compiled_by="inductor" if arguments.compile and ranks.device.type == "cuda" else None,
             ranks=ranks,
             report=report,
         )

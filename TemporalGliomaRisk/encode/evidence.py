@@ -100,7 +100,8 @@ class VisitEncoder(nn.Module):
         inside = cells[:, None].to(features.dtype)
         features = features * inside
         for layer in self.layers:
-            check_cancelled()
+            if not torch.compiler.is_compiling():  # what asks whether to stop cannot be part of a compiled graph
+                check_cancelled()
             features = features + layer(nn.functional.leaky_relu(features, SLOPE)) * inside
         return features
 

@@ -173,6 +173,7 @@ def pretrain(
     config: PretrainConfig,
     start_from: PairModel | None = None,
     jobs: int = 1,
+    compiled_by: str | None = None,
     ranks: Ranks = ALONE,
     report: Callable[[int, dict[str, float]], object] = lambda update, numbers: None,
 ) -> PairModel:
@@ -186,6 +187,7 @@ def pretrain(
         config: Settings.
         start_from: Pretrained model whose weights to begin with, None for random ones.
         jobs: Processes: this one trains, the others draw its pairs ahead of it; the weights are the same for any.
+        compiled_by: Backend of torch.compile for the encoder, which takes most of the time; None to leave it as it is.
         ranks: This process among those that train together, each on its share of every update's pairs.
         report: Called with the update's number and its losses; with ``validation_...`` keys after a validation.
 
@@ -215,6 +217,10 @@ def pretrain(
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
     if not sampler.pairs:
         raise InputError("No training patient has two visits with a sequence in common; pretraining needs such pairs.")
+    if compiled_by is not None:
+        # Dynamic: how many crops have a sequence differs from update to update.
+        compiled = torch.compile(model.encoder.encode_sequence, backend=compiled_by, dynamic=True)
+        model.encoder.encode_sequence = compiled  # type: ignore[method-assign]
     batches = DataLoader(UpdateBatches(sampler, config, start, ranks), batch_size=None, num_workers=max(0, jobs - 1))
     began = time.monotonic()
     for update, batch in enumerate(batches, start):
@@ -236,6 +242,8 @@ def pretrain(
             numbers["seconds_per_update"] = (time.monotonic() - began) / (update + 1 - start)
             save_checkpoint(checkpoint, model, optimizer, Place(updates=update + 1, notes={}))
         report(update + 1, numbers)
+    if compiled_by is not None:
+        del model.encoder.encode_sequence
     if ranks.first:
         save_checkpoint(final, model, None, Place(updates=config.updates, notes={}))
     ranks.wait()

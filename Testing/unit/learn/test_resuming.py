@@ -129,6 +129,19 @@ def test_pairs_drawn_in_processes_of_their_own_give_the_same_weights(patients, t
     assert_same_weights(alone, helped)
 
 
+def test_a_compiled_encoder_learns_the_same_weights(patients, tmp_path: Path) -> None:
+    def trained(backend: str | None) -> nn.Module:
+        folder = tmp_path / str(backend)
+        return pretrain(patients[:3], patients[3:], folder, model_config=SMALL, config=FEW, compiled_by=backend)
+
+    plain = trained(None)
+    # This backend traces as the GPU's does and then runs the very same operations, without a compiler.
+    torch._dynamo.utils.counters.clear()
+    assert_same_weights(trained("eager"), plain)
+    assert torch._dynamo.utils.counters["stats"]["calls_captured"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
 def test_fine_tuning_killed_and_resumed_ends_with_the_same_weights(patients, tmp_path: Path) -> None:
     pretrained = pretrain(patients[:3], patients[3:], tmp_path / "p", model_config=SMALL, config=FEW).eval()
     cache_features(pretrained, patients, tmp_path / "f", PlaceSampling(foremost=50, sampled=80), seed=1)
