@@ -9,6 +9,8 @@ from TemporalGliomaRisk.evaluate.table import AUROC_SHARE, LEAST_ROWS_FOR_CALIBR
 
 SHOWN = ("auroc", "auprc", "f1", "brier", "concordance")
 HEADLINE = "4 or more"
+ASKED_PATIENTS = 1500
+"""Simulated patients that a headline was asked to rest on."""
 
 
 def results_text(found: dict[str, Any]) -> str:
@@ -108,7 +110,7 @@ def _order_text(order: Mapping[str, Any]) -> str:
         f"{_table(['pairs', 'patients', 'in their true order'], lines)}\n\nTwo pictures of one visit, "
         f"as if by two scanners ({repeats['patients']} patients): confidence {shares['50']:.2f} in the median, 5th to "
         f"95th percentile {shares['5']:.2f} to {shares['95']:.2f}; {repeats['share_undecided']:.0%} between {low} and "
-        f"{high}."
+        f"{high}, where all of them should be near one half."
     )
 
 
@@ -134,7 +136,15 @@ def _who(found: Mapping[str, Any]) -> str:
         f"{whom(found)}{f' (population {drawn})' if drawn else ''}; "
         f"{100 * several['level']:.0f} % intervals by {several['resamples']} bootstrap resamples of patients. Events "
         f"within {several['horizon_days']:.0f} days of a visit, weighted for censoring."
+        f"{_too_few(found)}"
     )
+
+
+def _too_few(found: Mapping[str, Any]) -> str:
+    """Of simulated patients there can be enough."""
+    if not found.get("cohort", {}).get("simulated") or found["patients"] >= ASKED_PATIENTS:
+        return ""
+    return f" These are fewer than the {ASKED_PATIENTS:,} patients that were asked for."
 
 
 def _headline(found: Mapping[str, Any]) -> str:

@@ -81,6 +81,9 @@ def _population(metadata: Mapping[str, Any]) -> str:
     if metadata.get("age_years"):
         low, high = metadata["age_years"]
         text += f" Ages at the first visit were {low:.1f} to {high:.1f} years."
+    if anatomies := metadata.get("anatomies"):
+        templates = " and ".join(name.upper() for name in anatomies)
+        text += f" Every brain was made from {templates}{' alone' if len(anatomies) == 1 else ''}, deformed at random."
     if versions:
         text += (
             f" Simulator version {versions}: how anatomies, tumours, operations, treatment effects and scanners are "

@@ -17,6 +17,8 @@ DOUBT_BEGINS, DOUBT_ENDS = "<!-- doubt begins -->", "<!-- doubt ends -->"
 CARD_WIDTH = 118
 Part = Literal["evaluation", "subgroups"]
 LONGEST_TITLE = 60
+RESEMBLES_FROM = 0.2
+"""Rank correlation with maps of random weights from which on the card says that ours resemble them."""
 
 
 def marked(part: Part, text: str) -> str:
@@ -110,4 +112,19 @@ def _sanity_text(sanity: HeatmapSanity) -> str:
         rows.append(
             f"| none: two of its own members | {sanity.members_correlation:.2f} | {sanity.members_top_overlap:.0%} |"
         )
-    return "\n".join([textwrap.fill(text, CARD_WIDTH), "", *rows])
+    lines = [textwrap.fill(text, CARD_WIDTH), "", *rows]
+    if alike := _alike_text(sanity):
+        lines += ["", textwrap.fill(alike, CARD_WIDTH)]
+    return "\n".join(lines)
+
+
+def _alike_text(sanity: HeatmapSanity) -> str:
+    """What it means where maps of random weights resemble the model's, which they must not."""
+    most = max(sanity.stages, key=lambda stage: stage.correlation)
+    if most.correlation < RESEMBLES_FROM:
+        return ""
+    return (
+        "Maps of random weights must not resemble the model's. Over the whole brain they do where "
+        f"{most.randomised} is random: so much of a map comes of the images and the network's form, not of what was "
+        "learnt."
+    )

@@ -11,6 +11,9 @@ from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
+FIRST_ANATOMY = "mni152"
+"""What simulated patients of version 1, which don't say, were made from."""
+
 
 def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPatient]) -> dict[str, Any]:
     """Counts, follow-up, missing sequences and, of simulated patients, what drew them.
@@ -20,11 +23,13 @@ def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPati
         and ``validation_rows_with_event`` (visits followed by one within the horizon), ``follow_up_days`` (5th
         percentile, median and 95th over all patients), ``sequences_at_visits`` (share of all visits that have each),
         ``treatment_day_known`` (share of visits), ``age_years`` (least and largest at the first visit, None when not
-        known) and ``simulated_cohorts`` (see :func:`simulated_cohorts`).
+        known), ``anatomies`` (templates that simulated brains were made from) and ``simulated_cohorts`` (see
+        :func:`simulated_cohorts`).
     """
     everyone = (*train, *validation)
     present = np.concatenate([patient.present for patient in everyone])
-    ages = [patient.truth["parameters"]["age_years"] for patient in everyone if patient.truth is not None]
+    drawn = [patient.truth["parameters"] for patient in everyone if patient.truth is not None]
+    ages = [parameters["age_years"] for parameters in drawn]
     since_treatment = np.concatenate([patient.days_since_treatment for patient in everyone])
     follow_up = np.percentile([patient.follow_up_days for patient in everyone], [5, 50, 95])
     return {
@@ -38,6 +43,7 @@ def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPati
         ),
         "treatment_day_known": round(float(np.isfinite(since_treatment).mean()), 3),
         "age_years": [min(ages), max(ages)] if ages else None,
+        "anatomies": sorted({parameters.get("anatomy", FIRST_ANATOMY) for parameters in drawn}),
         "simulated_cohorts": simulated_cohorts(patient.truth for patient in everyone if patient.truth is not None),
     }
 

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from TemporalGliomaRisk.errors import InputError, UsageError
+from TemporalGliomaRisk.explain.sanity import HeatmapSanity, StageSanity
 from TemporalGliomaRisk.learn.card import model_card
-from TemporalGliomaRisk.learn.card_parts import card_with, has_part
+from TemporalGliomaRisk.learn.card_parts import card_with, card_with_doubt, has_part
 from TemporalGliomaRisk.learn.cohort_facts import cohort_facts, simulated_cohorts
 from TemporalGliomaRisk.risk.calibration import Calibration
 
@@ -46,6 +47,7 @@ FULL = {
     "sequences_at_visits": {"FLAIR": 0.83, "T2w": 0.41},
     "treatment_day_known": 0.5,
     "age_years": [1.6, 17.9],
+    "anatomies": ["mni152"],
     "members": 7,
     "finetuning": {"epochs": 31, "patience": 6, "drop_sequence_chance": 0.25},
     "receptive_field_mm": 32.0,
@@ -75,7 +77,15 @@ def test_every_number_of_the_metadata_stands_in_the_card() -> None:
     for fact in (
         *("641 patients of the population `wide`", "seed 977", "45% destined", "519 patients with 2876 visits"),
         *("203 of them", "390 visits", "121 patients with 610 visits", "14 to 1117 days", "up to 12 visits"),
-        *("median 911 days", "83% had FLAIR", "known at 50%", "1.6 to 17.9 years", "7 members", "at most 31 passes"),
+        *(
+            "median 911 days",
+            "83% had FLAIR",
+            "known at 50%",
+            "1.6 to 17.9 years",
+            "from MNI152 alone",
+            "7 members",
+            "at most 31 passes",
+        ),
         *("32 mm", "risk of 0.237", "single visit 0.191", "4321 updates", "5000 earlier updates", "0.7.1"),
         *("background x 0.666", "local terms x 1.079", "head x 1.500", "--first-patient 11 --patients 801"),
     ):
@@ -179,3 +189,15 @@ def test_the_card_says_what_was_laid_into_pairs_and_timelines_of_voids_only_wher
     assert "signal void" not in card((0.4, 0.2, 0.2, 0.1, 0.1))
     assert "or a signal void, which is no growth," in card((0.4, 0.2, 0.1, 0.1, 0.1, 0.1))
     assert "no event 30% were learnt from once more" in card(())
+
+
+@pytest.mark.parametrize(("correlation", "is_said"), [(0.43, True), (0.11, False)])
+def test_the_card_says_it_where_maps_of_random_weights_resemble_the_model_s(correlation: float, is_said: bool) -> None:
+    stages = tuple(
+        StageSanity(randomised=what, correlation=value, correlation_low=0.0, correlation_high=0.5, top_overlap=0.02)
+        for what, value in (("heads", 0.02), ("every weight", correlation))
+    )
+    sanity = HeatmapSanity(stages=stages, members_correlation=0.7, members_top_overlap=0.5, visits=4, seeds=2)
+    card = " ".join(card_with_doubt(model_card(FULL, *SCALES), None, sanity).split())
+
+    assert ("Over the whole brain they do where every weight is random" in card) == is_said
