@@ -1,20 +1,27 @@
 """The README's figures of the shipped model: ``python Testing/science/readme_results.py`` writes them.
 
-They are read off the evaluations in Testing/benchmarks/results; a test compares, so that they cannot disagree.
+They are read off the evaluations and measurements in Testing/benchmarks/results and off the model, tables and
+sentences alike; a test compares, so that they cannot disagree.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from TemporalGliomaRisk.evaluate.words import ASKED_PATIENTS
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "Testing" / "benchmarks" / "results"
 README = ROOT / "README.md"
 POPULATIONS = {"main": "evaluation-main.json", "shifted": "evaluation-shifted.json"}
-BEGIN, END = "<!-- model: written by Testing/science/readme_results.py -->", "<!-- model: end -->"
+VISIBILITY = RESULTS / "growth_visibility.json"
+WIDTH = 120
 WAY = "share of the ideal observer's distance from chance (AUROC less 0.5), four or more visits"
 ERROR, SLOPE = "expected calibration error", "calibration slope"
 PEAK = "heatmap's peak on true growth"
@@ -53,7 +60,7 @@ def metric(groups: list[dict[str, Any]], group: str, name: str) -> dict[str, Any
 
 
 def lines(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    """Both tables."""
+    """Both tables, and what they leave unsaid."""
     yield "| population | AUROC of | all visits so far | the visit alone | difference, paired | ideal observer |"
     yield "|---|---|---|---|---|---|"
     for name, one in known.items():
@@ -69,6 +76,100 @@ def lines(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     titles = dict.fromkeys(title for found in rows.values() for title in found)
     for title in titles:
         yield f"| {title} | {' | '.join(found.get(title, '') for found in rows.values())} | {AIMS.get(title, '')} |"
+    yield ""
+    yield filled(" ".join(sentences(known)))
+
+
+def filled(text: str, hanging: str = "") -> str:
+    """A paragraph of the README's width."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=hanging, break_on_hyphens=False, break_long_words=False)
+
+
+def percent(share: float) -> str:
+    """A share as the README's sentences write it."""
+    return f"{100 * share:.0f} %"
+
+
+def by_population(said: Mapping[str, str]) -> str:
+    """``0.09 on `main` and 0.06 on `shifted```."""
+    return " and ".join(f"{value} on `{name}`" for name, value in said.items())
+
+
+def sentences(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """What the tables leave unsaid."""
+    yield from distances(known)
+    for name, one in known.items():
+        if tenths := next(group for group in one["several_visits"]["groups"] if group["name"] == "all")["reliability"]:
+            said, came = (", ".join(f"{100 * part[key]:.0f}" for part in tenths) for key in ("predicted", "observed"))
+            yield f"By tenths of the visits of `{name}`, mean risks are {said} %, and of them {came} % recur."
+    if repeats := {name: one["order"]["repeats"] for name, one in known.items() if "order" in one}:
+        low, high = next(iter(repeats.values()))["undecided"]
+        shares = {name: percent(found["share_undecided"]) for name, found in repeats.items()}
+        yield (
+            "Two pictures of one visit, as if by two scanners, should leave the order open, and do so (a confidence of "
+            f"{low} to {high}) in {by_population(shares)}."
+        )
+    if any(one["patients"] < ASKED_PATIENTS for one in known.values()):
+        scored = " and ".join(f"{one['patients']} of `{name}`" for name, one in known.items())
+        yield f"Asked for were {ASKED_PATIENTS:,} test patients; {scored} were scored."
+
+
+def distances(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """How far the model comes on the way to the observers, and how much earlier visits help of what they could."""
+    way, deceived, helped, could = {}, {}, {}, {}
+    for name, one in known.items():
+        keys = ("several_visits", "single_visit", "ideal_observer")
+        ours, alone, ideal = (metric(one[key]["groups"], "4 or more", "auroc")["value"] for key in keys)
+        way[name], could[name] = percent((ours - 0.5) / (ideal - 0.5)), f"{ideal - alone:.2f}"
+        helped[name] = f"{metric(one['several_less_single'], '4 or more', 'auroc')['value']:.2f}"
+        if other := one.get("ideal_observer_deceived"):
+            nearer = metric(other["groups"], "4 or more", "auroc")["value"]
+            deceived[name] = percent((ours - 0.5) / (nearer - 0.5))
+    far = f"With four or more visits its AUROC covers {by_population(way)} of the distance from 0.5 to the ideal"
+    nearer_words = (
+        f"; to that of one who takes treatment effects for lesions {by_population(deceived)}" if deceived else ""
+    )
+    yield f"{far} observer's{nearer_words}."
+    yield f"Earlier visits help by {by_population(helped)}; they could help by {by_population(could)}."
+
+
+def random_maps() -> str:
+    """What maps of random networks have in common with those of the shipped model."""
+    found = json.loads((resource_path(DEFAULT_MODEL) / "sanity.json").read_text(encoding="utf-8"))
+    stage = next(one for one in found["stages"] if one["randomised"] == "every weight")
+    return filled(
+        "Maps of the same network with every weight random should have nothing in common with the model's. Their "
+        f"highest {percent(found['top_share'])} of places overlap by {stage['top_overlap']:.2f} (its own members' by "
+        f"{found['members_top_overlap']:.2f}), but over the whole brain their rank correlation is "
+        f"{stage['correlation']:.2f} (members {found['members_correlation']:.2f}; {found['visits']} patients, "
+        f"{found['seeds']} random networks); the report says so beside the maps."
+    )
+
+
+def growth_shown() -> str:
+    """How much of true growth the images show, and what is left to an observer who sees no more."""
+    tables = json.loads(VISIBILITY.read_text(encoding="utf-8"))["tables"]
+    main, shifted = (
+        next(one for one in tables if one["population"] == name and "readers" in one) for name in POPULATIONS
+    )
+    seen = [
+        f"{one['from_mm']:.0f} to {one['to_mm']:.0f} mm in {percent(one['visible_share']['value'])}"
+        for one in main["growth"]
+        if one["visits"] and one["from_mm"] >= 2
+    ]
+    (all_of_it, shown), (all_there, shown_there) = (
+        [cell(table["readers"][name]["4 or more"]) for name in ("ideal_observer", "seeing_what_shows")]
+        for table in (main, shifted)
+    )
+    return filled(
+        "- **The images don't show all growth.** Visits rendered twice, with and without their growth, say what it "
+        "adds. A filter that knows its shape and contrast, and not where it is, finds growth of "
+        f"{', of '.join(seen)} of visits (`Testing/science/growth_visibility.py`, {main['patients']} other patients). "
+        f"An ideal observer to whom invisible growth is none reaches {shown} at four or more visits where the one who "
+        f"knows every diameter reaches {all_of_it}, by one difference of two visits, and no strict bound. On "
+        f"`shifted` ({shifted['patients']} other patients) it is {shown_there} of {all_there}.",
+        "  ",
+    )
 
 
 def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -129,9 +230,14 @@ def map_facts(maps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def with_results(text: str, known: Mapping[str, dict[str, Any]]) -> str:
     """A README whose figures of the model are these."""
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n" + "\n".join(lines(known)) + f"\n\n{END}{after}"
+    parts = {"model": "\n".join(lines(known)), "random maps": random_maps(), "growth shown": growth_shown()}
+    for name, content in parts.items():
+        begin, end = f"<!-- {name}: written by Testing/science/readme_results.py -->\n", f"\n *<!-- {name}: end -->"
+        pattern = re.compile(f"({re.escape(begin)}).*?({end})", re.DOTALL)
+        text, found = pattern.subn(lambda at, content=content: f"{at[1]}\n{content}\n{at[2]}", text)
+        if found != 1:
+            raise SystemExit(f"The README needs the markers of {name!r} once, found {found}.")
+    return text
 
 
 if __name__ == "__main__":
