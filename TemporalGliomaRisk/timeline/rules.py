@@ -295,6 +295,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     ("volume_unusable", REFUSAL, "{where}: {problem}"),
     # Voxels
     (
+        "intensities_outside",
+        REFUSAL,
+        "{where}: the largest intensity is {largest}, wanted between {low} and {high}, beyond which numbers of single "
+        "precision overflow. Scale the voxels and write the file again.",
+    ),
+    (
         "bytes_swapped",
         REFUSAL,
         "{where}: neighbouring voxels are as unlike as in noise, and alike once the bytes of every number are read in "

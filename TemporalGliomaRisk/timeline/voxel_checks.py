@@ -33,6 +33,8 @@ FEWEST_VALUES = 16
 """Different intensities that an image has at least, on every few voxels; masks and label maps have fewer."""
 FLAT_INSIDE = 1e-3
 """An inner head whose 2nd and 98th percentile differ by less than this share is no image; noise alone has more."""
+INTENSITIES = 1e-8, 1e12
+"""Within these the largest intensity of a volume lies: risks are the same up to 1e15, and no MRI is near either end."""
 SWAP_FACTOR, SWAP_PLANES = 1.5, 64
 """How many times as rough as with their bytes swapped voxels must be to count as stored in the wrong order, and on
 about how many planes along j and k that is asked. Real and simulated volumes are 0.07 to 0.4 times as rough."""
@@ -70,10 +72,16 @@ def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> Voxel
     voxels_hash = hashlib.sha256(voxels.tobytes()).hexdigest()
     findings: list[Finding] = []
     bad = voxels.size - int(np.isfinite(voxels).sum())
+    lowest, highest = float(voxels.min()), float(voxels.max())
+    largest = max(abs(lowest), abs(highest))
     if bad:
         findings.append(finding("not_finite", visit=visit, sequence=sequence, count=bad))
-    elif voxels.min() == voxels.max():
+    elif lowest == highest:
         findings.append(finding("empty", visit=visit, sequence=sequence))
+    elif not INTENSITIES[0] <= largest <= INTENSITIES[1]:
+        low, high = (f"{bound:.0e}" for bound in INTENSITIES)
+        values = {"largest": f"{largest:.1e}", "low": low, "high": high}
+        findings.append(finding("intensities_outside", visit=visit, sequence=sequence, **values))
     elif bytes_are_swapped(volume.voxels):
         findings.append(finding("bytes_swapped", visit=visit, sequence=sequence))
     else:
