@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from TemporalGliomaRisk import config as configs
@@ -42,7 +42,7 @@ def write_doubt(folder: Path, doubt: Doubt | None, sanity: HeatmapSanity | None)
             for name, tensor in getattr(doubt, part).__dict__.items()
         }
         with written_whole(folder / DOUBT_TENSORS) as temporary:
-            save_file(tensors, str(temporary))
+            temporary.write_bytes(save(tensors))
         numbers = {name: getattr(doubt, name) for name in NUMBERS}
         write_json_whole(folder / DOUBT, {"summary_version": SUMMARY_VERSION, **numbers})
     if sanity is not None:

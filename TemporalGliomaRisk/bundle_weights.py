@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from TemporalGliomaRisk.errors import ModelError
@@ -21,7 +21,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights, whole or not at all."""
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     with written_whole(path) as temporary:
-        save_file(tensors, str(temporary))
+        temporary.write_bytes(save(tensors))
 
 
 def load_weights(network: Network, path: Path) -> Network:

@@ -28,6 +28,8 @@ except ImportError:  # Windows
 LEFTOVER_SECONDS = 3600.0
 LOCK_POLL_SECONDS = 0.1
 LONGEST_NAME = 200
+BEGUN = ".begun"
+"""Lies in a folder of what is written together as long as nobody takes that folder away."""
 LONGEST_PART = 255
 """Bytes of a file's or a folder's name on the usual file systems."""
 _PART = re.compile(r"\.(?:[0-9a-f]{8}-[0-9]+-[0-9a-f]{6}|[0-9a-f]{12})\.part-")
@@ -128,11 +130,14 @@ def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> I
         OutputError: If the system refuses any of it.
     """
     staged = folder / _part_name("results")
-    with _said_in_words():
-        staged.mkdir(parents=True)
     try:
+        with _said_in_words():
+            staged.mkdir(parents=True)
+            (staged / BEGUN).touch()
         yield staged
         with _said_in_words():
+            # Where the folder vanished on the way, later files made it anew, and the earlier ones would be missing.
+            (staged / BEGUN).unlink()
             _put_in_place(staged, folder, Path(last), stale)
     finally:
         shutil.rmtree(staged, ignore_errors=True)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from TemporalGliomaRisk.files import remove_leftovers, written_whole
 
@@ -79,12 +79,14 @@ class VisitCache:
 
     def store(self, key: str, entry: CacheEntry) -> None:
         """Keep an entry; a full disk or a read-only folder is no reason to fail."""
-        with contextlib.suppress(OSError, SafetensorError):
+        with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             arrays = {name: np.ascontiguousarray(array) for name, array in entry.arrays.items()}
             facts = json.dumps(entry.facts)
+            content = save(arrays, metadata={FACTS: facts, DIGEST: _digest(key, arrays, facts)})
+            # Not save_file, which puts a temporary file of its own beside, and would leave it there when killed.
             with written_whole(self._path(key)) as temporary:
-                save_file(arrays, str(temporary), metadata={FACTS: facts, DIGEST: _digest(key, arrays, facts)})
+                temporary.write_bytes(content)
             self._prune()
 
     def _path(self, key: str) -> Path:

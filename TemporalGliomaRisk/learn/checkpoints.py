@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from TemporalGliomaRisk import config as configs
@@ -75,7 +75,7 @@ def save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
                 tensors[f"{MOMENTS}{number}.{name}"] = torch.as_tensor(value).detach().contiguous()
     metadata = {"updates": str(place.updates), "notes": json.dumps(place.notes)}
     with written_whole(path) as temporary:
-        save_file(tensors, str(temporary), metadata=metadata)
+        temporary.write_bytes(save(tensors, metadata=metadata))
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Place:

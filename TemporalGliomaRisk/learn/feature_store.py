@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -236,7 +236,7 @@ class Encoding(Dataset[int]):
             if isinstance(patient, ImplantedPatient):
                 features = implanted_features(self._model, patient, host, bfloat16=self._bfloat16)
             with written_whole(path) as temporary:
-                save_file(self._content(patient, place, features), str(temporary))
+                temporary.write_bytes(save(self._content(patient, place, features)))
         return len(group)
 
     def _content(self, patient: StoredPatient, number: int, features: Tensor) -> dict[str, Tensor]:

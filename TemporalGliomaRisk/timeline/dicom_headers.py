@@ -9,7 +9,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -27,8 +27,9 @@ _TAGS = [
     "PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AcquisitionDate", "SeriesDate",
     "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "Modality",
     "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "NumberOfFrames", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime",
-    "RepetitionTime", "InversionTime", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "NumberOfFrames", "RescaleSlope", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient",
+    "ImageOrientationPatient", "InstanceNumber", "EchoTime", "RepetitionTime", "InversionTime",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 PIXELS = {"<": b"\xe0\x7f\x10\x00", ">": b"\x7f\xe0\x00\x10"}
 """The tag of PixelData, in either byte order."""
@@ -67,6 +68,8 @@ class DicomHeader:
     pixels_whole: bool
     size: tuple[int, int]
     pixel_spacing_mm: tuple[float, ...]
+    slice_distance_mm: float | None
+    slope_is_0: bool
     orientation: FloatArray | None
     positions_lps: FloatArray | None
     echo_ms: float | None
@@ -180,9 +183,11 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
             or _text(dataset, "Modality") not in ("MR", "")
         ),
         frames=frames,
-        pixels_whole=pixel_bytes >= _bytes_wanted(dataset, frames),
+        pixels_whole=frames > 0 and pixel_bytes >= _bytes_wanted(dataset, frames),
         size=(int(dataset.Rows), int(dataset.Columns)),
         pixel_spacing_mm=spacing,
+        slice_distance_mm=_slice_distance(dataset),
+        slope_is_0=any(slope == 0.0 for slope in _slopes(dataset)),
         orientation=orientation,
         positions_lps=positions,
         echo_ms=_number(dataset, "EchoTime"),
@@ -218,6 +223,37 @@ def _place(dataset: pydicom.Dataset) -> tuple[FloatArray | None, FloatArray | No
         np.reshape(np.array(position, dtype=float), (1, 3)) if position else None,
         tuple(float(value) for value in spacing or ()),
     )
+
+
+def _slice_distance(dataset: pydicom.Dataset) -> float | None:
+    """The largest distance in mm from slice to slice that the header speaks for, None where it says nothing.
+
+    Some writers put the gap alone into SpacingBetweenSlices, and then the thickness is the larger.
+    """
+    names = ("SliceThickness", "SpacingBetweenSlices")
+    said = [_number(dataset, name) for name in names]
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups:
+        shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+        said += [_number(_item(groups[0], shared, "PixelMeasuresSequence"), name) for name in names]
+    return max((abs(distance) for distance in said if distance), default=None)
+
+
+def _slopes(dataset: pydicom.Dataset) -> list[float | None]:
+    """By what stored values are multiplied, of the file or of every frame."""
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    items = [dataset, *(_item(frame, shared, "PixelValueTransformationSequence") for frame in frames)]
+    return [_number(item, "RescaleSlope") for item in items]
+
+
+def _item(frame: pydicom.Dataset, shared: pydicom.Dataset, group: str) -> pydicom.Dataset:
+    """A functional group, per frame or shared; empty where there is none."""
+    for dataset in (frame, shared):
+        items: Sequence[pydicom.Dataset] = dataset.get(group) or ()
+        if items:
+            return items[0]
+    return pydicom.Dataset()
 
 
 def _group(frame: pydicom.Dataset, shared: pydicom.Dataset, group: str, name: str) -> list[float] | None:

@@ -17,6 +17,9 @@ from TemporalGliomaRisk.timeline.sitk_images import has_text_name, without_nativ
 from TemporalGliomaRisk.timeline.volume import MOST_VOXELS, Volume
 
 AXES_TOLERANCE = 0.01
+APART_FACTOR = 1.5
+"""Slices may lie this many times further apart than the header says, for gaps are common; every second one that is
+missing makes it 2."""
 UNEVEN_FRACTION = 0.1
 """Slice distances may differ from their median by this fraction (or 0.05 mm) before the series is refused."""
 
@@ -115,7 +118,8 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
         unique = [unique[index] for index in order]
     elif not np.all(np.diff(heights) > 0) and not np.all(np.diff(heights) < 0):
         problems.append(("slices_mixed", {"what": "the order of their frames"}))
-    problems += _uneven(positions[order], heights[order], normal)
+    uneven = _uneven(positions[order], heights[order], normal)
+    problems += uneven or _apart(heights[order], first.slice_distance_mm)
     return SliceOrder(paths=tuple(header.path for header in unique), slices=len(positions), problems=tuple(problems))
 
 
@@ -131,7 +135,10 @@ def _unusable(headers: Sequence[DicomHeader]) -> tuple[str, dict[str, object]] |
     if voxels > MOST_VOXELS:
         return "too_large", {"voxels": f"{voxels:.3g}", "limit": f"{MOST_VOXELS:.3g}"}
     empty = sum(not header.pixels_whole for header in headers)
-    return ("pixels_missing", {"count": empty}) if empty else None
+    if empty:
+        return "pixels_missing", {"count": empty}
+    without_slope = sum(header.slope_is_0 for header in headers)
+    return ("slope_of_0", {"count": without_slope}) if without_slope else None
 
 
 def _has_place(header: DicomHeader) -> bool:
@@ -182,3 +189,11 @@ def _uneven(positions: np.ndarray, heights: np.ndarray, normal: np.ndarray) -> l
     if np.abs(steps - usual).max() > tolerance:
         return [("slices_uneven", {"low": f"{steps.min():.2f}", "high": f"{steps.max():.2f}"})]
     return []
+
+
+def _apart(heights: np.ndarray, stated_mm: float | None) -> list[tuple[str, dict[str, object]]]:
+    """Slices that lie evenly and much further apart than the header says, as when every second one was not sent."""
+    found_mm = float(np.median(np.abs(np.diff(heights)))) if len(heights) > 1 else 0.0
+    if stated_mm is None or found_mm <= APART_FACTOR * stated_mm:
+        return []
+    return [("slices_apart", {"found": f"{found_mm:.3g}", "stated": f"{stated_mm:.3g}"})]

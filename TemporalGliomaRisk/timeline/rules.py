@@ -183,6 +183,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "Export the series again.",
     ),
     (
+        "slope_of_0",
+        REFUSAL,
+        "{where}: the rescale slope is 0 in {count} DICOM files, wanted another number, so their intensities are not "
+        "known. Export the series again.",
+    ),
+    (
         "places_unusable",
         REFUSAL,
         "{where}: orientation, position or pixel spacing is missing or impossible in {count} DICOM files. "
@@ -221,6 +227,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         REFUSAL,
         "{where}: slice positions leave a gap ({count} slices missing, wanted an even "
         "distance). Export the series again.",
+    ),
+    (
+        "slices_apart",
+        WARNING,
+        "{where}: slices lie {found} mm apart, which is used, and the header says {stated} mm. Check that no slices "
+        "are missing; every second one may be.",
     ),
     (
         "slices_doubled",
@@ -282,6 +294,18 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     ),
     ("volume_unusable", REFUSAL, "{where}: {problem}"),
     # Voxels
+    (
+        "intensities_outside",
+        REFUSAL,
+        "{where}: the largest intensity is {largest}, wanted between {low} and {high}, beyond which numbers of single "
+        "precision overflow. Scale the voxels and write the file again.",
+    ),
+    (
+        "bytes_swapped",
+        REFUSAL,
+        "{where}: neighbouring voxels are as unlike as in noise, and alike once the bytes of every number are read in "
+        "the other order than the header says. Convert the file again, or correct the byte order.",
+    ),
     ("not_finite", REFUSAL, "{where}: {count} voxels are NaN or infinite. Replace them and write the file again."),
     ("empty", REFUSAL, "{where}: every voxel has the same value. Check how the file was made."),
     (

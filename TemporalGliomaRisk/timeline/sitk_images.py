@@ -152,8 +152,12 @@ def write_nifti(volume: Volume, path: Path) -> None:
     if not has_text_name(path):
         raise UsageError("The output folder's name holds bytes that are no text (UTF-8). Name another with --output.")
     with written_whole(path) as temporary:
-        with without_warnings(), without_native_words():
-            sitk.WriteImage(sitk_from_volume(volume), str(temporary), useCompression=True)
+        temporary.touch()  # the system's own reason, where it refuses; SimpleITK gives none
+        try:
+            with without_warnings(), without_native_words():
+                sitk.WriteImage(sitk_from_volume(volume), str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
         _check_whole(temporary)
 
 

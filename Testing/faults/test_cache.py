@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -13,10 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from TemporalGliomaRisk import visit_cache
 from TemporalGliomaRisk.bundle import load_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.pipeline import PredictOptions, predict_risk
@@ -140,12 +139,40 @@ def test_a_cache_that_can_t_be_kept_changes_nothing(
         folder = Path("/proc/cache")
     else:
 
-        def full(*given: object, **named: object) -> None:
-            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        def full(path: Path, content: bytes) -> None:
+            path.open("wb").close()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(visit_cache, "save_file", full)
+        monkeypatch.setattr(Path, "write_bytes", full)
     assert risks(VisitCache(folder=folder)) == [visit.hazards.risk for visit in prediction.visits]
     assert kind != "full" or list(folder.iterdir()) == []
+
+
+def test_whichever_call_fails_an_entry_is_whole_or_absent_and_nothing_else_is_left(
+    tmp_path: Path, faults, contents
+) -> None:
+    entry = CacheEntry(arrays={"features": np.arange(3000.0)}, facts={"a": 1})
+
+    def stored(folder: Path, number: int) -> CacheEntry | None:
+        VisitCache(folder=folder).store(f"{number:064d}", entry)
+        return VisitCache(folder=folder).load(f"{number:064d}")
+
+    with faults().installed() as counted:
+        assert stored(tmp_path / "counted", 0) is not None
+    assert {"mkdir", "write_bytes", "fsync", "replace"} <= set(counted.made)
+    kept = 0
+    for at in range(1, len(counted.made) + 1):
+        with faults(at).installed():
+            found = stored(tmp_path / "cache", at)
+        assert found is None or (found.facts == entry.facts and len(found.arrays["features"]) == 3000)
+        kept += found is not None
+        assert len(contents(tmp_path / "cache")) == kept
+    assert 0 < kept < len(counted.made)
+    # A kill leaves what the next entry clears away, and nothing by a name that nobody knows as ours.
+    names = set()
+    with faults(at_each=lambda: names.update(contents(tmp_path / "cache"))).installed():
+        stored(tmp_path / "cache", 1000)
+    assert all(name.endswith(".safetensors") and (".part-" in name or name[0] != ".") for name in names)
 
 
 @pytest.mark.parametrize("days", [-20_000, 20_000])

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from TemporalGliomaRisk import results
+from TemporalGliomaRisk import files, results
 from TemporalGliomaRisk.errors import OutputError, UsageError
-from TemporalGliomaRisk.files import write_text_whole
 from TemporalGliomaRisk.report.audit import read_audit_record
+from TemporalGliomaRisk.report.montage import write_montage
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.results import check_results_folder, write_results
 from TemporalGliomaRisk.timeline.nifti_header import check_nifti_is_whole, read_nifti_header
@@ -42,54 +44,131 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if ".part-" in path.name]
 
 
-@pytest.mark.usefixtures("cheap_pictures")
-def test_whichever_call_fails_the_earlier_result_stays_or_the_new_one_is_whole(
-    prediction: Any, tmp_path: Path, faults, contents
-) -> None:
-    with faults().installed() as counted:
-        write_results(prediction, tmp_path / "first", heatmaps=False)
-    folder = tmp_path / "out"
-    write_results(prediction, folder, heatmaps=True)
-    earlier = contents(folder)
-    assert whole(folder)
-    kept = absent = 0
-    # The same call fails the same way wherever it stands, so that of the many every third is enough.
-    for at in range(1, len(counted.made) + 1, 3):
-        with faults(at).installed(), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(results, "write_montage", lambda record, pictures, path: write_text_whole(path, "x"))
-            said = refusal_of(prediction, folder)
-        assert leftovers(folder) == []
-        assert said is None or "No space left on device" in said
-        if said is not None and contents(folder) == earlier:
-            kept += 1
-        elif not (folder / "risk.json").exists():
-            absent += 1
-        if contents(folder) != earlier:
-            shutil.rmtree(folder)
-            write_results(prediction, folder, heatmaps=False)
-            earlier = contents(folder)
-    assert kept >= 5
-    assert absent <= len(FILES)
-
-
-def refusal_of(prediction: Any, folder: Path) -> str | None:
+def refusal_of(write: Callable[[], object]) -> str | None:
+    """What a failed writing says, None where it succeeds."""
     try:
-        write_results(prediction, folder, heatmaps=False)
+        write()
     except OutputError as error:
         return str(error)
     return None
 
 
 @pytest.fixture
-def arguments(simulated_patient: Path, small_bundle: Path, brain_mask_file: Path) -> list[str]:
+def calls(prediction: Any, tmp_path: Path, faults, cheap_drawing) -> list[str]:
+    """Names of all calls by which a result replaces an earlier one."""
+    write_results(prediction, tmp_path / "counted")
+    with faults().installed() as counted:
+        write_results(prediction, tmp_path / "counted")
+    assert set(counted.made) == {"mkdir", "fsync", "replace", "open", "unlink", "write_text", "WriteImage", "savefig"}
+    return counted.made
+
+
+WRITERS = ("write_text", "WriteImage", "savefig")
+
+
+def test_whichever_call_fails_the_earlier_result_stays_or_the_new_one_is_whole(
+    prediction: Any, tmp_path: Path, faults, calls: list[str], contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    monkeypatch.setattr(files, "_writer_is_gone", lambda name: True)
+    write_results(prediction, folder)
+    earlier = contents(folder)
+    outcomes = []
+    plans = [(at, errno.ENOSPC) for at in range(1, len(calls) + 1)]
+    plans += [(at, errno.EIO) for at, name in enumerate(calls, start=1) if name in WRITERS]
+    for at, reason in plans:
+        with faults(at, reason).installed():
+            said = refusal_of(lambda: write_results(prediction, folder))
+        assert said is None or (os.strerror(reason) in said and "SECRETNAME" not in said)
+        found = contents(folder)
+        outcome = "new" if said is None else "kept" if found == earlier else "absent"
+        assert whole(folder) == (outcome != "absent"), calls[at - 1]
+        outcomes.append(outcome)
+        # Where clearing up is what fails, an empty folder stays until the next run.
+        assert leftovers(folder) == [] or said is None
+        if outcome != "kept":
+            write_results(prediction, folder)  # into whatever was left
+            assert whole(folder)
+            assert leftovers(folder) == []
+            earlier = contents(folder)
+    assert set(outcomes) == {"kept", "new", "absent"}
+    # Only while the files take their places, and they are few, is there neither the one nor the other.
+    assert outcomes.count("absent") <= 2 * len(earlier)
+
+
+def test_killed_at_any_call_what_is_left_is_whole_or_absent_and_the_next_run_works(
+    prediction: Any, tmp_path: Path, faults, calls: list[str], contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill runs nothing more, so it leaves the folder as it is then: before a call, or half through a file."""
+    folder, states = tmp_path / "out", {}
+
+    def killed() -> None:
+        found = contents(folder)
+        states.setdefault(tuple(sorted((len(name), hash(content)) for name, content in found.items())), found)
+
+    write_results(prediction, folder)
+    with faults(at_each=killed).installed() as made:
+        write_results(prediction, folder)
+    assert len(made.made) == len(calls)
+    monkeypatch.setattr(files, "_writer_is_gone", lambda name: True)
+    outcomes = []
+    for number, state in enumerate(states.values()):
+        left = tmp_path / str(number)
+        for name, content in state.items():
+            (left / name).parent.mkdir(parents=True, exist_ok=True)
+            (left / name).write_bytes(content)
+        outcomes.append((whole(left), bool(leftovers(left))))
+        write_results(prediction, left)
+        assert whole(left)
+        assert leftovers(left) == []
+    assert len(states) > 20
+    assert {(True, True), (False, True)} <= set(outcomes)
+
+
+def test_whenever_the_folder_vanishes_the_result_is_whole_or_absent_and_the_next_run_works(
+    prediction: Any, tmp_path: Path, faults, calls: list[str]
+) -> None:
+    folder = tmp_path / "out"
+    refused = 0
+    for at in range(1, len(calls) + 1):
+        with faults(at, act=lambda: shutil.rmtree(folder, ignore_errors=True)).installed():
+            said = refusal_of(lambda: write_results(prediction, folder))
+        refused += said is not None
+        assert said is None or "could not be written" in said
+        assert not whole(folder) if said else whole(folder) or not folder.exists()
+        assert leftovers(folder) == []
+    assert refused > len(calls) // 2
+    write_results(prediction, folder)
+    assert whole(folder)
+
+
+def test_whichever_call_fails_the_montage_is_old_or_new(prediction: Any, tmp_path: Path, faults) -> None:
+    """The real one, which the tests above spare themselves."""
+    record = results.risk_record(prediction, heatmaps=False)
+    pictures = results.gather_pictures(record, results._volumes(prediction, None, {}, lambda event: None))
+    path = tmp_path / "montage.png"
+    with faults().installed() as counted:
+        write_montage(record, pictures, path)
+    assert "savefig" in counted.made
+    new = path.read_bytes()
+    for at in range(1, len(counted.made) + 1):
+        path.write_bytes(b"old")
+        with faults(at).installed():
+            said = refusal_of(lambda: write_montage(record, pictures, path))
+        assert path.read_bytes() in ((new,) if said is None else (b"old", new))
+        assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.fixture
+def arguments(small_patient: Path, small_bundle: Path, brain_mask_file: Path) -> list[str]:
     return [
-        "predict", str(simulated_patient), "--model", str(small_bundle), "--mask", str(brain_mask_file),
+        "predict", str(small_patient), "--model", str(small_bundle), "--mask", str(brain_mask_file),
         "--register", "never", "--device", "cpu",
     ]  # fmt: skip
 
 
 DRIVER = """
-import os, resource, signal, sys, json
+import os, resource, shutil, signal, sys, json
 os.environ["OMP_NUM_THREADS"] = os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
 import torch
 torch.set_num_threads(1)
@@ -119,7 +198,9 @@ def child(plan):
         def printer(form):
             def tell(event):
                 if event.stage == plan["stage"] and event.fraction >= plan["fraction"]:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    if not plan.get("gone"):
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    shutil.rmtree(plan["gone"], ignore_errors=True)
             return tell
         predict._printer = printer
     return main(plan["arguments"])
@@ -128,24 +209,30 @@ for line in sys.stdin:
     plan = json.loads(line)
     sys.stdout.flush()
     reading, writing = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.dup2(writing, 2)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os._exit(child(plan))
+    processes = []
+    for one in (plan, *plan.pop("beside", ())):
+        process = os.fork()
+        if process == 0:
+            os.dup2(writing, 2)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os._exit(child(one))
+        processes.append(process)
     os.close(writing)
     words = b""
     while piece := os.read(reading, 4096):
         words += piece
     os.close(reading)
-    _, status = os.waitpid(process, 0)
-    print(json.dumps({"status": os.waitstatus_to_exitcode(status), "words": words.decode()}), flush=True)
+    ended = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    print(json.dumps({"status": max(ended, key=abs), "words": words.decode()}), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
 def driver():
-    """A process that has imported everything and runs ``predict`` in a child of its own for every plan it is told."""
+    """A process that has imported everything and runs ``predict`` in a child of its own for every plan it is told.
+
+    Plans that are ``beside`` one run at the same time; the status is that of whichever went worse.
+    """
     process = subprocess.Popen([sys.executable, "-c", DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(**plan: Any) -> tuple[int, str]:
@@ -163,31 +250,41 @@ def driver():
 STAGES = [("start", 0.0), ("check", 0.05), ("prepare", 0.2), ("encode", 0.3), ("write", 0.9)]
 
 
-def test_killed_at_any_stage_or_call_nothing_is_half_there_and_the_next_run_works(
+def test_killed_at_any_stage_nothing_is_half_there_and_the_next_run_works(
     arguments: list[str], driver: Any, tmp_path: Path
 ) -> None:
     output, cache = tmp_path / "out", tmp_path / "cache"
-    given = [*arguments, "--output", str(output), "--no-heatmaps"]
-    killed = 0
+    given = [*arguments, "--output", str(output)]
     for stage, fraction in STAGES:
         status, words = driver(arguments=given, cache=cache, stage=stage, fraction=fraction)
-        killed += status == -signal.SIGKILL
-        assert status in (0, -signal.SIGKILL), words
-        whole(output)
-    assert killed >= 4
-    # The cache is warm now; calls are those of the writing.
-    call, status = 0, -signal.SIGKILL
-    while status == -signal.SIGKILL:
-        call += 7
-        status, words = driver(arguments=given, cache=cache, call=call)
-        assert status in (0, -signal.SIGKILL), words
-        whole(output)
-    assert call > 14
+        assert (status, words) == (-signal.SIGKILL, "")
+        assert not whole(output)
+    # The cache is warm now, and the maps are being written.
+    status, words = driver(arguments=given, cache=cache, call=20)
+    assert (status, words) == (-signal.SIGKILL, "")
+    assert leftovers(output) != []
     status, words = driver(arguments=given, cache=cache)
     assert (status, words) == (0, "")
     assert whole(output)
     assert leftovers(output) == []
-    assert leftovers(cache) == []
+    assert sorted(path.suffix for path in cache.iterdir()) == [".safetensors"] * 2
+
+
+@pytest.mark.parametrize(("stage", "fraction", "status"), [("prepare", 0.2, 0), ("write", 0.8, 1), ("write", 0.9, 1)])
+def test_an_output_folder_that_vanishes_during_predict_is_made_anew_or_one_sentence(
+    stage: str, fraction: float, status: int, arguments: list[str], driver: Any, tmp_path: Path
+) -> None:
+    output, given = tmp_path / "out", [*arguments, "--output", str(tmp_path / "out")]
+    output.mkdir()
+    ended, words = driver(arguments=given, cache=tmp_path / "cache", stage=stage, fraction=fraction, gone=output)
+    assert ended == status, words
+    assert whole(output) == (status == 0)
+    assert leftovers(output) == []
+    assert words.count("\n") == status
+    assert (status == 0) or "could not be written" in words
+    assert "/" not in words
+    assert driver(arguments=given, cache=tmp_path / "cache") == (0, "")
+    assert whole(output)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_result(
@@ -197,7 +294,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_result(
     status, words = driver(arguments=given, cache=tmp_path / "cache")
     assert (status, words) == (0, "")
     earlier = contents(tmp_path / "out")
-    for file_bytes in (500, 30_000):  # of any one file: tables are cut, or only maps, pictures and the report
+    for file_bytes in (500, 15_000):  # of any one file: tables are cut, or only maps, pictures and the report
         other = tmp_path / f"cache {file_bytes}"
         status, words = driver(arguments=given, cache=other, file_bytes=file_bytes)
         assert status == 1
@@ -215,29 +312,15 @@ def test_an_output_that_can_t_be_made_is_one_sentence(arguments: list[str], driv
 
 
 def test_two_runs_into_one_folder_at_once_leave_one_result_whole(
-    arguments: list[str], simulated_cohort: Path, small_bundle: Path, tmp_path: Path
+    arguments: list[str], driver: Any, small_patients: Path, tmp_path: Path
 ) -> None:
     """Two patients into one folder, an error of the reader's: what is there in the end is one patient's."""
     output = tmp_path / "out"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    other = simulated_cohort / "sub-00018"
-    mask = simulated_cohort / "truth" / other.name / f"{other.name}_desc-brain_mask.nii.gz"
-    others = [
-        "predict", str(other), "--model", str(small_bundle), "--mask", str(mask), "--register", "never",
-    ]  # fmt: skip
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "TemporalGliomaRisk", *given, "--output", str(output), "--no-heatmaps"],
-            env={**environment, "TEMPORAL_GLIOMA_RISK_CACHE": str(tmp_path / str(number))},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        for number, given in enumerate((arguments, others))
-    ]
-    for process in processes:
-        _, words = process.communicate(timeout=240)
-        assert (process.returncode, words) == (0, "")
+    given = [*arguments, "--output", str(output)]
+    others = [word.replace("sub-01", "sub-02") for word in given]
+    assert others[1] == str(small_patients / "sub-02")
+    beside = [{"arguments": others, "cache": str(tmp_path / "another cache")}]
+    assert driver(arguments=given, cache=tmp_path / "cache", beside=beside) == (0, "")
     assert whole(output)
     assert leftovers(output) == []
     patient = read_risk_record(output / "risk.json").patient
@@ -245,7 +328,7 @@ def test_two_runs_into_one_folder_at_once_leave_one_result_whole(
     assert {name.split("_")[0] for name in read_audit_record(output / "audit.json").inputs} == {patient}
 
 
-@pytest.mark.usefixtures("cheap_pictures")
+@pytest.mark.usefixtures("cheap_drawing")
 def test_maps_of_an_earlier_run_do_not_stand_beside_other_risks(prediction: Any, tmp_path: Path) -> None:
     write_results(prediction, tmp_path, heatmaps=True)
     maps = {path for path in (tmp_path / "heatmaps").iterdir()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from TemporalGliomaRisk import files
+from TemporalGliomaRisk.bundle_weights import save_weights
 from TemporalGliomaRisk.errors import OutputError
 from TemporalGliomaRisk.files import alone_in, remove_leftovers, write_text_whole, written_together, written_whole
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
@@ -45,7 +48,7 @@ def test_whichever_call_fails_the_file_is_old_or_new_and_nothing_else_is_left(
     path = tmp_path / "made" / "risk.json"
     with faults().installed() as counted:
         write_text_whole(tmp_path / "other" / "risk.json", "new\n")
-    assert {"mkdir", "write", "fsync", "replace"} <= set(counted.made)
+    assert {"mkdir", "write_text", "fsync", "replace", "unlink"} <= set(counted.made)
     for at in range(1, len(counted.made) + 1):
         if path.exists():
             path.unlink()
@@ -58,6 +61,33 @@ def test_whichever_call_fails_the_file_is_old_or_new_and_nothing_else_is_left(
         found = path.read_text() if path.exists() else None
         assert found in ({"new\n"} if said is None else {before, "new\n"})
         assert [name.name for name in path.parent.glob("*") if name != path] == []
+
+
+def write_map(path: Path) -> None:
+    write_nifti(small(), path.with_suffix(".nii.gz"))
+
+
+def write_weights(path: Path) -> None:
+    save_weights(torch.nn.Linear(40, 30), path.with_suffix(".safetensors"))
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("write", [write_map, write_weights])
+def test_whichever_call_fails_a_file_of_numbers_is_old_or_new(
+    write: Callable[[Path], None], reason: int, tmp_path: Path, faults, contents
+) -> None:
+    with faults().installed() as counted:
+        write(tmp_path / "a")
+    assert {"WriteImage", "write_bytes"} & set(counted.made)
+    ((name, whole),) = contents(tmp_path).items()
+    for at in range(1, len(counted.made) + 1):
+        (tmp_path / name).write_bytes(b"old")
+        with faults(at, reason).installed():
+            said = refusal_of(lambda: write(tmp_path / "a"))
+        assert said is None or (os.strerror(reason) in said and "SECRETNAME" not in said)
+        found = contents(tmp_path)
+        assert [*found] == [name]
+        assert found[name] == b"old" if said else len(found[name]) == len(whole)
 
 
 @pytest.mark.parametrize("last_before", [None, "old\n"])
@@ -117,6 +147,20 @@ def test_a_folder_that_vanishes_on_the_way_is_one_sentence(tmp_path: Path) -> No
     with pytest.raises(OutputError, match=r"could not be written \(No such file or directory\)"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_vanishes_between_two_files_takes_no_half_of_them_into_place(tmp_path: Path) -> None:
+    """The second file would make the folder anew, and stand there without the first."""
+
+    def write() -> None:
+        with written_together(tmp_path / "out", last="risk.json") as staged:
+            write_text_whole(staged / "report.html", "x")
+            shutil.rmtree(tmp_path / "out")
+            write_text_whole(staged / "risk.json", "x")
+
+    with pytest.raises(OutputError, match=r"could not be written \(No such file or directory\)"):
+        write()
+    assert [*(tmp_path / "out").iterdir()] == []
 
 
 def test_a_map_that_a_full_disk_cuts_short_in_silence_is_noticed(tmp_path: Path) -> None:

@@ -69,7 +69,31 @@ def case_a_slice_missing(at: Workshop) -> Expected:
 
 
 def case_every_second_slice_missing(at: Workshop) -> Expected:
-    return at.right(at.dicom(lambda paths: [path.unlink() for path in paths[1::2]]))
+    """The slices that are there are even, so their places are right; that there were more, only the header tells.
+
+    A gap as wide as the slice is rare and allowed, so this is a warning, with both distances.
+    """
+    path = at.dicom(lambda paths: [path.unlink() for path in paths[1::2]])
+    return at.warned(path, "slices lie 9 mm apart, which is used, and the header says 4.5 mm")
+
+
+def case_every_second_slice_missing_and_only_the_distance_told(at: Workshop) -> Expected:
+    def edit(paths: list[Path]) -> None:
+        _each(lambda dataset, number: dataset.pop("SliceThickness"))(paths)
+        _each(_set(SpacingBetweenSlices="4.5"))(paths)
+        for number, path in enumerate(paths):
+            if number % 2:
+                path.unlink()
+
+    return at.warned(at.dicom(edit), "slices lie 9 mm apart, which is used, and the header says 4.5 mm")
+
+
+def case_slices_with_a_gap_of_a_third(at: Workshop) -> Expected:
+    return at.right(at.dicom(_each(_set(SliceThickness="3.4", SpacingBetweenSlices="1.1"))))
+
+
+def case_slices_thicker_than_their_distance(at: Workshop) -> Expected:
+    return at.right(at.dicom(_each(_set(SliceThickness="9"))))
 
 
 def case_all_slices_but_three_missing(at: Workshop) -> Expected:
@@ -226,7 +250,13 @@ def case_a_milliard_frames_in_one_file(at: Workshop) -> Expected:
 
 
 def case_negative_frames(at: Workshop) -> Expected:
-    return at.right(at.dicom(_each(_set(NumberOfFrames=-5))))
+    """An impossible number; with it the count of voxels, by which memory is bounded, would be below 0."""
+    return at.refused(at.dicom(_each(_set(NumberOfFrames=-5))), "contradict themselves")
+
+
+def case_0_frames(at: Workshop) -> Expected:
+    """As some write it of a file with one picture, which is what its pixels hold: nothing is left open."""
+    return at.right(at.dicom(_each(_set(NumberOfFrames=0))))
 
 
 def case_0_rows(at: Workshop) -> Expected:
@@ -246,7 +276,12 @@ def case_slope_of_text(at: Workshop) -> Expected:
 
 
 def case_slope_of_0(at: Workshop) -> Expected:
-    return at.right(at.dicom(_each(_set(RescaleSlope="0"))))
+    """By the standard every voxel is the intercept; GDCM reads 1 for 0, and what was meant nobody knows."""
+    return at.refused(at.dicom(_each(_set(RescaleSlope="0"))), "rescale slope is 0 in 40 DICOM files")
+
+
+def case_slope_of_0_in_one_slice(at: Workshop) -> Expected:
+    return at.refused(at.dicom(_one(_set(RescaleSlope="0"))), "rescale slope is 0 in 1 DICOM files")
 
 
 def case_slope_of_nan(at: Workshop) -> Expected:
