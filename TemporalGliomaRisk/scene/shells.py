@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import slicer
@@ -23,14 +23,15 @@ SHELLS = (0.12, 0.4)
 LEVELS = "TemporalGliomaRisk.levels"
 """Attribute of a visit's shells: the hazards per mL that they enclose."""
 _followed: set[str] = set()
-"""Addresses of the browsers whose steps make shells."""
+"""Addresses of the browsers whose steps make shells, and of the storage nodes whose saving does."""
 
 
 def shells_of(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
     """The proxy of the shells of a map.
 
     All visits' shells are made when they are first asked for. At another threshold the selected visit's are made anew
-    at once and every other's when it is stepped to; until then those enclose what the threshold before let through.
+    at once and every other's when it is stepped to or the sequence is saved; until then those enclose what the
+    threshold before let through.
     """
     role, browser = f"hot.{kind.value}", record.find("browser")
     sequence = record.find(role)
@@ -43,6 +44,10 @@ def shells_of(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
     whole = sequence.GetNumberOfDataNodes() == count
     selected = [browser.GetSelectedItemNumber()]
     made = _make_shells(record, kind, threshold, selected if whole else range(count))
+    _make_shells_when_saved(record, sequence)
+    if made:
+        # Whoever writes the same file anew must give its name again, and so tells.
+        sequence.GetStorageNode().SetFileName(None)
     proxy = record.find(f"proxy.{role}")
     if proxy is None:
         proxy = follow(record, browser, role, f"{kind.label} surface", "vtkMRMLModelNode")
@@ -52,7 +57,7 @@ def shells_of(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
         made = True
     if made:
         module_logic("sequences").UpdateProxyNodesFromSequences(browser)
-        _make_shells_at_steps(record)
+    _make_shells_at_steps(record)
     return proxy
 
 
@@ -78,12 +83,7 @@ def _make_shells(record: SceneRecord, kind: MapKind, threshold: float, indices: 
 
 def _make_shells_at_steps(record: SceneRecord) -> None:
     """Make the shells of every visit that is stepped to, by whomever, as the settings then say."""
-    followed = record.find("browser")
-    address = followed.GetAddressAsString("")
-    if address in _followed:
-        return
 
-    # An observer that refers to what it observes is taken for garbage while that lives on in VTK: it refers to none.
     def stepped(browser: Any, _: str) -> None:
         scene, display = browser.GetScene(), record.get("display")
         if scene is None or scene.IsBatchProcessing() or record.find("browser") is not browser or display is None:
@@ -92,9 +92,37 @@ def _make_shells_at_steps(record: SceneRecord) -> None:
         if settings.volume_rendering == "surface" and settings.map_kind is not None:
             shells_of(record, settings.map_kind, settings.threshold_in_3d)
 
+    _follow(record.find("browser"), stepped)
+
+
+def _make_shells_when_saved(record: SceneRecord, sequence: Any) -> None:
+    """Make all shells that are missing before anybody writes them, Slicer's own Save included.
+
+    Slicer tells of no save before it writes (StartSaveEvent is never sent, seen in 5.11), but it gives the storage node
+    the name of the file.
+    """
+
+    def named(storage: Any, _: str) -> None:
+        scene = storage.GetScene()
+        if scene is not None and not scene.IsBatchProcessing() and storage.GetFileName():
+            finish_shells(record)
+
+    if sequence.GetStorageNode() is None:
+        sequence.AddDefaultStorageNode()
+    _follow(sequence.GetStorageNode(), named)
+
+
+def _follow(node: Any, told: Callable[[Any, str], None]) -> None:
+    """Have a node tell of its changes, once; what is told must not refer to it.
+
+    An observer that refers to what it observes is taken for garbage while that lives on in VTK.
+    """
+    address = node.GetAddressAsString("")
+    if address in _followed:
+        return
     _followed.add(address)
-    followed.AddObserver("ModifiedEvent", stepped)
-    followed.AddObserver("DeleteEvent", lambda *_: _followed.discard(address))
+    node.AddObserver("ModifiedEvent", told)
+    node.AddObserver("DeleteEvent", lambda *_: _followed.discard(address))
 
 
 def finish_shells(record: SceneRecord) -> None:
