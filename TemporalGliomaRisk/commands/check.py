@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Heavy imports come after the first line of progress, as in predict.
     from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
     from TemporalGliomaRisk.timeline.reading import read_timeline
-    from TemporalGliomaRisk.timeline.rules import TimelineRefused
+    from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 
     measure: MeasureAlignment | None = None
     if not arguments.no_alignment:
