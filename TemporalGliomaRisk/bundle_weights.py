@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from TemporalGliomaRisk.errors import ModelError
 from TemporalGliomaRisk.files import written_whole
@@ -24,6 +25,20 @@ def save_weights(network: nn.Module, path: Path) -> None:
         temporary.write_bytes(save(tensors))
 
 
+def parts_added_later(network: nn.Module, found: Container[str]) -> dict[str, Tensor]:
+    """What weights of an earlier version lack, as the network begins with it.
+
+    Args:
+        network: One that names such parts in ``ADDED_LATER``, or any other, which has none.
+        found: Names of the weights that are there.
+
+    Returns:
+        The network's own tensors by name.
+    """
+    state = network.state_dict()
+    return {name: state[name] for name in getattr(network, "ADDED_LATER", ()) if name not in found}
+
+
 def load_weights(network: Network, path: Path) -> Network:
     """Read weights into a network built for them, and put it in evaluation mode.
 
@@ -32,19 +47,17 @@ def load_weights(network: Network, path: Path) -> Network:
     """
     if path.stat().st_size > LARGEST_WEIGHTS_BYTES:
         raise ModelError("The model's weights are larger than any this version makes; fetch the model again.")
-    state = network.state_dict()
-    wanted = {name: tuple(value.shape) for name, value in state.items()}
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     try:
         with safe_open(str(path), framework="pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            # Parts that weights of an earlier version lack stay as the network begins.
-            lacking = [name for name in getattr(network, "ADDED_LATER", ()) if name not in found]
+            lacking = parts_added_later(network, found)
             if {**found, **{name: wanted[name] for name in lacking}} != wanted:
                 raise ModelError("The model's weights do not fit its configuration; fetch the model again.")
             tensors = {name: file.get_tensor(name) for name in found}
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             raise ModelError("The model's weights hold values that are not finite; fetch the model again.")
-        network.load_state_dict({**tensors, **{name: state[name] for name in lacking}})
+        network.load_state_dict({**tensors, **lacking})
     except ModelError:
         raise
     except Exception as error:

@@ -25,7 +25,7 @@ from TemporalGliomaRisk.results import SCENE, check_results_folder, write_result
 from TemporalGliomaRisk.timeline.checks import TimelineCheck, check_content, check_timeline
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
-from TemporalGliomaRisk.timeline.rules import TimelineRefused
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.table import timeline_of_rows
 from TemporalGliomaRisk.timeline.visit import Timeline
 from TemporalGliomaRisk.timeline.volume import Volume

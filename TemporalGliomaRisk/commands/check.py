@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Heavy imports come after the first line of progress, as in predict.
     from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
     from TemporalGliomaRisk.timeline.reading import read_timeline
-    from TemporalGliomaRisk.timeline.rules import TimelineRefused
+    from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 
     measure: MeasureAlignment | None = None
     if not arguments.no_alignment:
@@ -90,18 +90,21 @@ def as_json(patient_id: str | None, report: Any) -> str:
     return json.dumps(check_content(patient_id, report), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-COLUMNS = ("visit", "day", "gap", "treated", "sequence", "shape", "spacing mm", "axes", "covers mm", "to first")
+COLUMNS = ("visit", "day", "gap", "sequence", "shape", "spacing mm", "axes", "covers mm", "to first")
 
 
 def as_text(patient_id: str | None, report: Any) -> str:
     """The report for a person: a row a visit, under it a row for every further grid, then the findings."""
+    from TemporalGliomaRisk.timeline.days import day_count
+
     lines: list[str] = []
     if report.rows:
+        count = day_count(report.rows)
         table: list[tuple[str, ...]] = [COLUMNS]
-        for row in report.rows:
-            table += _visit_lines(row)
+        for row, day in zip(report.rows, count.days, strict=True):
+            table += _visit_lines(row, day)
         widths = [max(len(cells[column]) for cells in table) for column in range(len(COLUMNS))]
-        lines.append(f"{patient_id}: {len(report.rows)} visit{'s' if len(report.rows) != 1 else ''}\n")
+        lines.append(f"{patient_id}: {len(report.rows)} visit{'s' if len(report.rows) != 1 else ''}. {count.origin}\n")
         for cells in table:
             lines.append("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
         lines.append("")
@@ -113,10 +116,9 @@ def as_text(patient_id: str | None, report: Any) -> str:
     return "\n".join([*lines, *([""] if report.findings else []), verdict])
 
 
-def _visit_lines(row: Any) -> list[tuple[str, ...]]:
+def _visit_lines(row: Any, day: int) -> list[tuple[str, ...]]:
     """A visit's cells; volumes that share a grid share a line."""
-    day = "-" if row.days_since_treatment is None else str(row.days_since_treatment)
-    head = (str(row.visit), str(row.days_since_first), "-" if row.gap_days is None else str(row.gap_days), day)
+    head = (str(row.visit), str(day), "-" if row.gap_days is None else str(row.gap_days))
     grids: dict[tuple[Any, ...], list[str]] = {}
     for grid in row.grids:
         key = (grid.shape, grid.spacing_mm, grid.orientation, grid.coverage_mm)
@@ -128,11 +130,9 @@ def _visit_lines(row: Any) -> list[tuple[str, ...]]:
         for start in range(0, len(names), 2):
             tail = cells if start == 0 else ("", "", "", "")
             aligned = _aligned(row) if not lines else ""
-            lines.append(
-                (*(head if not lines else ("", "", "", "")), " ".join(names[start : start + 2]), *tail, aligned)
-            )
+            lines.append((*(head if not lines else ("", "", "")), " ".join(names[start : start + 2]), *tail, aligned))
     if unread:
-        lines.append((*(head if not lines else ("", "", "", "")), " ".join(unread), "unusable", "", "", "", ""))
+        lines.append((*(head if not lines else ("", "", "")), " ".join(unread), "unusable", "", "", "", ""))
     return lines
 
 

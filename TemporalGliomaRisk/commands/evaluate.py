@@ -94,7 +94,6 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import check_output, refuse_other_contents, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
-    from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
     from TemporalGliomaRisk.patient_scoring import Rival
 
     check_title(arguments.title)
@@ -112,14 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         other.network.to(device)
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
-    seen = seen_patients(patients, model.metadata)
-    learnt_from = bool(seen) or learnt_from_cohort(patients, model.metadata)
-    if learnt_from:
-        whom = f"{seen} of these {len(patients)} patients" if seen else "this cohort"
-        message = f"The model learnt from {whom}, so these figures flatter; ask for --part test, or another cohort."
-        print(message, file=sys.stderr)
-    elif other and (seen_patients(patients, other.metadata) or learnt_from_cohort(patients, other.metadata)):
-        print("The model of --rival learnt from patients of this cohort, so its figures flatter.", file=sys.stderr)
+    learnt_from, seen = who_was_seen(patients, model, other)
     cohort = _scored(arguments, model, peer, rival, patients)
     found = {
         "title": arguments.title,
@@ -235,6 +227,24 @@ def _refuse_knowing_rival(arguments: argparse.Namespace, rival: RiskModel, model
             "The model of --rival split this cohort otherwise and may have learnt from the test part; name a rival of "
             "the same split, or evaluate a cohort kept apart."
         )
+
+
+def who_was_seen(
+    patients: Sequence[CohortPatient], model: RiskModel, other: RiskModel | None
+) -> tuple[bool, int | None]:
+    """Whether the model learnt from the patients, and from how many (None: not known); says so, and of the rival."""
+    from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
+
+    truths = [patient.truth_record() for patient in patients]
+    seen = seen_patients(patients, truths, model.metadata)
+    learnt_from = bool(seen) or learnt_from_cohort(patients, model.metadata)
+    if learnt_from:
+        whom = f"{seen} of these {len(patients)} patients" if seen else "this cohort"
+        message = f"The model learnt from {whom}, so these figures flatter; ask for --part test, or another cohort."
+        print(message, file=sys.stderr)
+    elif other and (seen_patients(patients, truths, other.metadata) or learnt_from_cohort(patients, other.metadata)):
+        print("The model of --rival learnt from patients of this cohort, so its figures flatter.", file=sys.stderr)
+    return learnt_from, seen
 
 
 def _participants(cohort: Path) -> dict[str, dict[str, str]]:

@@ -146,17 +146,19 @@ def _printer(form: str) -> ProgressListener:
 def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
     """The end: where the results are and what they say, with the sentence that goes with every number."""
     from TemporalGliomaRisk.explain.certainty import uncertain_codes
+    from TemporalGliomaRisk.timeline.days import day_count
 
     if arguments.progress == "json":
         files = {"risk": "risk.json", "report": "report.html", "audit": "audit.json"}
         print(json.dumps({"type": "result", "output": str(arguments.output), **files}), flush=True)
         return
-    print(f"\n{prediction.timeline.patient_id}, risk of recurrence within 365 days of each visit")
-    for number, result in enumerate(prediction.visits, start=1):
+    count = day_count([result.visit for result in prediction.visits])
+    print(f"\n{prediction.timeline.patient_id}, risk of recurrence within 365 days of each visit. {count.origin}")
+    for number, (result, day) in enumerate(zip(prediction.visits, count.days, strict=True), start=1):
         low, high = result.hazards.risk_extremes
         noticed = [finding for finding in prediction.findings if finding.visit in (None, number)]
         print(
-            f"  visit {number:2d}  day {result.visit.days_since_first:5d}  risk {100 * result.hazards.risk:3.0f} %"
+            f"  visit {number:2d}  day {day:5d}  risk {100 * result.hazards.risk:3.0f} %"
             f"  members {100 * low:3.0f} to {100 * high:3.0f} %  alone {100 * result.hazards.single_visit_risk:3.0f} %"
             + (f"  {doubt}" if (doubt := numbers.uncertain(uncertain_codes(noticed))) else "")
         )

@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.bundle_weights import parts_added_later
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.files import read_json, write_json_whole, written_whole
 
@@ -88,10 +89,8 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        # Parts that weights of an earlier version lack stay as the network begins.
-        added = getattr(network, "ADDED_LATER", ())
-        begun = {name: value for name, value in network.state_dict().items() if name in added}
-        network.load_state_dict({**begun, **_under(tensors, WEIGHTS)})
+        weights = _under(tensors, WEIGHTS)
+        network.load_state_dict({**weights, **parts_added_later(network, weights)})
     except Exception as error:
         raise ModelError("A checkpoint is damaged or of another shape; delete it, or name a new run folder.") from error
     moments = _under(tensors, MOMENTS)

@@ -17,7 +17,9 @@ def learnt_from_cohort(patients: Sequence[CohortPatient], metadata: Mapping[str,
     return cohort_sha256(patients) in metadata.get("cohorts_sha256", ())
 
 
-def seen_patients(patients: Sequence[CohortPatient], metadata: Mapping[str, Any]) -> int | None:
+def seen_patients(
+    patients: Sequence[CohortPatient], truths: Sequence[Mapping[str, Any] | None], metadata: Mapping[str, Any]
+) -> int | None:
     """How many of the patients a model learnt from, training and validation alike, by population, seed and number.
 
     Patients of the model's own test part don't count. Numbers between the first and the last that it names all do,
@@ -25,16 +27,13 @@ def seen_patients(patients: Sequence[CohortPatient], metadata: Mapping[str, Any]
 
     Args:
         patients: Of the cohort to evaluate.
+        truths: What :meth:`~CohortPatient.truth_record` of each gave, for several models to be asked with one reading.
         metadata: The bundle's.
 
     Returns:
         None where nobody is known to be seen and that cannot be told of everybody: a patient or some of those learnt
         from were not simulated, the metadata are older, or weights or heads began with those of another model.
-
-    Raises:
-        InputError: If a truth file is damaged.
     """
-    truths = [patient.truth_record() for patient in patients]
     cohorts = metadata.get("simulated_cohorts") or []
     found = [
         patient

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from TemporalGliomaRisk.errors import BrainMaskError
+from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
 from TemporalGliomaRisk.timeline.voxel_checks import coarse, commonest_on_faces, head_of
 
@@ -19,6 +20,17 @@ REFUSED_CUT_CM2 = 100.0
 ONE_PIECE = 0.95
 LEAST_ON_HEAD = 0.5
 """Share of a given mask that lies on the head, at least: all of it, but for a field of view that cuts the brain."""
+LEAST_SHARED = 0.8
+"""Share of the smaller of a given mask and a stripped brain that lies in both, at least.
+
+Of 17 simulated patients and a real glioma all of it did, also where the mask was 5 mm too wide, 5 mm too tight or left
+out a cavity of 40 mm; masks moved by 10 mm shared 0.87 to 0.90, by 30 mm 0.62 to 0.72.
+"""
+CLEARLY_MORE = 0.05
+"""By so much more must a mask share when it is turned over. Turned masks gained 0.11 to 0.28, right ones lost 0.06 and
+more, and those moved by 10 mm gained nothing."""
+TURNED_OVER = ((1,), (2,), (1, 2))
+"""Axes of canonical voxels that are reversed by it: left and right cannot be told from a brain's shape."""
 MOST_SAMPLES = 50_000
 
 
@@ -163,4 +175,38 @@ def check_on_head(mask: BoolArray, geometry: Geometry, volume: Volume) -> None:
         raise BrainMaskError(
             f"Of the brain mask given, {100 * share:.0f} % lies on the head of the first visit; at least "
             f"{100 * LEAST_ON_HEAD:.0f} % must. Give a mask in the first visit's own place, or leave --mask out."
+        )
+
+
+def check_on_brain(mask: BoolArray, geometry: Geometry, brain: Volume, *, what: str) -> None:
+    """Refuse a given mask that lies elsewhere than a brain that is known, or turned over.
+
+    Only a stripped volume says where the brain is. On whole heads no such measure was found: a mask 30 mm off may lie
+    in the neck, and the edge that a mask follows looks as it does elsewhere on T1w.
+
+    Args:
+        mask: (I, J, K), not empty, canonical axes.
+        geometry: Its grid.
+        brain: The stripped volume's own mask.
+        what: What it was found on, for the message.
+
+    Raises:
+        BrainMaskError: If less than 80 % of the smaller of the two lies in both, or clearly more does when the mask is
+            turned upside down or back to front.
+    """
+    there = resample(Volume(voxels=brain.voxels.astype(np.uint8), geometry=brain.geometry), geometry, nearest=True) > 0
+    smaller = min(float(mask.sum()), float(brain.voxels.sum()) * brain.geometry.voxel_mL / geometry.voxel_mL)
+    shared = float((mask & there).sum()) / smaller
+    what_to_do = "Give a mask in the first visit's own place, or leave --mask out."
+    if shared < LEAST_SHARED:
+        raise BrainMaskError(
+            f"The brain mask given lies beside the brain of the stripped {what}: {100 * shared:.0f} % of the "
+            f"smaller of the two is in both, at least {100 * LEAST_SHARED:.0f} % must be. {what_to_do}"
+        )
+    box = tuple(slice(indices.min(), indices.max() + 1) for indices in np.nonzero(mask))
+    best = max(float((np.flip(mask[box], axes) & there[box]).sum()) / smaller for axes in TURNED_OVER)
+    if best > shared + CLEARLY_MORE:
+        raise BrainMaskError(
+            f"The brain mask given lies upside down or back to front on the stripped {what}: {100 * shared:.0f} % of "
+            f"the smaller of the two is in both, and {100 * best:.0f} % when it is turned over. {what_to_do}"
         )

@@ -15,16 +15,14 @@ import numpy as np
 from TemporalGliomaRisk.errors import RegistrationError
 from TemporalGliomaRisk.preprocess.alignment import (
     MEASURE,
-    Fixed,
     Registered,
-    dilated,
-    flattened,
     mean_displacement_mm,
     prepared_for_metric,
     quick_measure,
     register,
 )
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.preprocess.descent import Fixed, dilated, flattened
 from TemporalGliomaRisk.preprocess.loaded import LoadedVolume
 from TemporalGliomaRisk.preprocess.prepared import Alignment, Frame
 from TemporalGliomaRisk.timeline.finding import Finding, Severity

@@ -10,7 +10,13 @@ import numpy as np
 from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
-from TemporalGliomaRisk.preprocess.brain_mask import check_on_head, check_plausible, cut_area_cm2, head_mask
+from TemporalGliomaRisk.preprocess.brain_mask import (
+    check_on_brain,
+    check_on_head,
+    check_plausible,
+    cut_area_cm2,
+    head_mask,
+)
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
 from TemporalGliomaRisk.preprocess.image_doubts import cavity_doubts, posture_doubts, sequence_doubts
@@ -174,6 +180,10 @@ def _find_brain(
         inside = mask.voxels != 0
         check_plausible(inside, mask.geometry, origin="given")
         check_on_head(inside, mask.geometry, volumes[reference].volume)
+        own = volumes[reference].stripped
+        if own is not None:
+            brain = Volume(voxels=own, geometry=volumes[reference].volume.geometry)
+            check_on_brain(inside, mask.geometry, brain, what=reference)
         return Volume(voxels=inside, geometry=mask.geometry), _cut_findings(inside, mask.geometry)
     loaded = volumes[reference]
     if config.mask == "none":

@@ -18,8 +18,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from TemporalGliomaRisk.preprocess.alignment import (
-    SEEDS,
+from TemporalGliomaRisk.preprocess.alignment import SEEDS, similarity_at
+from TemporalGliomaRisk.preprocess.brain_core import brain_core, dice, met, without_scalp
+from TemporalGliomaRisk.preprocess.brain_mask import head_mask
+from TemporalGliomaRisk.preprocess.descent import (
     Fixed,
     centroid,
     dilated,
@@ -28,10 +30,7 @@ from TemporalGliomaRisk.preprocess.alignment import (
     level_of,
     run_level,
     shrunk,
-    similarity_at,
 )
-from TemporalGliomaRisk.preprocess.brain_core import brain_core, dice, met, without_scalp
-from TemporalGliomaRisk.preprocess.brain_mask import head_mask
 from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.sitk_images import (

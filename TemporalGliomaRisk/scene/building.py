@@ -15,7 +15,8 @@ from TemporalGliomaRisk.scene.hierarchy import add_hierarchy
 from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.maps import RiskMaps
 from TemporalGliomaRisk.scene.record import SceneRecord
-from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
+from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result_visit import ResultVisit
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, scene_visits, visit_index
 from TemporalGliomaRisk.scene.settings import AUTOMATIC, MapKind
 from TemporalGliomaRisk.scene.visit_sequences import VisitSequences

@@ -97,7 +97,7 @@ class _Copies:
         return None if sequence is None else sequence.GetDataNodeAtValue(value, True)
 
     def _add(self, key: str, class_name: str) -> Any:
-        node = self._record.scene.AddNewNodeByClass(class_name, f"{self._record.get('patient')} {key}")
+        node = self._record.scene.AddNewNodeByClass(class_name, f"{self._record.label} {key}")
         node.SetSaveWithScene(False)
         node.SetHideFromEditors(True)
         self._nodes[key] = node

@@ -10,7 +10,8 @@ import vtk
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
 from TemporalGliomaRisk.colours import LESS, MORE
 from TemporalGliomaRisk.scene.record import SceneRecord
-from TemporalGliomaRisk.scene.result import ResultWarning, RiskResult
+from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result_visit import ResultWarning
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, VisitIndex
 from TemporalGliomaRisk.timeline.days import day_count
 

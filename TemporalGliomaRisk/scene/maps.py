@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from TemporalGliomaRisk.colours import LEAST_SCALE_TOP
-from TemporalGliomaRisk.scene.result import ResultVisit, RiskResult
+from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result_visit import ResultVisit
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.resampling import resample

@@ -15,7 +15,8 @@ from TemporalGliomaRisk.scene.building import Moves, fill
 from TemporalGliomaRisk.scene.copies import Comparison, VisitRow
 from TemporalGliomaRisk.scene.hierarchy import remove_hierarchy
 from TemporalGliomaRisk.scene.record import SceneRecord
-from TemporalGliomaRisk.scene.result import ResultWarning, RiskResult
+from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result_visit import ResultWarning
 from TemporalGliomaRisk.scene.saving import write_mrb
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import DisplaySettings, MapKind

@@ -11,7 +11,7 @@ from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.scene.record import SceneRecord
-from TemporalGliomaRisk.scene.three_d import finish_shells
+from TemporalGliomaRisk.scene.shells import finish_shells
 
 
 def write_mrb(scene: Any, path: Path) -> None:

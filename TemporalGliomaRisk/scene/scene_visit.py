@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, ResultVisit, ResultWarning, RiskResult
+from TemporalGliomaRisk.scene.result import RiskResult
+from TemporalGliomaRisk.scene.result_visit import ResultMeasurement, ResultPeak, ResultVisit, ResultWarning
 from TemporalGliomaRisk.timeline.days import day_count
 from TemporalGliomaRisk.timeline.visit import Timeline
 

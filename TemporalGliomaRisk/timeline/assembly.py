@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from TemporalGliomaRisk.timeline.days import When, today
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import LONGEST_LABEL
-from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse_if_any
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse_if_any
+from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline, Visit, VolumeSource
 
 MOST_VISITS = 100

@@ -13,7 +13,8 @@ from TemporalGliomaRisk.timeline.days import When
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
 from TemporalGliomaRisk.timeline.labels import is_plain, may_be_shown, told
-from TemporalGliomaRisk.timeline.rules import finding, refuse
+from TemporalGliomaRisk.timeline.refusals import refuse
+from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sessions_table import read_sessions_table
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 

@@ -16,7 +16,8 @@ from TemporalGliomaRisk.timeline.header_checks import check_forms, check_geometr
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.nifti_header import is_nifti, read_nifti_header
 from TemporalGliomaRisk.timeline.orientation import coverage_mm, orientation_code
-from TemporalGliomaRisk.timeline.rules import finding, finding_of, place_of
+from TemporalGliomaRisk.timeline.refusals import finding_of
+from TemporalGliomaRisk.timeline.rules import finding, place_of
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline, Visit, VolumeSource
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 from TemporalGliomaRisk.timeline.voxel_checks import check_voxels

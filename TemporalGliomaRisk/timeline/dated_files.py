@@ -12,7 +12,8 @@ from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, parse_date
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
-from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse
+from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sequence_names import ASSUMED_SEQUENCE, sequence_from_name
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 

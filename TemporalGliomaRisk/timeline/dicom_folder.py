@@ -21,8 +21,9 @@ from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, is_unknown, par
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader, plain_name, read_dicom_headers
 from TemporalGliomaRisk.timeline.dicom_series import DicomSeries, SliceOrder, order_slices
 from TemporalGliomaRisk.timeline.finding import Finding
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse
 from TemporalGliomaRisk.timeline.rules import REFUSAL as REFUSAL_SEVERITY
-from TemporalGliomaRisk.timeline.rules import RULES, TimelineRefused, finding, refuse
+from TemporalGliomaRisk.timeline.rules import RULES, finding
 from TemporalGliomaRisk.timeline.sequence_names import (
     sequence_from_series,
     sequence_from_timing,

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader
 from TemporalGliomaRisk.timeline.image_file import volume_of_image
-from TemporalGliomaRisk.timeline.rules import volume_error
+from TemporalGliomaRisk.timeline.refusals import volume_error
 from TemporalGliomaRisk.timeline.sitk_images import has_text_name, without_native_words, without_warnings
 from TemporalGliomaRisk.timeline.volume import MOST_VOXELS, Volume
 

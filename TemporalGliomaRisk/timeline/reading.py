@@ -9,7 +9,7 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
 from TemporalGliomaRisk.timeline.dated_files import holds_volume_files, read_dated_files
 from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
-from TemporalGliomaRisk.timeline.rules import refuse
+from TemporalGliomaRisk.timeline.refusals import refuse
 from TemporalGliomaRisk.timeline.table import read_table
 from TemporalGliomaRisk.timeline.visit import Timeline
 

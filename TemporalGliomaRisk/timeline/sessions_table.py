@@ -9,7 +9,8 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import may_be_shown, told
-from TemporalGliomaRisk.timeline.rules import TimelineRefused, finding, refuse, refuse_if_any
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse, refuse_if_any
+from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 
 DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "acq_time")

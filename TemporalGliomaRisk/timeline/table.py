@@ -12,7 +12,8 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_timeline
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days, today
 from TemporalGliomaRisk.timeline.image_file import VOLUME_SUFFIXES, VolumeFile, volume_suffix
-from TemporalGliomaRisk.timeline.rules import finding, refuse
+from TemporalGliomaRisk.timeline.refusals import refuse
+from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sequence_names import sequence_from_name
 from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline

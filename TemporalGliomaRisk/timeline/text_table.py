@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from TemporalGliomaRisk.timeline.rules import refuse
+from TemporalGliomaRisk.timeline.refusals import refuse
 
 MOST_BYTES = 16_000_000
 """A table of visits has kilobytes."""

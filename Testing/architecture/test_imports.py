@@ -40,7 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "report": FOUNDATION | {"timeline"},
     "scene": FOUNDATION | {"timeline"},
     "viewer": FOUNDATION | {"failures", "scene", "timeline", "worker.client"},
-    "learn": FOUNDATION | {"preprocess", "encode", "risk", "explain", "timeline", "bundle", "device"} | {"processes"},
+    "learn": FOUNDATION
+    | {"preprocess", "encode", "risk", "explain", "timeline", "bundle", "bundle_weights", "device", "processes"},
     "simulate": FOUNDATION | {"processes", "timeline"},
     "evaluate": FOUNDATION,
     "bundle_doubt": FOUNDATION | {"encode", "risk", "explain"},

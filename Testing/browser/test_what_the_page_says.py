@@ -11,7 +11,7 @@ import pytest
 import slicer
 
 from TemporalGliomaRisk.colours import LEAST_SCALE_TOP
-from TemporalGliomaRisk.scene.result import ResultMeasurement, ResultPeak, ResultWarning
+from TemporalGliomaRisk.scene.result_visit import ResultMeasurement, ResultPeak, ResultWarning
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.volumes import array_of

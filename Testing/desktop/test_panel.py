@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -265,12 +266,14 @@ def test_opening_run_warms_the_worker_up(panel: Any, scripted_client: Any) -> No
     assert scripted_client.running
 
 
-def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any) -> None:
+def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any, helper: Any) -> None:
     assert not applied.ui.reviewStep.collapsed
     headline = applied.ui.visitHeadline.text
     assert "Visit 3 of 3, day 232 after treatment" in headline
     assert "Risk 41\u202f% within 365 days" in headline
     assert "ensemble's range 39 to 44\u202f%" in headline
+    untreated = dataclasses.replace(applied.review.patient.visits[2], days_since_treatment=None)
+    assert "Visit 3 of 3, day 202 after the first visit" in helper("review_step").headline(untreated, 3)
     strip = applied.review.strip.buttons
     assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%?", "12\u202f%", "41\u202f%"]
     assert [button.checked for button in strip] == [False, False, True]

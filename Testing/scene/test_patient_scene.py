@@ -524,6 +524,15 @@ def test_patients_called_alike_have_labels_of_their_own_and_keep_them(scene, pha
     assert PatientScene.build(scene, timeline).label == "sub-07 (3)"
 
 
+def test_visits_compared_of_patients_called_alike_have_names_of_their_own(scene, phantom) -> None:
+    timeline = phantom.timeline([phantom.Visit(0), phantom.Visit(50)])
+    pairs = [PatientScene.build(scene, timeline).compare(1, 2) for _ in range(2)]
+    assert [[visit.volume.GetName() for visit in (pair.first, pair.second)] for pair in pairs] == [
+        ["sub-07 visit 1 FLAIR", "sub-07 visit 2 FLAIR"],
+        ["sub-07 (2) visit 1 FLAIR", "sub-07 (2) visit 2 FLAIR"],
+    ]
+
+
 def test_a_patient_imported_beside_one_called_alike_is_renamed(scene, phantom, tmp_path) -> None:
     path = tmp_path / "saved.mrb"
     patient = PatientScene.build(scene, phantom.timeline([phantom.Visit(0), phantom.Visit(50)]))

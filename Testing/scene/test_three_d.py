@@ -153,6 +153,11 @@ def shells(scene) -> dict[str, float]:
     (sequence,) = [
         n for n in nodes_of_class(scene, "vtkMRMLSequenceNode") if n.GetName().endswith("map surface sequence")
     ]
+    return lowest(sequence)
+
+
+def lowest(sequence) -> dict[str, float]:
+    """The same of a sequence of shells."""
     found = {}
     for index in range(sequence.GetNumberOfDataNodes()):
         surface = sequence.GetNthDataNode(index).GetPolyData()
@@ -178,6 +183,37 @@ def test_another_threshold_makes_the_selected_visit_s_shells_anew_and_others_whe
     assert model.GetPolyData().GetPointData().GetScalars().GetRange()[0] == pytest.approx(0.3 * top)
     patient.save(tmp_path / "scene.mrb")
     assert shells(scene) == pytest.approx({str(100 * index): 0.3 * top for index in range(4)})
+
+
+def test_no_file_that_slicer_itself_writes_holds_shells_of_an_earlier_threshold(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=0.02) for index in range(3)]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+    top, days = patient.scale_top(MapKind.RISK), ("0", "100", "200")
+    (sequence,) = [n for n in nodes_of_class(scene, "vtkMRMLSequenceNode") if n.GetName().endswith("surface sequence")]
+    gc.collect()
+    patient.apply(replace(patient.display, threshold=0.3))
+    assert shells(scene)["0"] == pytest.approx(0.12 * top)  # else there is nothing for a save to bring up to date
+    # The sequence's own file, as the Save dialog writes it beside a .mrml, twice under one name.
+    storage, saved = sequence.GetStorageNode(), {}
+    for threshold in (0.2, 0.5):
+        patient.apply(replace(patient.display, threshold=threshold))
+        storage.SetFileName(str(tmp_path / "shells.seq.mrb"))
+        assert storage.WriteData(sequence)
+        read = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "read again")
+        assert storage.ReadData(read)
+        saved[threshold] = lowest(read)
+        scene.RemoveNode(read)
+    assert saved[0.2] == pytest.approx(dict.fromkeys(days, 0.2 * top))
+    assert saved[0.5] == pytest.approx(dict.fromkeys(days, 0.5 * top))
+    # The whole scene, from one that was read.
+    for threshold in (0.3, 0.6):
+        patient.apply(replace(patient.display, threshold=threshold))
+        scene.SetRootDirectory(str(tmp_path))
+        assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+        scene.Clear(False)
+        assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False)
+        (patient,) = PatientScene.all_in(scene)
+        assert shells(scene) == pytest.approx(dict.fromkeys(days, threshold * top))
 
 
 def test_a_threshold_that_lags_in_3d_leaves_the_shells_and_nothing_there_is_hidden_and_shown_again(

@@ -44,7 +44,7 @@ def headline(visit: SceneVisit, count: int) -> str:
     since = (
         _("day {days} after treatment").format(days=visit.days_since_treatment)
         if visit.days_since_treatment is not None
-        else _("day {days}").format(days=visit.days_since_first)
+        else _("day {days} after the first visit").format(days=visit.days_since_first)
     )
     place = _("Visit {number} of {count}, {since}").format(number=visit.number, count=count, since=since)
     if visit.risk is None:

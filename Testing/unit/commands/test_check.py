@@ -7,16 +7,25 @@ import json
 import pytest
 
 from TemporalGliomaRisk.commands import main
+from TemporalGliomaRisk.resources import resource_path
 
 
 def test_real_pair_prints_a_row_a_visit_within_100_columns_and_ends_well(shared_data, capsys):
     assert main(["check", str(shared_data / "ms_pair"), "--no-alignment"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 100
-    assert [line.split()[:5] for line in lines if line[:1] in "12" and line] == [
-        ["1", "0", "-", "-", "FLAIR"],
-        ["2", "203", "203", "-", "FLAIR"],
+    assert lines[0] == "sub-01: 2 visits. Day 0 is the first visit."
+    assert [line.split()[:4] for line in lines if line[:1] in "12" and line] == [
+        ["1", "0", "-", "FLAIR"],
+        ["2", "203", "203", "FLAIR"],
     ]
+
+
+def test_days_count_from_treatment_where_it_is_known_as_everywhere_else(capsys):
+    assert main(["check", str(resource_path("SampleData") / "sub-01"), "--no-alignment"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "sub-01: 6 visits. Day 0 is treatment."
+    assert [line.split()[:3] for line in lines if line[:1] in "12" and line] == [["1", "20", "-"], ["2", "111", "91"]]
 
 
 def test_registered_pair_is_measured_nearer_than_the_unregistered_one(shared_data, capsys):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -23,6 +24,7 @@ from TemporalGliomaRisk.commands import main, predict
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
+from TemporalGliomaRisk.timeline.visit import Visit
 
 SURNAME, GIVEN, NUMBER, DATES = "Quillfeather", "Euphemia", "QX774419", ("20190304", "20190911")
 NAMES = (SURNAME, GIVEN, NUMBER, *DATES, "2019-03-04", "2019-09-11", "04.03.2019")
@@ -203,12 +205,43 @@ def test_dated_files_keep_names_and_dates_out_unless_identified_is_asked_for(
     assert GIVEN not in said.out + said.err
     lines = {number: next(line for line in said.out.splitlines() if f"visit  {number}" in line) for number in (1, 2)}
     assert lines[1].endswith("uncertain: one visit so far")
+    assert "risk of recurrence within 365 days of each visit. Day 0 is the first visit." in said.out
+    assert "day   191" in lines[2]
     assert "uncertain" not in lines[2]
     assert said.out.splitlines()[-1].endswith("--timeline TIMELINE")
     assert (tmp_path / "plain" / "risk.json").is_file()
     named = [*options, "--no-heatmaps", "--identified"]
     assert main(["predict", str(folder), "--output", str(tmp_path / "named"), *named]) == 0
     assert ("report.html", SURNAME) in names_in(tmp_path / "named")
+
+
+@pytest.mark.parametrize(("treatment", "origin", "day"), [(20, "treatment", 211), (None, "the first visit", 191)])
+def test_days_on_the_console_count_as_in_the_report_and_the_viewer(
+    treatment: int | None, origin: str, day: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hazards = SimpleNamespace(risk=0.1, risk_extremes=(0.05, 0.2), single_visit_risk=0.1)
+    visits = [
+        SimpleNamespace(
+            visit=Visit(
+                session_id=f"ses-{days}",
+                days_since_first=days,
+                days_since_treatment=None if treatment is None else days + treatment,
+                sources={},
+            ),
+            hazards=hazards,
+        )
+        for days in (0, 191)
+    ]
+    told = SimpleNamespace(
+        timeline=SimpleNamespace(patient_id="sub-01"),
+        visits=visits,
+        findings=(),
+        model=SimpleNamespace(metadata={"caveat": "No."}),
+    )
+    predict._say(told, SimpleNamespace(progress="plain", output=tmp_path, timeline=tmp_path))
+    said = capsys.readouterr().out
+    assert said.count("Day 0 is") == said.count(f"Day 0 is {origin}.") == 1
+    assert f"visit  2  day {day:5d}" in said
 
 
 BAD = {

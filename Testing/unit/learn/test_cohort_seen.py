@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.commands.evaluate import who_was_seen
 from TemporalGliomaRisk.evaluate.words import whom
 from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, split_patients
 from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
@@ -34,6 +37,11 @@ def simulated(folder: Path, numbers: range, seed: int = SEED, population: str = 
     return tuple(found)
 
 
+def seen_of(patients: Sequence[CohortPatient], of_model: dict[str, Any]) -> int | None:
+    """How many of them a model saw, by their truth files."""
+    return seen_patients(patients, [patient.truth_record() for patient in patients], of_model)
+
+
 def metadata(**more: Any) -> dict[str, Any]:
     """Of a model that learnt from patients 1 to 40 of one seed, from random weights."""
     cohort = {"population": "main", "seed": SEED, "patients": 40, "first_patient": 1, "last_patient": 40}
@@ -43,8 +51,8 @@ def metadata(**more: Any) -> dict[str, Any]:
 def test_some_of_the_shipped_model_s_own_training_patients_are_known_again(simulated_cohort: Path) -> None:
     shipped, patients = load_bundle(resource_path(DEFAULT_MODEL)).metadata, read_cohort(simulated_cohort)
     assert not learnt_from_cohort(patients, shipped)
-    assert seen_patients(patients, shipped) == len(patients)
-    assert seen_patients(patients[:1], shipped) == 1
+    assert seen_of(patients, shipped) == len(patients)
+    assert seen_of(patients[:1], shipped) == 1
 
 
 def test_patients_of_another_seed_number_or_population_were_never_seen(tmp_path: Path) -> None:
@@ -53,8 +61,8 @@ def test_patients_of_another_seed_number_or_population_were_never_seen(tmp_path:
         simulated(tmp_path, range(1, 4), seed=SEED + 1),
         simulated(tmp_path, range(1, 4), population="shifted"),
     )
-    assert [seen_patients(one, metadata()) for one in others] == [0, 0, 0]
-    assert seen_patients(simulated(tmp_path, range(39, 44)), metadata()) == 2
+    assert [seen_of(one, metadata()) for one in others] == [0, 0, 0]
+    assert seen_of(simulated(tmp_path, range(39, 44)), metadata()) == 2
 
 
 def test_patients_that_the_split_kept_for_the_end_were_not_learnt_from(tmp_path: Path) -> None:
@@ -70,8 +78,8 @@ def test_patients_that_the_split_kept_for_the_end_were_not_learnt_from(tmp_path:
         training_patients=learnt - 6,
         run={"split": {"seed": 1, "fractions": [0.5, 0.2, 0.3]}},
     )
-    assert seen_patients(test, split) == 0
-    assert seen_patients(patients, split) == learnt
+    assert seen_of(test, split) == 0
+    assert seen_of(patients, split) == learnt
 
 
 @pytest.mark.parametrize(
@@ -85,13 +93,26 @@ def test_patients_that_the_split_kept_for_the_end_were_not_learnt_from(tmp_path:
     ids=["older metadata", "one of them was real", "weights of another model", "heads of another model"],
 )
 def test_where_metadata_do_not_name_everybody_nothing_is_claimed(tmp_path: Path, more: dict[str, Any]) -> None:
-    assert seen_patients(simulated(tmp_path, range(41, 44)), metadata(**more)) is None
+    assert seen_of(simulated(tmp_path, range(41, 44)), metadata(**more)) is None
 
 
 def test_of_patients_without_truth_nothing_is_claimed(tmp_path: Path) -> None:
     real = CohortPatient(patient_id="sub-1", folder=tmp_path, truth=None, event_observed=True, follow_up_days=5.0)
-    assert seen_patients((real,), metadata()) is None
-    assert seen_patients((*simulated(tmp_path, range(40, 42)), real), metadata()) == 1
+    assert seen_of((real,), metadata()) is None
+    assert seen_of((*simulated(tmp_path, range(40, 42)), real), metadata()) == 1
+
+
+def test_two_models_are_asked_with_one_reading_of_every_truth_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patients, read = simulated(tmp_path, range(1, 4)), []
+    truth_record = CohortPatient.truth_record
+    monkeypatch.setattr(CohortPatient, "truth_record", lambda one: read.append(one) or truth_record(one))
+    shipped = load_bundle(resource_path(DEFAULT_MODEL))
+    model = replace(shipped, metadata=metadata(simulated_cohorts=[], training_patients=0, validation_patients=0))
+    assert who_was_seen(patients, model, replace(shipped, metadata=metadata())) == (False, None)
+    assert "The model of --rival learnt from patients of this cohort" in capsys.readouterr().err
+    assert read == list(patients)
 
 
 def test_words_claim_no_more_than_is_known() -> None:

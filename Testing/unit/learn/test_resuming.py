@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
+from TemporalGliomaRisk.bundle_weights import load_weights, parts_added_later
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
 from TemporalGliomaRisk.learn.cohort import read_cohort
@@ -85,6 +88,19 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.safetensors", network, None, Place(updates=1, notes={}))
     with pytest.raises(ModelError, match="another shape"):
         load_checkpoint(tmp_path / "c.safetensors", nn.Linear(3, 5))
+
+
+def test_a_checkpoint_and_a_bundle_complete_weights_of_an_earlier_version_to_the_same_network(tmp_path: Path) -> None:
+    whole, resumed, read = PairModel(SMALL), PairModel(SMALL), PairModel(SMALL)
+    read.load_state_dict(resumed.state_dict())
+    before = {name: value for name, value in whole.state_dict().items() if not name.startswith("lesion.")}
+    assert set(parts_added_later(whole, before)) == {"lesion.weight", "lesion.bias"}
+    assert parts_added_later(whole, whole.state_dict()) == parts_added_later(nn.Linear(3, 4), {}) == {}
+    path = tmp_path / "weights.safetensors"
+    save_file({f"weights.{name}": value for name, value in before.items()}, str(path))
+    load_checkpoint(path, resumed)
+    save_file(before, str(path))
+    assert_same_weights(load_weights(read, path), resumed)
 
 
 class Killed(BaseException):

@@ -8,16 +8,13 @@ from threadpoolctl import threadpool_limits
 
 from TemporalGliomaRisk.errors import RegistrationError
 from TemporalGliomaRisk.preprocess.alignment import (
-    Fixed,
-    dilated,
-    flattened,
     mean_displacement_mm,
     measure_alignment,
     prepared_for_metric,
     register,
-    shrunk,
 )
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.preprocess.descent import Fixed, dilated, flattened, shrunk
 from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.timeline.resampling import resample

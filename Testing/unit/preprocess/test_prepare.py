@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.alignment import measure_alignment
@@ -328,6 +329,35 @@ def test_a_given_mask_beside_the_head_is_refused_and_one_a_little_off_is_not(gli
                 prepare_first_visit(first, NEVER, brain_mask=mask)
         else:
             prepare_first_visit(first, NEVER, brain_mask=mask)
+
+
+def test_a_given_mask_30_mm_off_or_turned_over_is_refused_where_the_brain_is_known(glioma):
+    first = visit_of({"FLAIR": glioma["FLAIR"]})
+    frame, _ = prepare_first_visit(first, NEVER)
+
+    def prepared_with(voxels, shift_mm=(0.0, 0.0, 0.0)):
+        matrix = np.array(frame.grid.ijk_to_ras)
+        matrix[:3, 3] += shift_mm
+        grid = Geometry(shape=frame.grid.shape, ijk_to_ras=matrix)
+        return prepare_first_visit(first, NEVER, brain_mask=Volume(voxels=voxels.astype(np.uint8), geometry=grid))
+
+    brain = frame.brain_mask
+    for shift_mm in np.vstack([30.0 * np.eye(3), -30.0 * np.eye(3)]):
+        with pytest.raises(BrainMaskError, match=r"beside the brain of the stripped FLAIR: (6|7)\d % .* at least 80 %"):
+            prepared_with(brain, shift_mm)
+    for axes in (1, 2, (1, 2)):
+        with pytest.raises(BrainMaskError, match=r"upside down or back to front on the stripped FLAIR.*--mask out"):
+            prepared_with(np.flip(brain, axes))
+    # Good masks are drawn wider or tighter than the images were stripped, and may leave out an open cavity.
+    places = frame.grid.to_ras(np.moveaxis(np.indices(brain.shape), 0, -1))
+    vertex = places[brain][places[brain][:, 2].argmax()]
+    without_cavity = brain & (np.linalg.norm(places - vertex, axis=-1) > 40.0)
+    for good in (
+        ndimage.binary_dilation(brain, iterations=2),
+        ndimage.binary_erosion(brain, iterations=2),
+        without_cavity,
+    ):
+        prepared_with(good)
 
 
 def test_a_given_mask_on_another_oblique_grid_is_used(glioma):

@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import Cancelled
-from TemporalGliomaRisk.preprocess.alignment import SEEDS, Fixed, prepared_for_metric, run_level
+from TemporalGliomaRisk.preprocess.alignment import SEEDS, prepared_for_metric
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, head_mask
+from TemporalGliomaRisk.preprocess.descent import Fixed, run_level
 from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.template_mask import template, template_mask
 from TemporalGliomaRisk.progress import cancellable

@@ -6,10 +6,11 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from TemporalGliomaRisk.errors import BrainMaskError
-from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric, shrunk
+from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
 from TemporalGliomaRisk.preprocess.brain_core import dice, met
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, check_plausible
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
+from TemporalGliomaRisk.preprocess.descent import shrunk
 from TemporalGliomaRisk.preprocess.grid import canonical
 from TemporalGliomaRisk.preprocess.prepare import LEAST_TEMPLATE_SIMILARITY, prepare_first_visit
 from TemporalGliomaRisk.preprocess.template_mask import template_mask

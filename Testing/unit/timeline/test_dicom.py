@@ -8,7 +8,7 @@ import pytest
 
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.timeline.reading import read_timeline
-from TemporalGliomaRisk.timeline.rules import TimelineRefused
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.sequence_names import (
     sequence_from_description,
     sequence_from_name,

@@ -13,7 +13,7 @@ from TemporalGliomaRisk.timeline.days import parse_date
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
-from TemporalGliomaRisk.timeline.rules import TimelineRefused
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.viewer.opening import find
 
