@@ -354,7 +354,10 @@ def _checkpoints() -> Iterator[bytes]:
 
 
 def read_cache(folder: Path, content: bytes) -> None:
-    """An entry of the cache of visits: what was written, or nothing, and then the entry is gone."""
+    """An entry of the cache of visits: what was written, or nothing, and then the entry is gone.
+
+    Its hash is no secret: what is forged with the right one is read (the fuzzer learns it from the comparison).
+    """
     from TemporalGliomaRisk.visit_cache import VisitCache  # noqa: PLC0415
 
     cache = VisitCache(folder=folder)
@@ -363,8 +366,9 @@ def read_cache(folder: Path, content: bytes) -> None:
     entry = cache.load(CACHE_KEY)
     if entry is None and path.exists():
         raise AssertionError("An entry that cannot be read is removed.")
-    if entry is not None and (entry.facts != _FACTS or entry.arrays["features"].tolist() != _FEATURES):
-        raise AssertionError("An entry is what was written.")
+    if entry is not None:
+        json.dumps(entry.facts)
+        sum(array.nbytes for array in entry.arrays.values())
 
 
 _FACTS, _FEATURES = {"visit": 1, "gain": 0.5}, [[1.0, 2.0], [3.0, 4.0]]
