@@ -34,8 +34,16 @@ WITHOUT_TORCH = (
 DESELECTED = ("--deselect", "Testing/privacy/test_markers.py::test_a_scene_holds_nothing_of_the_patient_or_the_day")
 NEEDS_TORCH = (
     "--ignore=Testing/hostile/test_models.py",
-    "--deselect=Testing/fuzz/test_finds.py::test_seeds_are_taken_or_refused[model]",
-    "--deselect=Testing/fuzz/test_finds.py::test_what_was_found_is_taken_or_refused[model]",
+    *(
+        f"--deselect=Testing/{test}[{reader}]"
+        for reader in ("model", "truth", "training", "checkpoint", "message")
+        for test in (
+            "fuzz/test_finds.py::test_seeds_are_taken_or_refused",
+            "fuzz/test_finds.py::test_what_was_found_is_taken_or_refused",
+            "hostile/test_mutations.py::test_changed_bytes_are_taken_or_refused_in_one_sentence",
+            "hostile/test_mutations.py::test_json_of_other_values_is_taken_or_refused_in_one_sentence",
+        )
+    ),
 )
 
 

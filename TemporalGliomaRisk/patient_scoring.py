@@ -28,7 +28,7 @@ from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort, prepare_patient
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
 from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_by_model
-from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient
+from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient, stored_name
 from TemporalGliomaRisk.learn.true_growth import Mask
 from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
@@ -153,7 +153,7 @@ class PatientScoring:
             prepare_patient(task.patient, folder=self.folder, config=self.model.preprocessing)
         found = self._scored(load_patient(self.folder, label), task)
         if self.discard:
-            shutil.rmtree(self.folder / label)
+            shutil.rmtree(self.folder / stored_name(label))
         return found
 
     def score_all(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[ScoredPatient]:

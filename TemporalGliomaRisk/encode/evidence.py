@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from TemporalGliomaRisk.encode.brain_blocks import SLOPE, BrainGrid
 from TemporalGliomaRisk.encode.days import DAY_FEATURES, day_features
 from TemporalGliomaRisk.encode.head_stack import Earlier, HeadStack
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.shapes import check_shape
 
@@ -55,6 +56,18 @@ class EvidenceConfig:
     prior_interval_hazards: tuple[float, ...] = (0.04, 0.04, 0.08, 0.15)
     prior_places: int = 22_000
     largest_log_term: float = -2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises:
+            UsageError: If a size or the prior is none.
+        """
+        hazards = self.prior_interval_hazards
+        if len(hazards) != INTERVAL_COUNT or not all(0 < hazard < math.inf for hazard in hazards):
+            raise UsageError("prior_interval_hazards must be a number above 0 for each interval.")
+        if self.convolutions < 0 or self.prior_places < 1:
+            raise UsageError("convolutions must be 0 or more, and prior_places 1 or more.")
 
     @property
     def receptive_field_voxels(self) -> int:

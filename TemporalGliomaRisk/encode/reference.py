@@ -19,6 +19,8 @@ from TemporalGliomaRisk.errors import ShapeError, UsageError
 from TemporalGliomaRisk.shapes import check_shape
 
 RESNET18_FEATURES = 512
+MOST_CHANNELS, MOST_TIMES_WIDER = 4096, 8.0
+"""Bounds on what settings ask for, so that nothing is allocated by a file's word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,11 @@ class ReferenceConfig:
             raise UsageError(f"norm must be one of {', '.join(_NORMS)}, got {self.norm}.")
         if not 0 < self.prevalence < 1:
             raise UsageError(f"prevalence must lie between 0 and 1, got {self.prevalence}.")
+        sizes = (self.sequences, self.first_stride, self.width, self.heads)
+        if not all(1 <= size <= MOST_CHANNELS for size in sizes) or not 0 < self.widen <= MOST_TIMES_WIDER:
+            raise UsageError("The sizes of the reference model are outside what this version builds.")
+        if self.width % self.heads or not 0 <= self.dropout < 1 or not self.interval_ends_days:
+            raise UsageError("width must be a multiple of heads, dropout in [0, 1), and there must be an interval.")
         starts = (0.0, *self.interval_ends_days[:-1])
         if any(start >= end for start, end in zip(starts, self.interval_ends_days, strict=True)):
             raise UsageError(f"interval_ends_days must rise from above 0, got {self.interval_ends_days}.")

@@ -89,20 +89,43 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        place = _place(metadata)
         weights = _under(tensors, WEIGHTS)
         network.load_state_dict({**weights, **parts_added_later(network, weights)})
+        moments = _under(tensors, MOMENTS)
+        if optimizer is not None and moments:
+            content = optimizer.state_dict()
+            content["state"] = _state(moments, optimizer)
+            optimizer.load_state_dict(content)
     except Exception as error:
         raise ModelError("A checkpoint is damaged or of another shape; delete it, or name a new run folder.") from error
-    moments = _under(tensors, MOMENTS)
-    if optimizer is not None and moments:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in moments.items():
-            number, field = name.split(".", 1)
-            state.setdefault(int(number), {})[field] = value
-        content = optimizer.state_dict()
-        content["state"] = state
-        optimizer.load_state_dict(content)
-    return Place(updates=int(metadata.get("updates", "0")), notes=json.loads(metadata.get("notes", "{}")))
+    return place
+
+
+def _place(metadata: dict[str, str]) -> Place:
+    """Where training stood; raises ValueError where that is not told in numbers under names."""
+    updates, notes = int(metadata.get("updates", "0")), json.loads(metadata.get("notes", "{}"))
+    are_numbers = isinstance(notes, dict) and all(isinstance(note, (int, float)) for note in notes.values())
+    if not (0 <= updates < 2**31 and are_numbers):
+        raise ValueError("No place in training.")
+    return Place(updates=updates, notes=notes)
+
+
+def _state(moments: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """Adam's moments by number of the parameter; raises ValueError where one is not of its parameter's shape."""
+    shapes = [weight.shape for group in optimizer.param_groups for weight in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        number, field = name.split(".", 1)
+        state.setdefault(int(number), {})[field] = value
+    for place, fields in state.items():
+        wanted = {"step": torch.Size(()), "exp_avg": shapes[place], "exp_avg_sq": shapes[place]}
+        if place < 0 or {field: value.shape for field, value in fields.items()} != wanted:
+            raise ValueError("Moments of another network.")
+        finite = all(bool(torch.isfinite(value).all()) for value in fields.values())
+        if not (finite and 0 <= float(fields["step"]) < 2**31 and bool((fields["exp_avg_sq"] >= 0).all())):
+            raise ValueError("Moments that no training has.")
+    return state
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.files import read_json
+from TemporalGliomaRisk.learn.truth_file import is_truth
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.text_table import read_text_table
 from TemporalGliomaRisk.timeline.visit import Visit
@@ -59,8 +60,11 @@ class CohortPatient:
         """The visits before the event or the last contact: the only ones that may be inputs, each a landmark row."""
         return tuple(visit for visit in visits if visit.days_since_first < self.follow_up_days)
 
-    def truth_record(self) -> dict[str, Any] | None:
+    def truth_record(self, *, visits: int = 0) -> dict[str, Any] | None:
         """The simulator's ``truth.json``, None where there is none.
+
+        Args:
+            visits: So many visits are to be learnt from or scored, of which it must tell.
 
         Raises:
             InputError: If it is damaged.
@@ -70,6 +74,10 @@ class CohortPatient:
         record: dict[str, Any] = read_json(
             self.truth / "truth.json", damaged="The truth file cannot be read as JSON. Simulate the patient again."
         )
+        if not is_truth(record, visits=visits):
+            raise InputError(
+                "The truth file lacks what belongs in it, or holds what does not. Simulate the patient again."
+            )
         return record
 
 

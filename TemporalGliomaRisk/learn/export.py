@@ -62,8 +62,16 @@ def heads_begun_from(run_folder: RunFolder) -> dict[str, Any] | None:
     """``name``, ``sha256`` and ``cohorts_sha256`` of the model whose heads a run's began with; None for fresh ones."""
     if not run_folder.beginning_of_heads.is_file():
         return None
-    found: dict[str, Any] = read_settings(run_folder.beginning_of_heads, what="The beginning of this run's heads")
-    return found
+    what = "The beginning of this run's heads"
+    found = read_settings(run_folder.beginning_of_heads, what=what)
+    known = found if isinstance(found, dict) else {}
+    cohorts = known.get("cohorts_sha256")
+    if not (
+        isinstance(cohorts, list)
+        and all(isinstance(one, str) for one in (*cohorts, known.get("name"), known.get("sha256")))
+    ):
+        raise InputError(f"{what} names no model; bring back {run_folder.beginning_of_heads.name}, or fine-tune again.")
+    return known
 
 
 def least_agreement(finetuning: Mapping[str, Any] | None) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor
 from torch.nn import functional
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceConfig, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.files import written_whole
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient
@@ -301,7 +302,24 @@ def cache_features(
 
 
 def load_features(folder: Path, patient_id: str) -> PatientFeatures:
-    """A patient's cached features."""
-    content = load_file(str(folder / f"{patient_id}.safetensors"))
-    foremost, rest = content["counts"].tolist()
+    """A patient's cached features.
+
+    Raises:
+        InputError: If they are missing or damaged.
+    """
+    try:
+        content = load_file(str(folder / f"{patient_id}.safetensors"))
+        foremost, rest = content["counts"].tolist()
+        visits, _, places, _ = content["features"].shape
+        grown = content.get("grown")
+        if not (
+            0 <= foremost <= places <= foremost + rest
+            and content["features"].dtype == torch.float16
+            and (grown is None or (grown.dtype == torch.bool and grown.shape == (visits, places)))
+        ):
+            raise ValueError("Counts and features are of different places.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise InputError(
+            "Features of a patient cached in this run are damaged; remove the run's folder features and run again."
+        ) from error
     return PatientFeatures(features=content["features"], foremost=foremost, rest=rest, grown=content.get("grown"))

@@ -112,7 +112,7 @@ def train_by_likelihood(
     epoch = 0
     if checkpoint.exists():
         place = load_checkpoint(checkpoint, learner.network, optimizer)
-        epoch, notes = place.updates, place.notes
+        epoch, notes = place.updates, {**notes, **place.notes}
     elif learner.keeps_start:
         notes = {"best_validation": validation_likelihood(learner, validation), "best_epoch": 0.0}
         save_checkpoint(best, learner.network, None, Place(updates=0, notes=notes))

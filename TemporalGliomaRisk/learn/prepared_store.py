@@ -21,7 +21,7 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import CohortPatient
-from TemporalGliomaRisk.learn.stored_patient import damaged, is_prepared
+from TemporalGliomaRisk.learn.stored_patient import damaged, is_prepared, stored_name
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.processes import processes
@@ -88,14 +88,14 @@ def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: Pre
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "preprocessing.json"
     content = json.dumps(configs.to_json(config), sort_keys=True)
-    if written.exists() and written.read_text(encoding="utf-8") != content:
+    if written.exists() and written.read_bytes() != content.encode():
         raise InputError("This run's prepared visits were made with another preprocessing; name a new run folder.")
     written.write_text(content, encoding="utf-8")
     missing = [patient for patient in patients if not is_prepared(folder, patient.patient_id)]
     unprepared = {patient.patient_id for patient in missing}
     for patient in patients:
         if patient.patient_id not in unprepared:
-            _refuse_another(patient, folder / patient.patient_id / "patient.json")
+            _refuse_another(patient, folder / stored_name(patient.patient_id) / "patient.json")
     if missing:
         _refuse_other_units(patients)
     return missing
@@ -169,16 +169,16 @@ def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessCon
     prepared = [first, *(prepare_visit(visit, frame, config) for visit in visits[1:])]
     lesions = _truth_lesions(patient, [visit.session_id for visit in visits], frame.grid)
     treatment = [visit.days_since_treatment for visit in visits]
-    truth = patient.truth_record()
+    truth = patient.truth_record(visits=len(visits))
     facts = {
-        "patient_id": patient.patient_id,
+        "patient_id": stored_name(patient.patient_id),
         "days_since_first": [visit.days_since_first for visit in visits],
         "days_since_treatment": treatment,
         "present": [visit.present.tolist() for visit in prepared],
         "event_observed": patient.event_observed,
         "follow_up_days": patient.follow_up_days,
         "sessions_sha256": _sessions_hash(patient),
-        "truth": truth,
+        "truth": truth and {name: told for name, told in truth.items() if name != "participant"},
         "cavity_centres_ijk": _cavity_centres(truth, len(visits), frame.grid),
     }
     temporary = folder / f".{uuid.uuid4().hex[:12]}.part"
@@ -190,7 +190,7 @@ def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessCon
         if lesions is not None:
             np.save(temporary / "lesions.npy", lesions)
         (temporary / "patient.json").write_text(json.dumps(facts), encoding="utf-8")
-        temporary.replace(folder / patient.patient_id)
+        temporary.replace(folder / stored_name(patient.patient_id))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

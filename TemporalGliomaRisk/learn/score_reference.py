@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.encode.reference import ReferenceModel
-from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.files import write_json_whole
-from TemporalGliomaRisk.learn.checkpoints import load_checkpoint
+from TemporalGliomaRisk.learn.checkpoints import load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.finetune_reference import (
     FINAL,
     SETTINGS,
@@ -27,6 +26,8 @@ from TemporalGliomaRisk.risk.calibration import fit_calibration
 from TemporalGliomaRisk.risk.hazards import horizon_hazard
 
 CALIBRATION = "calibration.json"
+WHAT = "The reference model of this run"
+LARGEST_SCALE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +81,21 @@ def load_reference(folder: Path) -> TrainedReference:
     """A reference model whose training and calibration have ended.
 
     Raises:
-        InputError: If they have not.
+        InputError: If they have not, or a file of it is damaged.
     """
     if not all((folder / name).is_file() for name in (SETTINGS, FINAL, CALIBRATION)):
         raise InputError(
             "The run lacks a trained and calibrated reference model; run finetune --architecture reference to its end."
         )
-    content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    config = configs.from_json(ReferenceTrainingConfig, content)
-    model = ReferenceModel(config.model)
+    content = read_settings(folder / SETTINGS, what=WHAT)
+    found = read_settings(folder / CALIBRATION, what=WHAT)
+    scale = found.get("scale") if isinstance(found, dict) else None
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < LARGEST_SCALE:
+        raise InputError(f"{WHAT} has a {CALIBRATION} that holds no positive factor; remove it and run finetune again.")
+    try:
+        config = configs.from_json(ReferenceTrainingConfig, content)
+        model = ReferenceModel(config.model)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, GliomaRiskError) as error:
+        raise InputError(f"{WHAT} has a {SETTINGS} that is not understood; bring it back.") from error
     load_checkpoint(folder / FINAL, model)
-    scale = float(json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))["scale"])
     return TrainedReference(model=model.eval(), config=config, scale=scale)

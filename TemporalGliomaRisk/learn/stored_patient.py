@@ -6,6 +6,7 @@ A patient's folder holds ``volumes.npy`` (volumes, I, J, K) float16 in the order
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ import numpy.typing as npt
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.true_growth import borders_grew, true_growth
+from TemporalGliomaRisk.learn.truth_file import is_truth
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
+
+_LETTERS = str.maketrans("0123456789", "qrstuvwxyz")
+"""Of a digest, so that no digits in it look like a day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,7 @@ class StoredPatient:
     """A prepared patient: small facts in memory, voxels mapped from disk.
 
     Args:
-        patient_id: BIDS label.
+        patient_id: BIDS label, or what stands for it (:func:`stored_name`).
         days_since_first: (visits,).
         days_since_treatment: (visits,), NaN where unknown.
         present: (visits, 4), sequences of each visit.
@@ -130,7 +135,15 @@ class StoredPatient:
 
 def is_prepared(folder: Path, patient_id: str) -> bool:
     """Whether a patient is in a folder of prepared patients."""
-    return (folder / patient_id / "patient.json").exists()
+    return (folder / stored_name(patient_id) / "patient.json").exists()
+
+
+def stored_name(patient_id: str) -> str:
+    """What a run's files call a patient: the label, or letters that stand for one that may hold a name or a date."""
+    if may_be_shown(patient_id):
+        return patient_id
+    digest = hashlib.sha256(patient_id.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    return f"sub-{digest.translate(_LETTERS)}"
 
 
 def load_patient(folder: Path, patient_id: str) -> StoredPatient:
@@ -139,18 +152,20 @@ def load_patient(folder: Path, patient_id: str) -> StoredPatient:
     Raises:
         InputError: If a file of the patient's is missing or damaged.
     """
+    name = stored_name(patient_id)
     try:
-        return _load_patient(folder / patient_id, patient_id)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        told = patient_id if may_be_shown(patient_id) else "A patient"
-        raise damaged(patient_id, told) from error
+        return _load_patient(folder / name, name)
+    except Exception as error:
+        raise damaged(patient_id, patient_id if name == patient_id else "A patient") from error
 
 
 def _load_patient(place: Path, patient_id: str) -> StoredPatient:
     facts = json.loads((place / "patient.json").read_text(encoding="utf-8"))
     lesions = place / "lesions.npy"
+    if facts["truth"] is not None and not is_truth(facts["truth"], visits=len(facts["days_since_first"])):
+        raise ValueError("The truth is not of its kind.")
     treatment = [float("nan") if days is None else days for days in facts["days_since_treatment"]]
-    return StoredPatient(
+    stored = StoredPatient(
         patient_id=patient_id,
         days_since_first=np.array(facts["days_since_first"], dtype=np.float64),
         days_since_treatment=np.array(treatment, dtype=np.float64),
@@ -167,9 +182,33 @@ def _load_patient(place: Path, patient_id: str) -> StoredPatient:
             for centre in facts.get("cavity_centres_ijk", [None] * len(facts["days_since_first"]))
         ),
     )
+    if not _fits(stored):
+        raise ValueError("The files are of different visits.")
+    return stored
+
+
+def _fits(stored: StoredPatient) -> bool:
+    """Whether days, presence, voxels and masks are of the same visits and the same grid."""
+    visits, grid = (len(stored.days_since_first),), stored.brain.shape
+    centres = stored.cavity_centres_ijk
+    return bool(
+        visits[0] > 0
+        and stored.days_since_first.shape == stored.days_since_treatment.shape == visits
+        and np.isfinite(stored.days_since_first).all()
+        and stored.present.shape == (*visits, len(SEQUENCES))
+        and (stored.brain.dtype, stored.brain.ndim) == (np.dtype(bool), 3)
+        and isinstance(stored.volumes, np.ndarray)
+        and (stored.volumes.dtype, stored.volumes.shape) == (np.dtype(np.float16), (stored.present.sum(), *grid))
+        and (
+            stored.lesions is None or (stored.lesions.dtype, stored.lesions.shape) == (np.dtype(bool), (*visits, *grid))
+        )
+        and isinstance(stored.event_observed, bool)
+        and 0 < float(stored.follow_up_days) < np.inf
+        and all(centre is None or np.shape(np.array(centre, dtype=np.float64)) == (3,) for centre in centres)
+    )
 
 
 def damaged(patient_id: str, told: str) -> InputError:
     """The error that says that a prepared patient's files cannot be read; ``told`` is what to call the patient."""
-    place = f"prepared/{patient_id}" if may_be_shown(patient_id) else "the patient's folder in prepared"
+    place = f"prepared/{stored_name(patient_id)}"
     return InputError(f"{told}: files of the visits prepared earlier are damaged; remove {place} and run again.")

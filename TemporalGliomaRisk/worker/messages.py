@@ -56,6 +56,9 @@ def decode(line: bytes, kinds: tuple[str, ...]) -> Message:
         line: Without or with its line end.
         kinds: Types that may come from that side.
 
+    Returns:
+        It, with an id of None where it has none.
+
     Raises:
         MessageError: If the line is no JSON object, of another protocol, without a usable id, or of no known type.
     """
@@ -65,7 +68,7 @@ def decode(line: bytes, kinds: tuple[str, ...]) -> Message:
         raise MessageError("The line is no JSON; wanted one object a line.") from None
     if not isinstance(content, dict):
         raise MessageError("The line is no JSON object; wanted one with protocol, id and type.")
-    request_id = content.get("id")
+    request_id = content.setdefault("id", None)
     if request_id is not None and not (isinstance(request_id, str) and ID_FORM.fullmatch(request_id)):
         raise MessageError("The id must be null or up to 64 letters, digits, dots, dashes or underscores.")
     if content.get("protocol") != PROTOCOL or isinstance(content.get("protocol"), bool):

@@ -33,7 +33,7 @@ def check_request(message: Message) -> None:
         wanted = rule if len(rule) < 120 else str(error.validator)
         # A place may be named by the message itself: only our own names are repeated.
         place = ".".join(str(part) for part in error.absolute_schema_path if part in _NAMES) or "its top"
-        raise MessageError(f"The message is not valid at {place}: wanted {wanted}.", message["id"])
+        raise MessageError(f"The message is not valid at {place}: wanted {wanted}.", message.get("id"))
 
 
 _NAMES = {"timeline", "table", "output", "options", "model", "patient", "device", "register", "mask", "heatmaps"} | {

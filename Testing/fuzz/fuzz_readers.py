@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib.util
 import io
-import json
+import os
 import shutil
 import sys
 import tempfile
@@ -20,7 +20,7 @@ from types import ModuleType
 import numpy as np
 import pydicom
 
-from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
 from TemporalGliomaRisk.timeline.checks import check_volume
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader, read_dicom_headers
 from TemporalGliomaRisk.timeline.dicom_series import DicomSeries, order_slices
@@ -28,8 +28,6 @@ from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
-SECRET = "SECRETNAME"
-"""Stands for a patient's name in the seeds."""
 FINDS = Path(__file__).with_name("finds")
 """Inputs that broke a reader once, a folder a reader; they are replayed by the tests for ever."""
 
@@ -44,6 +42,10 @@ def support(name: str) -> ModuleType:
         sys.modules[module_name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[module_name]
+
+
+own = support("fuzz/fuzz_own_files")
+SECRET: str = own.SECRET
 
 
 @functools.cache
@@ -128,55 +130,44 @@ def _dicom(place: Path) -> list[Path]:
     return paths
 
 
-def read_result(folder: Path, content: bytes) -> None:
-    """``risk.json`` and ``audit.json``, as hosts read them."""
-    from TemporalGliomaRisk.report.audit import read_audit_record  # noqa: PLC0415
-    from TemporalGliomaRisk.report.record import read_risk_record  # noqa: PLC0415
-
-    for name, read in (("risk.json", read_risk_record), ("audit.json", read_audit_record)):
-        (folder / name).write_bytes(content)
-        with contextlib.suppress(InputError):
-            read(folder / name)
+def read_participants(folder: Path, content: bytes) -> None:
+    """A cohort's ``participants.tsv``; two patients are there."""
+    for label in ("sub-01", f"sub-{SECRET}"):
+        (folder / label).mkdir(exist_ok=True)
+    (folder / "participants.tsv").write_bytes(content)
+    patients = read_cohort(folder)
+    cohort_sha256(patients)
 
 
-def read_model(folder: Path, content: bytes) -> None:
-    """A model bundle: the first byte says which file the others are; hashes are made right."""
-    from TemporalGliomaRisk import bundle  # noqa: PLC0415
-
-    names = (bundle.WEIGHTS, bundle.INFERENCE, bundle.METADATA, bundle.CALIBRATION, bundle.SUMS)
-    place = Path(shutil.copytree(_bundle(), folder / "model", dirs_exist_ok=True))
-    name = names[content[0] % len(names)] if content else bundle.SUMS
-    (place / name).write_bytes(content[1:])
-    if name != bundle.SUMS:
-        bundle.seal_bundle(place)
-    bundle.load_bundle(place)
+def read_names(folder: Path, content: bytes) -> None:
+    """Files named by a line each, in one folder: dates, patients and sequences are read off their names."""
+    _read_folder(_filled(folder / "named", content.replace(b"/", b""), most=40))
 
 
-@functools.cache
-def _bundle() -> Path:
-    """A very small model in a folder that stays."""
-    import torch  # noqa: PLC0415
+def read_bids(folder: Path, content: bytes) -> None:
+    """A BIDS dataset; a line is a file's path."""
+    _read_folder(_filled(folder / "bids", content, most=60))
 
-    from TemporalGliomaRisk.bundle import write_bundle  # noqa: PLC0415
-    from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel  # noqa: PLC0415
-    from TemporalGliomaRisk.preprocess.config import PreprocessConfig  # noqa: PLC0415
-    from TemporalGliomaRisk.risk.calibration import Calibration  # noqa: PLC0415
 
-    torch.manual_seed(1)
-    config = EvidenceConfig(feature_channels=2, convolutions=0, comparison_channels=2, history_channels=2)
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-bundle-")) / "small"
-    one = Calibration(background_scale=1.0, local_scale=1.0)
-    write_bundle(
-        folder,
-        network=EvidenceModel(config, members=1),
-        preprocessing=PreprocessConfig(),
-        calibration=one,
-        single_visit_calibration=one,
-        metadata={"name": "small", "caveat": "none", "trained_gaps_days": [1, 2]},
-        card="# small\n",
-        licence="Apache-2.0\n",
-    )
-    return folder
+def _read_folder(place: Path) -> None:
+    timeline = read_timeline(place)
+    words = [finding.message for finding in timeline.findings]
+    words += [timeline.patient_id, *(visit.session_id for visit in timeline.visits)]
+    if any(SECRET in word or str(place) in word or not word.isprintable() for word in words):
+        raise AssertionError("What is noticed and how a patient is called names nobody.")
+
+
+def _filled(place: Path, content: bytes, *, most: int) -> Path:
+    """A folder of empty files, a path a line, of any bytes that this system takes for names."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for line in content.split(b"\n")[:most]:
+        parts = [part[:250] for part in line.replace(b"\0", b"").split(b"/") if part not in (b"", b".", b"..")]
+        path = place.joinpath(*map(os.fsdecode, parts[:6]))
+        with contextlib.suppress(OSError):  # a file where a folder is wanted, or the other way round
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    return place
 
 
 READERS: dict[str, Read] = {
@@ -186,8 +177,10 @@ READERS: dict[str, Read] = {
     "table": read_table,
     "sessions": read_sessions,
     "dicom": read_dicom,
-    "result": read_result,
-    "model": read_model,
+    "participants": read_participants,
+    "names": read_names,
+    "bids": read_bids,
+    **own.READERS,
 }
 
 
@@ -225,40 +218,22 @@ def seeds(reader: str) -> Iterator[bytes]:
         buffer = io.BytesIO()
         dataset.save_as(buffer, implicit_vr=True, little_endian=True)
         yield buffer.getvalue()
-    elif reader == "result":
-        yield from _results()
-    elif reader == "model":
-        from TemporalGliomaRisk import bundle  # noqa: PLC0415
-
-        names = (bundle.WEIGHTS, bundle.INFERENCE, bundle.METADATA, bundle.CALIBRATION, bundle.SUMS)
-        for number, name in enumerate(names):
-            yield bytes([number]) + (_bundle() / name).read_bytes()
-
-
-def _results() -> Iterator[bytes]:
-    visit = {
-        "session_id": "ses-01", "days_since_first": 0, "days_since_treatment": None, "sequences": ["FLAIR"],
-        "reference_sequence": "FLAIR", "risk": 0.0, "risk_low": None, "risk_high": None, "single_visit_risk": 0.1,
-        "hazards": [0.0, 0.0, 0.0, 0.0], "background_hazard": 0.0, "outside_field_of_view_hazard": None,
-        "heatmap": "heatmaps/a.nii.gz", "change_heatmap": None, "measurements": [],
-        "peaks": [{"name": "A", "ras_mm": [1, 2, 3], "share_of_hazard": 0.5, "hazard_per_mL": 0.1}],
-        "warnings": [{"code": "a", "message": "b", "severity": "note"}],
-    }  # fmt: skip
-    yield json.dumps(
-        {
-            "schema_version": "1.0", "patient": "sub-01", "horizon_days": 365, "research_use_only": "x",
-            "model": {"name": "m", "sha256": "0" * 64, "version": "1", "caveat": "c"}, "visits": [visit],
-            "intervals_days": [[0, 90], [90, 180], [180, 365], [365, 730]], "warnings": [],
-        }
-    ).encode()  # fmt: skip
-    yield json.dumps(
-        {
-            "schema_version": "1.0", "research_use_only": "x", "patient": "sub-01", "device": "cpu", "seed": None,
-            "inputs": {"sub-01_ses-01_FLAIR": ["0" * 64]}, "versions": {"python": "3"}, "platform": "x", "model": "m",
-            "options": {}, "preprocessing": {}, "model_files": {"a": "0" * 64}, "timings_s": {"a": 1.0},
-            "findings": [], "alignments": [],
-        }
-    ).encode()  # fmt: skip
+    elif reader == "participants":
+        columns = b"participant_id\tevent_observed\tfollow_up_days"
+        yield columns + b"\tage_years\nsub-01\ttrue\t485\t7.5\nsub-SECRETNAME\t0\t90\t\n"
+        yield columns + b"\tevent_day_at_visit\nsub-01\tyes\t4.5e2\t566\n"
+    elif reader == "names":
+        yield b"SECRETNAME_20200101.nii.gz\nSECRETNAME_20200401_FLAIR.nii.gz\nSECRETNAME_2020-07-01_T1w.mha\nx.txt\n"
+        yield "SECRETNAME \u00fc_20191231_t1ce.nrrd\n._SECRETNAME_20200102.nii\nother.nii".encode()
+    elif reader == "bids":
+        yield b"".join(
+            b"sub-01/ses-%s/anat/sub-01_ses-%s_%s.nii.gz\n" % (visit, visit, sequence)
+            for visit in (b"01", b"02")
+            for sequence in (b"FLAIR", b"T2w", b"ce-gd_T1w", b"run-2_FLAIR", b"desc-x_mask")
+        )
+        yield b"sub-02/anat/sub-02_T1w.nii\nsub-02/anat/x.json\nsub-03 Sur name/ses-19990101/anat/sub-4_ses-1_T2w.mha\n"
+    else:
+        yield from own.SEEDS[reader]()
 
 
 def replay(reader: str, folder: Path, content: bytes) -> None:
@@ -268,9 +243,5 @@ def replay(reader: str, folder: Path, content: bytes) -> None:
         AssertionError: If the refusal is no single line of text, or names a path.
         Exception: Whatever the reader lets out: a find.
     """
-    try:
+    with own.refused_in_one_sentence(folder):
         READERS[reader](folder, content)
-    except InputError as error:
-        message = str(error)
-        if "\n" in message or str(folder) in message or SECRET in message or not message.isprintable():
-            raise AssertionError("A refusal is one line of text without a path or a name.") from error

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
+import json
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +27,9 @@ spec = importlib.util.spec_from_file_location("fuzz_readers", FUZZ)
 sys.modules["fuzz_readers"] = readers = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(readers)
 
-SEEDS = {name: list(readers.seeds(name)) for name in readers.READERS if name != "model"}
+SLOW = ("model", "training", "checkpoint")
+"""Readers that load torch, and build a network or a run anew every time."""
+seeds_of = functools.cache(lambda name: list(readers.seeds(name)))
 BOUNDED = settings(
     max_examples=60,
     deadline=None,
@@ -52,14 +59,61 @@ def edited(content: bytes, edits: list[tuple[int, str, bytes]]) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", readers.READERS)
 def test_changed_bytes_are_taken_or_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
-    @BOUNDED
-    @given(seed=st.sampled_from(SEEDS[name]), edits=EDITS)
+    @settings(BOUNDED, max_examples=25 if name in SLOW else 60)
+    @given(seed=st.sampled_from(seeds_of(name)), edits=EDITS)
     def replayed(seed: bytes, edits: list[tuple[int, str, bytes]]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             readers.replay(name, tmp_path, edited(seed, edits))
+
+    replayed()
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(([], {}, [[]]))
+"""What a field of JSON can hold, of the wrong kind most often."""
+
+
+def in_json(content: bytes) -> tuple[bytes, Any]:
+    """A seed as its first byte, where that says which file it is, and its JSON; None where it is none."""
+    for start in (0, 1):
+        with contextlib.suppress(ValueError):
+            return content[:start], json.loads(content[start:])
+    return b"", None
+
+
+def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in JSON, as the keys and numbers that lead there."""
+    yield path
+    inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inside:
+        yield from places(value, (*path, key))
+
+
+def changed(content: Any, path: tuple[Any, ...], value: Any, *, gone: bool) -> Any:
+    """JSON with another value at a place, or without it."""
+    if not path:
+        return value
+    copy = dict(content) if isinstance(content, dict) else list(content)
+    if gone and len(path) == 1:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = changed(content[path[0]], path[1:], value, gone=gone)
+    return copy
+
+
+@pytest.mark.parametrize("name", ["result", "model", "truth", "training", "message"])
+def test_json_of_other_values_is_taken_or_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
+    seeds = [(first, content) for first, content in map(in_json, seeds_of(name)) if content is not None]
+
+    @settings(BOUNDED, max_examples=40)
+    @given(data=st.data())
+    def replayed(data: st.DataObject) -> None:
+        first, content = data.draw(st.sampled_from(seeds))
+        path = data.draw(st.sampled_from(list(places(content))))
+        other = changed(content, path, data.draw(VALUES), gone=data.draw(st.booleans()))
+        readers.replay(name, tmp_path, first + json.dumps(other).encode())
 
     replayed()
 
@@ -79,7 +133,7 @@ def test_any_bytes_are_a_nifti_header_or_refused(content: bytes) -> None:
 def test_a_nifti_file_that_is_read_has_the_size_and_place_its_header_states(
     edits: list[tuple[int, bytes]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    content = SEEDS["nifti"][0]
+    content = seeds_of("nifti")[0]
     for at, piece in edits:
         content = content[:at] + piece + content[at + len(piece) :]
     path = tmp_path_factory.getbasetemp() / "edited.nii"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import io
 import json
@@ -39,20 +40,19 @@ def forms_of(day: str) -> list[str]:
     ]  # fmt: skip
 
 
-MARKERS = [STEM, UID, *(form for day in (BIRTH, *VISITS, *OTHER_DAYS) for form in forms_of(day))]
+CLOCK = "031415.926"
+MARKERS = [STEM, UID, CLOCK, *(form for day in (BIRTH, *VISITS, *OTHER_DAYS) for form in forms_of(day))]
 
-TEXTS = (
-    "PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs", "PatientBirthName", "PatientMotherBirthName",
-    "PatientAddress", "PatientTelephoneNumbers", "EthnicGroup", "Occupation", "AdditionalPatientHistory",
-    "PatientComments", "MedicalRecordLocator", "MedicalAlerts", "InstitutionName", "InstitutionAddress",
-    "InstitutionalDepartmentName", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName",
-    "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy", "RequestingPhysician", "AccessionNumber", "StudyID",
-    "StudyDescription", "ProtocolName", "DeviceSerialNumber", "StationName", "ManufacturerModelName", "ImageComments",
-    "DerivationDescription", "AdmissionID", "RequestedProcedureDescription", "PerformedProcedureStepDescription",
-    "PerformedProcedureStepID", "ContrastBolusAgent", "IssuerOfPatientID", "CurrentPatientLocation", "SoftwareVersions",
-    "RequestedContrastAgent", "TimezoneOffsetFromUTC",
-)  # fmt: skip
-DAYS = ("SeriesDate", "AcquisitionDate", "ContentDate", "PerformedProcedureStepStartDate")
+TEXTS = ("LO", "SH", "PN", "LT", "ST", "UT", "UC", "UR", "CS", "AE", "AS", "TM", "DA", "DT", "UI")
+"""Value representations that hold text, a day or an identifier."""
+READ_AS_THEY_ARE = frozenset(
+    (
+        *("SpecificCharacterSet", "Modality", "ImageType", "PhotometricInterpretation", "SOPClassUID"),
+        *("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "StudyDate"),
+        *("SeriesDescription", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"),
+    )
+)
+"""Elements by which a series is told, planted below where they can be, or by which it would be another picture."""
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 
 
@@ -114,54 +114,91 @@ def marked_nifti(volume: Volume, name: str) -> bytes:
     return buffer.getvalue()
 
 
+def marker_of(representation: str, number: int, day: str) -> str:
+    """A marker that its value representation allows, as far as one does."""
+    if representation in ("DA", "DT", "TM", "UI"):
+        return {"DA": day, "DT": f"{day}{CLOCK}", "TM": CLOCK, "UI": f"{UID}.8.{number}"}[representation]
+    if representation == "AS":
+        return STEM
+    text = f"{STEM}{number:05d}"
+    return text.upper() if representation in ("CS", "AE") else text
+
+
+def every_field(day: str) -> pydicom.Dataset:
+    """Every element of the standard that holds text, a day, an identifier or a sequence, a marker in each."""
+    dataset = pydicom.Dataset()
+    known = pydicom.datadict.DicomDictionary
+    for number, (tag, (representation, _, _, _, keyword)) in enumerate(sorted(known.items())):
+        if tag >> 16 in (0, 2, 4, 0xFFFE) or keyword in READ_AS_THEY_ARE or not keyword:
+            continue
+        if representation == "SQ":
+            value: object = [inner(number, day, depth=1 + number % 3)]
+        elif representation in TEXTS:
+            value = BIRTH if keyword == "PatientBirthDate" else marker_of(representation, number, day)
+        else:
+            continue
+        dataset.add(pydicom.DataElement(tag, representation, value))
+    for group in (0x0009, 0x0029, 0x2005):
+        block = dataset.private_block(group, f"{STEM} MAKER", create=True)
+        for place, representation in enumerate((*TEXTS[:-1], "UI"), start=1):
+            block.add_new(place, representation, marker_of(representation, place, day))
+        block.add_new(0x40, "UN", f"{STEM}06 {day}".encode())
+        block.add_new(0x41, "SQ", [inner(7, day, depth=2)])
+        block.add_new(0x42, "OB", f"{STEM}06 {day}".encode().ljust(32, b"\0"))
+    return dataset
+
+
+def inner(number: int, day: str, *, depth: int) -> pydicom.Dataset:
+    """An item of a sequence, with sequences inside."""
+    dataset = pydicom.Dataset()
+    dataset.PatientName, dataset.PatientComments = f"{STEM}{number:05d}", f"{STEM}{number:05d} born {BIRTH}"
+    dataset.RequestedProcedureID, dataset.ScheduledProcedureStepStartDate = f"{STEM}{number:05d}", day
+    block = dataset.private_block(0x0011, f"{STEM} MAKER", create=True)
+    block.add_new(1, "LO", f"{STEM}{number:05d}")
+    if depth > 1:
+        dataset.RequestAttributesSequence = [inner(number, day, depth=depth - 1)]
+    return dataset
+
+
 @pytest.fixture(scope="module")
 def dicom(volumes: list[Volume], place: Path, mask: Path, write_dicom_series) -> Input:
-    """Two studies with a marker in every text, date, identifier and private element."""
+    """Two studies with a marker in every text, date, identifier and private element, and in sequences of items.
+
+    Every one of the standard's elements stands in the first series' first file and the second's last, those of the
+    patient in all.
+    """
     folder = place / "dicom"
-    for visit, (volume, day) in enumerate(zip(volumes, VISITS, strict=True)):
-        paths = write_dicom_series(volume, folder / f"{STEM}03_{day}", date=day, description=f"T2 TSE {STEM}04")
-        uids = {name: f"{UID}.{visit}.{number}" for number, name in enumerate(IDENTIFIERS)}
-        for number, path in enumerate(paths):
-            dataset = pydicom.dcmread(path)
-            for index, name in enumerate(TEXTS):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    setattr(dataset, name, f"{STEM}{index:02d}")
-            for index, name in enumerate(DAYS):
-                setattr(dataset, name, OTHER_DAYS[2 * visit + index % 2])
-            dataset.PatientBirthDate = BIRTH
-            dataset.AcquisitionDateTime = f"{OTHER_DAYS[2 * visit]}101112"
-            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{UID}.9.{visit}.{number}"
-            dataset.update({pydicom.tag.Tag(keyword_tag(name)): element(name, value) for name, value in uids.items()})
-            block = dataset.private_block(0x0009, f"{STEM} MAKER", create=True)
-            block.add_new(1, "LO", f"{STEM}05")
-            block.add_new(2, "DA", BIRTH)
-            block.add_new(3, "UN", f"{STEM}06 {VISITS[visit]}".encode())
-            dataset.RequestAttributesSequence = [inner()]
-            dataset.preamble = f"{STEM}07".encode().ljust(128, b"\0")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+    with checked_not_at_all():
+        for visit, (volume, day) in enumerate(zip(volumes, VISITS, strict=True)):
+            paths = write_dicom_series(volume, folder / f"{STEM}03_{day}", date=day, description=f"T2 TSE {STEM}04")
+            whole = every_field(OTHER_DAYS[2 * visit])
+            few = pydicom.Dataset()
+            few.update({one.tag: one for one in whole if one.tag.group in (0x0009, 0x0010) and one.VR != "SQ"})
+            uids = {name: f"{UID}.{visit}.{number}" for number, name in enumerate(IDENTIFIERS)}
+            for number, path in enumerate(paths):
+                dataset = pydicom.dcmread(path)
+                dataset.update(whole if path == (paths[0], paths[-1])[visit] else few)
+                dataset.AcquisitionDate = OTHER_DAYS[2 * visit + 1]
+                for name, uid in uids.items():
+                    setattr(dataset, name, uid)
+                dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{UID}.9.{visit}.{number}"
+                dataset.preamble = f"{STEM}07".encode().ljust(128, b"\0")
                 dataset.save_as(path.with_name(f"{STEM}08_{number:03d}_{BIRTH}.dcm"), enforce_file_format=True)
-            path.unlink()
+                path.unlink()
     (folder / f"{STEM}09.txt").write_text(f"{STEM} notes")
     return Input(path=folder, mask=mask)
 
 
-def keyword_tag(name: str) -> int:
-    tag = pydicom.datadict.tag_for_keyword(name)
-    assert tag is not None
-    return tag
-
-
-def element(name: str, value: str) -> pydicom.DataElement:
-    return pydicom.DataElement(keyword_tag(name), "UI", value)
-
-
-def inner() -> pydicom.Dataset:
-    dataset = pydicom.Dataset()
-    dataset.ScheduledProcedureStepDescription = f"{STEM}30"
-    dataset.RequestedProcedureID = f"{STEM}31"
-    return dataset
+@contextlib.contextmanager
+def checked_not_at_all() -> Iterator[None]:
+    """While inside, pydicom takes any text for any element, as scanners do."""
+    settings = pydicom.config.settings
+    before = settings.reading_validation_mode, settings.writing_validation_mode
+    settings.reading_validation_mode = settings.writing_validation_mode = pydicom.config.IGNORE
+    try:
+        yield
+    finally:
+        settings.reading_validation_mode, settings.writing_validation_mode = before
 
 
 @pytest.fixture(scope="module")
@@ -376,8 +413,13 @@ def test_usage_errors_repeat_no_path(dated: Input, capfd: pytest.CaptureFixture[
 
 def test_dates_and_names_of_the_markers_are_what_the_input_holds(dicom: Input) -> None:
     """The search would be worth nothing if the input lacked what it looks for."""
-    dataset = pydicom.dcmread(min(path for path in dicom.path.rglob("*.dcm")))
-    assert str(dataset.PatientName) == f"{STEM}00"
-    assert dataset.StudyDate in VISITS
+    with checked_not_at_all():
+        dataset = pydicom.dcmread(min(path for path in dicom.path.rglob("*.dcm")))
+    assert str(dataset.PatientName).startswith(STEM)
+    assert (dataset.PatientBirthDate, dataset.StudyDate) == (BIRTH, VISITS[0])
     assert dataset.SOPInstanceUID.startswith(UID)
-    assert all(getattr(dataset, name) for name in TEXTS)
+    known = {row[4]: row[0] for row in pydicom.datadict.DicomDictionary.values()}
+    planted = [name for name in known if name in dataset]
+    assert {known[name] for name in planted} >= {*TEXTS, "SQ"}
+    assert len(planted) > 3000
+    assert {"PatientAddress", "StationName", "RequestAttributesSequence", "DeviceSerialNumber"} <= set(planted)

@@ -270,6 +270,11 @@ def test_a_damaged_truth_is_refused_in_a_sentence(simulated_cohort: Path, tmp_pa
     (tmp_path / "truth" / "truth.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="Simulate the patient again"):
         damaged.truth_record()
+    whole = json.loads((patient.truth / "truth.json").read_text("utf-8"))
+    for visits in ([{}], [{**whole["visits"][0], "lesion_diameters_mm": {"residual": None}}], "none"):
+        (tmp_path / "truth" / "truth.json").write_text(json.dumps({**whole, "visits": visits}), encoding="utf-8")
+        with pytest.raises(InputError, match="lacks what belongs in it, or holds what does not"):
+            damaged.truth_record(visits=1)
     rmtree(tmp_path / "truth" / "ses-01")
     with pytest.raises(InputError, match="mask of the cohort's truth is missing or damaged"):
         _truth_lesions(damaged, ["ses-01"], None)

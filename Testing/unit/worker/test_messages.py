@@ -109,6 +109,13 @@ def test_a_field_that_is_wrong_is_refused_by_its_name(changes: dict[str, Any], w
     assert "Jane" not in str(caught.value)
 
 
+def test_a_message_without_an_id_is_refused_as_any_other() -> None:
+    with pytest.raises(MessageError, match="wanted required") as caught:
+        check_request({name: value for name, value in asked().items() if name != "id"})
+    assert caught.value.request_id is None
+    assert decode(b'{"protocol": 1, "type": "cancel"}', REQUESTS)["id"] is None
+
+
 def test_schemas_and_code_know_the_same_types_and_kinds() -> None:
     answers, requests = load_schema("answer"), load_schema("request")
     assert requests["properties"]["type"]["enum"] == list(REQUESTS)
