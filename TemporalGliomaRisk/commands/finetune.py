@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bfloat16",
         action="store_true",
-        help="encode the visits to learn from, or train the reference, faster on processors made for it",
+        help="encode the visits to learn from faster on processors made for it; evidence only",
     )
     add_jobs(parser, " for preparing and encoding")
 
@@ -280,7 +280,6 @@ def _reference(
         seed=arguments.seed,
         epochs=arguments.epochs,
         pooling=arguments.pooling,
-        bfloat16=arguments.bfloat16,
     )
     folder = run_folder.reference_folder
     with tqdm(total=arguments.epochs, desc="reference", unit="pass", disable=None) as bar:

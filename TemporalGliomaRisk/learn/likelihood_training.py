@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
-from TemporalGliomaRisk.learn.pretrain import learning_rate_at
+from TemporalGliomaRisk.learn.pretrain import learning_rate_at, take_step
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 Report = Callable[[int, dict[str, float]], object]
@@ -94,7 +94,7 @@ def train_by_likelihood(
 
     Raises:
         InputError: If there is no patient to learn from or to validate on.
-        ModelError: If no pass gave a finite validation likelihood.
+        ModelError: If a gradient is not finite, or no pass gave a finite validation likelihood.
     """
     if path.exists():
         load_checkpoint(path, learner.network)
@@ -156,8 +156,7 @@ def _one_epoch(
         randoms = [torch.Generator().manual_seed(first_draw + place) for place in range(len(chosen))]
         optimizer.zero_grad(set_to_none=True)
         losses = learner.backward([train[int(index)] for index in chosen], randoms)
-        nn.utils.clip_grad_norm_(learner.network.parameters(), 1.0)
-        optimizer.step()
+        take_step(learner.network, optimizer)
         total, count = total + float(losses.sum()), count + len(losses)
     return total / count
 

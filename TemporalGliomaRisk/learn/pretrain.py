@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, VisitEncoder
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.errors import InputError, UsageError
+from TemporalGliomaRisk.errors import InputError, ModelError, UsageError
 from TemporalGliomaRisk.learn.checkpoints import Place, load_checkpoint, save_checkpoint
 from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig, PairSampler
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
@@ -164,6 +164,18 @@ def learning_rate_at(update: int, updates: int, largest: float) -> float:
     return largest * 0.5 * float(1 + torch.cos(torch.tensor(torch.pi * done)))
 
 
+def take_step(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Move the weights by their gradient, shortened to a length of 1.
+
+    Raises:
+        ModelError: If the gradient is not finite; the weights stay as they were.
+    """
+    length = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    if not bool(torch.isfinite(length)):
+        raise ModelError("A gradient is not finite; train with a smaller learning rate, without --bfloat16.")
+    optimizer.step()
+
+
 def pretrain(
     train: Sequence[StoredPatient],
     validation: Sequence[StoredPatient],
@@ -196,6 +208,7 @@ def pretrain(
 
     Raises:
         InputError: If no training patient has a pair of visits to compare.
+        ModelError: If a gradient is not finite.
         UsageError: If an update's pairs cannot be shared evenly by the ranks.
     """
     if config.pairs_per_update % ranks.world:
@@ -232,8 +245,7 @@ def pretrain(
         total = losses.growth + config.lesion_weight * losses.lesion + config.order_weight * losses.order
         total.backward()  # type: ignore[no-untyped-call]
         ranks.average_gradients(model)
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        take_step(model, optimizer)
         if not ranks.first:
             continue
         numbers = {name: float(getattr(losses, name).detach()) for name in LOSSES}

@@ -53,7 +53,7 @@ class TrainedReference:
 @torch.inference_mode()
 def raw_hazards(model: ReferenceModel, patient: StoredPatient, config: ReferenceTrainingConfig) -> Tensor:
     """(visits, 4) uncalibrated interval hazards, in double precision."""
-    return timeline_hazards(model, plain_timeline(patient, config.pooling), bfloat16=config.bfloat16).double()
+    return timeline_hazards(model, plain_timeline(patient, config.pooling)).double()
 
 
 def calibrate_reference(

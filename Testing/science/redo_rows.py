@@ -259,7 +259,7 @@ def train_dates(shop: Workshop) -> None:
 def train_reference(shop: Workshop) -> None:
     """The published architecture, from outcomes alone."""
     built = ReferenceConfig(norm="group", first_stride=shop.sizes.reference_stride)
-    config = ReferenceTrainingConfig(model=built, epochs=shop.sizes.passes, bfloat16=True)
+    config = ReferenceTrainingConfig(model=built, epochs=shop.sizes.passes)
     model = finetune_reference(shop.train, shop.validation, shop.of(REFERENCE), config=config)
     calibrate_reference(model, shop.validation, shop.of(REFERENCE), config=config)
 

@@ -211,17 +211,6 @@ def test_a_training_draw_keeps_the_follow_up_of_the_visits_it_keeps(patients: li
     assert 10 < single < 50
 
 
-def test_bfloat16_rounds_the_features_and_not_the_hazards(patients: list[StoredPatient]) -> None:
-    torch.manual_seed(0)
-    model = ReferenceModel(SMALL.model).eval()
-    timeline = plain_timeline(patients[0], SMALL.pooling)
-    with torch.no_grad():
-        exact, coarse = timeline_hazards(model, timeline), timeline_hazards(model, timeline, bfloat16=True)
-    assert not torch.equal(exact, coarse)
-    torch.testing.assert_close(coarse, exact, rtol=0.02, atol=0)
-    assert not torch.equal(coarse, coarse.to(torch.bfloat16).float())
-
-
 def test_calibration_is_one_constant_of_largest_likelihood(patients: list[StoredPatient], tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, epochs=1)
     model = finetune_reference(patients[:4], patients[4:], tmp_path, config=config)

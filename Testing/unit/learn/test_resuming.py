@@ -19,7 +19,7 @@ from TemporalGliomaRisk.learn.cohort import read_cohort
 from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
 from TemporalGliomaRisk.learn.pair_crops import PairConfig
-from TemporalGliomaRisk.learn.pretrain import PretrainConfig, learning_rate_at, pretrain
+from TemporalGliomaRisk.learn.pretrain import PretrainConfig, learning_rate_at, pretrain, take_step
 from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 
 SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
@@ -219,6 +219,22 @@ def test_the_learning_rate_rises_once_and_falls_to_nothing() -> None:
     assert rates[:30] == sorted(rates[:30])
     assert rates[30:] == sorted(rates[30:], reverse=True)
     assert rates[-1] < 1e-7
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_ends_training_before_it_reaches_the_weights(value: float) -> None:
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    network(torch.ones(1, 3)).sum().backward()
+    network.weight.grad[0, 1] = value
+    with pytest.raises(ModelError, match="gradient is not finite"):
+        take_step(network, optimizer)
+    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+    optimizer.zero_grad()
+    network(torch.ones(1, 3)).sum().backward()
+    take_step(network, optimizer)
+    assert not torch.equal(network.weight, before["weight"])
 
 
 def test_a_run_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
