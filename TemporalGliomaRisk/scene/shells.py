@@ -47,7 +47,7 @@ def shells_of(record: SceneRecord, kind: MapKind, threshold: float) -> Any:
     _make_shells_when_saved(record, sequence)
     if made:
         # Whoever writes the same file anew must give its name again, and so tells.
-        sequence.GetStorageNode().SetFileName(None)
+        sequence.GetStorageNode().SetFileName("")
     proxy = record.find(f"proxy.{role}")
     if proxy is None:
         proxy = follow(record, browser, role, f"{kind.label} surface", "vtkMRMLModelNode")
