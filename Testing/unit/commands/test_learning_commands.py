@@ -265,7 +265,7 @@ def evaluation(bundle: Path, cohort: Path, work: Path) -> tuple[dict[str, Any], 
 
 
 def test_evaluation_counts_every_landmark_row_and_writes_the_card(
-    bundle: Path, cohort: Path, evaluation: tuple[dict[str, Any], str]
+    bundle: Path, cohort: Path, work: Path, evaluation: tuple[dict[str, Any], str]
 ) -> None:
     found, said = evaluation
     assert found["patients"] == len(PATIENTS)
@@ -298,16 +298,7 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
     assert found["single_visit"]["threshold"] == model.metadata["f1_threshold"]["single_visit_risk"]
     assert "(discrimination.png)" in model.card
     assert "docs/discrimination.png" in (bundle / "SHA256SUMS").read_text(encoding="utf-8")
-
-
-def test_prepared_visits_that_are_discarded_leave_the_same_numbers(
-    bundle: Path, cohort: Path, work: Path, evaluation: tuple[dict[str, Any], str]
-) -> None:
-    found = evaluated(bundle, cohort, work / "discarded", "--discard-prepared")
-    card = {"model_sha256": evaluation[0]["model_sha256"]}  # sealed anew with the card's results
-    assert {**found, **card} == evaluation[0]
     assert len([*(work / "evaluation" / "prepared").glob("sub-*")]) == len(PATIENTS)
-    assert not [*(work / "discarded" / "prepared").glob("sub-*")]
 
 
 def test_a_rival_is_compared_in_pairs_on_the_same_rows(
