@@ -96,6 +96,11 @@ class RiskModel:
         listed = (line.partition("  ") for line in _read_text(self.folder / SUMS).splitlines())
         return {SUMS: self.sha256, **{name: digest for digest, _, name in listed}}
 
+    @property
+    def risk_files(self) -> dict[str, str]:
+        """SHA-256 of the files that every risk is made with, by path: weights and calibration; empty in memory."""
+        return {name: digest for name, digest in self.files.items() if name in (WEIGHTS, CALIBRATION)}
+
 
 def load_bundle(folder: Path) -> RiskModel:
     """Read a bundle.

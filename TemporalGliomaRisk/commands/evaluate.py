@@ -117,6 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
         "title": arguments.title,
         "model": model.name,
         "model_sha256": model.sha256,
+        # A card that is written anew changes the hash of the whole, not these.
+        "risk_files_sha256": model.risk_files,
         "patients": len(patients),
         "learnt_from": learnt_from,
         "seen_patients": seen,

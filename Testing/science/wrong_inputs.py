@@ -485,6 +485,7 @@ def main() -> None:
         "model": model.name,
         "model_version": model.metadata["version"],
         "model_sha256": model.sha256,
+        "risk_files_sha256": model.risk_files,
         "thresholds": {"unusual_above": model.doubt.unusual_above, "at_odds_above": model.doubt.at_odds_above},
         "false_alarm_rate": model.doubt.false_alarm_rate,
         "seed": simulation["seed"],
