@@ -48,8 +48,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# Two processes of one thread each; a file's tests stay in one, for they share what is costly.
 test: lint setup-slicer512
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 	@$(SLICER512)/python -m pytest Testing/scene
 
 bench: setup

@@ -21,6 +21,7 @@ TOOLS = {
     "pre-commit",
     "pytest-benchmark",
     "pytest-timeout",
+    "pytest-xdist",
     "ruff",
     "setuptools",
     "types-jsonschema",
