@@ -7,8 +7,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,13 +28,24 @@ def shared_data() -> Path:
     return folder
 
 
+def file_of_tests(path: str, name: str) -> Any:
+    """A file in Testing as a module of its own, for no folder of tests is on Python's path."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "Testing" / path)
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def write_dicom_series():
     """``Testing/dicom_writing.write_dicom_series``: a volume as one DICOM MR series."""
-    spec = importlib.util.spec_from_file_location("dicom_writing", REPOSITORY / "Testing" / "dicom_writing.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.write_dicom_series
+    return file_of_tests("dicom_writing.py", "dicom_writing").write_dicom_series
+
+
+@pytest.fixture(scope="session")
+def markers() -> Any:
+    """``Testing/privacy/test_markers.py``: the markers, and how they are looked for."""
+    return file_of_tests("privacy/test_markers.py", "privacy_markers")
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,17 +36,6 @@ STATE = (
     "upload",
 )
 """All that the page knows, but for what the reader typed."""
-
-
-@pytest.fixture(scope="module")
-def markers() -> Any:
-    """``test_markers.py``: the markers, and how they are looked for."""
-    path = Path(__file__).resolve().parents[1] / "privacy" / "test_markers.py"
-    spec = importlib.util.spec_from_file_location("privacy_markers", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

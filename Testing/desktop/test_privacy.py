@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +14,6 @@ import pytest
 from PySide6 import QtWidgets
 
 from TemporalGliomaRisk.timeline.reading import read_timeline
-
-
-@pytest.fixture(scope="module")
-def markers() -> Any:
-    """``privacy/test_markers.py``: the markers, and how they are looked for."""
-    path = Path(__file__).resolve().parents[1] / "privacy" / "test_markers.py"
-    spec = importlib.util.spec_from_file_location("privacy_markers", path)
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -34,15 +33,6 @@ visit_encoding.prepare_first_visit = prepare
 raise SystemExit(main(["worker"]))
 """
 """A worker that prepares once, is refused by the system the second time, and crashes the third."""
-
-
-@pytest.fixture(scope="module")
-def markers() -> Any:
-    """``test_markers.py``."""
-    spec = importlib.util.spec_from_file_location("privacy_markers", Path(__file__).with_name("test_markers.py"))
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
