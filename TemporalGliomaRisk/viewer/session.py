@@ -182,9 +182,9 @@ class Session:
         # Peaks are those of the selected visit, so they stay out of layouts that show others too.
         mark(patient, shown=state.layout in (FOUR, THREE_D), named=False)
         with state:
-            state.update({"visit": visit, "compare_with": other, "shown_layout": state.layout})
+            state.update({"visit": visit, "compare_with": other})
             self._arranged = self._arrangement()
-        self._stage.tell()
+        self._stage.tell(state.layout)
         self._tell_display()
         self._stage.draw()
 

@@ -132,9 +132,10 @@ class Stage:
             if tile.orientation is not None and tile.name not in differences
         }
 
-    def tell(self) -> None:
-        """Tell the page how the views stand."""
+    def tell(self, layout: str) -> None:
+        """Tell the page how a layout's views stand, and its name with them: it never shows one layout as another."""
         with self._server.state as state:
+            state.shown_layout = layout
             state.grid = {
                 "tiles": [tile.to_page() for tile in self._grid.tiles],
                 "columns": self._grid.columns,

@@ -1,4 +1,8 @@
-"""A running viewer with the sample patient's result, and a real Chromium in front of it."""
+"""A running viewer with the sample patient's result, and a real Chromium in front of it.
+
+With ``SLOW_PAGE=8`` in the environment the page computes eight times slower than it could, which finds tests that look
+before the page has drawn.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY / "Resources" / "SampleData" / "sub-01"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTH, HEIGHT = 1280, 800
+SECONDS = 40.0
+"""A page is waited for so long; on a computer that does other things, too, most of it may be needed."""
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +112,10 @@ def chromium() -> str:
     return found
 
 
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""What the page knows becomes elements a moment later: whoever looks at those first waits for two of its frames."""
+
+
 @dataclass(kw_only=True)
 class Reader:
     """A person in front of the page.
@@ -120,11 +130,14 @@ class Reader:
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    def at(self, address: str, *, seconds: float = 30.0) -> Reader:
+    def at(self, address: str, *, seconds: float = SECONDS) -> Reader:
         """The same person in front of another viewer; what is asked for and complained of is recorded together."""
         page = self.browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         reader = Reader(page=page, browser=self.browser, complaints=self.complaints, asked=self.asked)
         watch(reader)
+        page.set_default_timeout(1000 * SECONDS)
+        if slower := os.environ.get("SLOW_PAGE"):
+            page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": float(slower)})
         page.goto(address)
         page.wait_for_selector('[data-view="axial"] img[src]', timeout=1000 * seconds)
         return reader
@@ -137,12 +150,14 @@ class Reader:
         """Set what the reader may choose, as the page's own fields do."""
         self.page.evaluate("values => window.trame.state.update(values)", values)
 
-    def waits_for(self, condition: Callable[[], bool], *, seconds: float = 10.0, what: str = "") -> float:
-        """Wait for a condition; gives the seconds it took."""
+    def waits_for(self, condition: Callable[[], bool], *, seconds: float = SECONDS, what: str = "") -> float:
+        """Wait for a condition, and then until the page has drawn what it knows; gives the seconds it took."""
         started = time.monotonic()
         while time.monotonic() - started < seconds:
             if condition():
-                return time.monotonic() - started
+                took = time.monotonic() - started
+                self.page.evaluate(DRAWN)
+                return took
             self.page.wait_for_timeout(40)
         pytest.fail(f"Not seen within {seconds} s: {what or condition}. The page says: {self.state('error')!r}.")
 
@@ -155,7 +170,7 @@ class Reader:
         content = self.page.locator(selector).first.screenshot()
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
-    def sees_change(self, view: str, before: np.ndarray, *, seconds: float = 10.0) -> float:
+    def sees_change(self, view: str, before: np.ndarray, *, seconds: float = SECONDS) -> float:
         """Wait until a view looks different; gives the seconds it took."""
         return self.waits_for(
             lambda: self.pixels(view).shape != before.shape or np.abs(self.pixels(view) - before).mean() > 0.2,
@@ -163,7 +178,7 @@ class Reader:
             what=f"{view} to change",
         )
 
-    def rests(self, view: str, *, seconds: float = 8.0) -> np.ndarray:
+    def rests(self, view: str, *, seconds: float = SECONDS) -> np.ndarray:
         """The middle of a view once it has stopped changing."""
         last = [self.pixels(view)]
 
@@ -238,7 +253,7 @@ def reader(the_reader: Reader, sample_result: Path) -> Reader:
     """The page as it opens, at visit 2 and the highest place there."""
     if len(the_reader.state("visits")) != 6:
         the_reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(sample_result), str(SAMPLE)])
-        the_reader.waits_for(lambda: len(the_reader.state("visits")) == 6, what="the sample patient", seconds=30)
+        the_reader.waits_for(lambda: len(the_reader.state("visits")) == 6, what="the sample patient")
     the_reader.choose(**AT_FIRST)
     the_reader.page.mouse.move(5, 5)
     the_reader.page.evaluate("document.activeElement.blur()")

@@ -134,10 +134,9 @@ def test_without_the_map_the_slices_are_grey_and_with_it_they_are_not(reader) ->
     sees_the_faint_map(reader)
 
     reader.page.click(".switch i")
-    reader.waits_for(lambda: colourfulness(reader.pixels("axial")).max() <= JPEG_GREY, what="a grey slice")
-    reader.rests("sagittal")
 
-    assert [colourfulness(reader.pixels(view)).max() <= JPEG_GREY for view in ("coronal", "sagittal")] == [True, True]
+    for view in ("axial", "coronal", "sagittal"):
+        reader.waits_for(lambda view=view: colourfulness(reader.pixels(view)).max() <= JPEG_GREY, what=f"a grey {view}")
     assert reader.pixels("axial").max() > 150
 
 
@@ -153,7 +152,9 @@ def test_opacity_and_threshold_change_the_overlay(reader) -> None:
         lambda: (colourfulness(reader.pixels("axial")) > 25).sum() < 0.5 * (strong > 25).sum(), what="a smaller map"
     )
 
-    assert reader.page.locator(".legend .scale").evaluate("scale => scale.style.background").count("26, 32, 41") == 2
+    style = "scale => scale.style.background"
+    scale = reader.page.locator(".legend .scale")
+    reader.waits_for(lambda: scale.evaluate(style).count("26, 32, 41") == 2, what="the legend's end cut off")
 
 
 def test_the_window_changes_the_greys_and_tells_intensities(reader) -> None:
@@ -201,6 +202,25 @@ def test_a_click_on_a_layout_arranges_its_views_and_draws_them(reader, layout: s
         assert reader.rests(view).max() > 100
 
 
+def test_the_page_never_takes_the_views_of_one_layout_for_another_s(reader) -> None:
+    reader.page.evaluate(
+        """() => {
+            const { state } = window.trame;
+            window.told = [];
+            state.addListener(({ keys }) => {
+                if (keys.includes("shown_layout") || keys.includes("grid"))
+                    window.told.push([state.get("shown_layout"), state.get("grid").tiles[0].name]);
+            });
+        }"""
+    )
+    for layout in ("compare", "row", "four"):
+        reader.page.click(f'.bar [data-layout="{layout}"]')
+        reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout)
+
+    told = {tuple(pair) for pair in reader.page.evaluate("window.told")}
+    assert told == {("compare", "first_axial"), ("row", "row_1"), ("four", "axial")}
+
+
 @pytest.mark.parametrize("layout", ["four", "three_d", "compare", "row"])
 def test_a_layout_looks_as_its_reference(reader, tmp_path: Path, layout: str) -> None:
     if layout != "four":
@@ -245,8 +265,9 @@ def test_two_visits_side_by_side_move_together(reader) -> None:
 
     for part, pixels in before.items():
         reader.sees_change(f"{part}_axial", pixels)
-    places = {reader.state("slices")[f"{part}_axial"]["place"] for part in before}
-    assert len(places) == 1
+    reader.waits_for(
+        lambda: len({reader.state("slices")[f"{part}_axial"]["place"] for part in before}) == 1, what="one place"
+    )
 
 
 def test_the_visit_compared_with_can_be_chosen(reader) -> None:
@@ -332,7 +353,7 @@ def test_visits_and_peaks_can_be_chosen_by_the_keyboard(reader, sample_result: P
     (result / "risk.json").write_text(json.dumps(told))
     for shown, peaks in ((result, 1), (sample_result, 0)):
         reader.page.evaluate("paths => window.trame.trigger('open', paths)", [str(shown), str(SAMPLE)])
-        reader.waits_for(lambda peaks=peaks: len(reader.state("visits")[3]["peaks"]) == peaks, what="it", seconds=30)
+        reader.waits_for(lambda peaks=peaks: len(reader.state("visits")[3]["peaks"]) == peaks, what="it")
         reader.choose(visit=2)
         reader.page.locator('tr[data-visit="4"] button').focus()
         reader.page.keyboard.press("Enter")
@@ -360,7 +381,7 @@ def test_zoom_stays_at_another_visit_and_is_fitted_anew_in_a_view_that_was_away(
         before = reader.pixels("axial")
         reader.choose(visit=visit)
         reader.sees_change("axial", before)
-    assert np.abs(reader.rests("axial") - zoomed).mean() < 1
+    reader.waits_for(lambda: np.abs(reader.rests("axial") - zoomed).mean() < 1, what="visit 2 as it was zoomed")
 
     for layout in ("row", "four"):
         reader.choose(layout=layout)
@@ -439,8 +460,7 @@ def test_the_3d_view_turns_with_the_mouse_and_settles(reader) -> None:
         reader.page.mouse.move(box["x"] + 150 + 12 * step, box["y"] + 150)
     reader.page.mouse.up()
 
-    reader.sees_change("three_d", before)
-    assert np.abs(reader.rests("three_d") - before).mean() > 1
+    reader.waits_for(lambda: np.abs(reader.rests("three_d") - before).mean() > 1, what="another side of the head")
 
 
 def test_report_and_scene_can_be_had(reader, tmp_path: Path) -> None:
@@ -484,9 +504,9 @@ def test_a_folder_is_uploaded_and_opened(reader, tmp_path: Path) -> None:
 
     reader.page.set_input_files('[name="upload"]', two_visits(tmp_path))
 
-    reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits", seconds=20)
+    reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits")
     reader.waits_for(lambda: reader.state("dialog") == "", what="the dialog closed")
-    assert reader.state("upload") == {"words": ""}
+    reader.waits_for(lambda: reader.state("upload") == {"words": ""}, what="nothing more of the upload")
     assert reader.rests("axial").max() > 100
 
 
@@ -496,7 +516,7 @@ def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_s
     reader.page.click("text=Open…")
     reader.page.fill('[name="open_path"]', str(two_visits(tmp_path)))
     reader.page.click('.dialog button[type="submit"]')
-    reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits", seconds=20)
+    reader.waits_for(lambda: len(reader.state("visits")) == 2, what="two visits")
     assert "No risk has been computed" in reader.page.inner_text(".panel")
 
     reader.page.click("text=Run prediction")
@@ -506,7 +526,7 @@ def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_s
     reader.sees_change("axial", before)
     assert reader.state("run")["active"]
     reader.page.click(".progress .cancel")
-    reader.waits_for(lambda: not reader.state("run")["active"], what="the end", seconds=10)
+    reader.waits_for(lambda: not reader.state("run")["active"], what="the end")
     assert (reader.state("has_risk"), reader.state("error")) == (False, "")
 
     reader.page.click("text=Run prediction")
