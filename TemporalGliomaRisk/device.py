@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -42,6 +44,23 @@ def device_of(network: torch.nn.Module) -> torch.device:
     """Where a network's weights lie; a network without any counts as on the processor."""
     weight = next(network.parameters(), None)
     return torch.device("cpu") if weight is None else weight.device
+
+
+@contextmanager
+def as_on_the_processor(device: torch.device) -> Iterator[None]:
+    """Convolutions on a GPU in whole single precision, and by algorithms that give the same bits each time.
+
+    Unless told not to, torch lets cuDNN round what is convolved to ten bits (TF32), by which risks would differ from
+    the processor's; a GPU is there to give the same number sooner.
+
+    Args:
+        device: Where the network runs; nothing changes for the processor.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def device_failed(error: Exception) -> Finding:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from TemporalGliomaRisk.bundle import RiskModel
-from TemporalGliomaRisk.device import choose_device, device_failed
+from TemporalGliomaRisk.device import as_on_the_processor, choose_device, device_failed
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
 from TemporalGliomaRisk.explain.certainty import DoubtKeeper, one_visit_so_far
@@ -139,7 +139,8 @@ def predict_risk(
     device, said = choose_device(chosen.device)
     steps = partial(_predict, timeline, model, chosen, brain_mask, cache, progress)
     try:
-        return steps(device, said)
+        with as_on_the_processor(device):
+            return steps(device, said)
     except (RuntimeError, OSError) as error:
         if device.type == "cpu":
             raise

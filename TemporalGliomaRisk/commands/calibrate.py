@@ -102,7 +102,7 @@ def _check_output(folder: Path) -> None:
 
 def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace) -> None:
     from TemporalGliomaRisk.bundle import write_bundle
-    from TemporalGliomaRisk.device import choose_device
+    from TemporalGliomaRisk.device import as_on_the_processor, choose_device
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
@@ -124,7 +124,8 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     network = assemble_network(run_folder).to(device)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     learnable = agreeing(validation, least)
-    watched = _summarised("calibrate", network, learnable, members=True)
+    with as_on_the_processor(device):
+        watched = _summarised("calibrate", network, learnable, members=True)
     rows = [row for patient in watched for row in patient.rows]
     ensemble, single = fit_both(rows)
     network.to("cpu")

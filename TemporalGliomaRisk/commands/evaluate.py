@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare, score, measure, write."""
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
-    from TemporalGliomaRisk.device import choose_device
+    from TemporalGliomaRisk.device import as_on_the_processor, choose_device
     from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import check_output, refuse_other_contents, write_json_whole
@@ -112,7 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
     learnt_from, seen = who_was_seen(patients, model, other)
-    cohort = _scored(arguments, model, peer, rival, patients)
+    with as_on_the_processor(device):
+        cohort = _scored(arguments, model, peer, rival, patients)
     found = {
         "title": arguments.title,
         "model": model.name,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from TemporalGliomaRisk.learn.pair_crops import PairBatch
+
 RESULTS = Path(__file__).parent / "results" / "benchmarks.json"
 THREADS = int(os.environ.get("BENCH_THREADS", "1"))
 LIBRARIES = ("torch", "monai", "captum", "SimpleITK", "numpy")
@@ -158,3 +160,28 @@ def head(shipped: Any, sample_timeline: Any) -> Head:
     intensities[1], intensities[2] = 0.7 * intensities[0], 0.7 * intensities[3]
     brain = frame.brain_mask
     return Head(intensities, torch.ones(4, dtype=torch.bool), brain_cells(torch.from_numpy(brain)), brain)
+
+
+@pytest.fixture(scope="session")
+def noise_pairs(figures: Figures) -> Callable[[int], PairBatch]:
+    """Makes so many pairs to pretrain on, of the usual size: what they show does not change what they cost."""
+    import torch
+
+    from TemporalGliomaRisk.encode.evidence import CELL_VOXELS
+    from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig
+
+    def made(pairs: int) -> PairBatch:
+        edge = PairConfig().crop_voxels
+        random = torch.Generator().manual_seed(0)
+        cells = torch.ones(pairs, *[edge // CELL_VOXELS] * 3, dtype=torch.bool)
+        earlier, later = torch.randn(2, pairs, 4, edge, edge, edge, generator=random)
+        return PairBatch(
+            earlier=earlier,
+            later=later,
+            present=torch.ones(pairs, 4, dtype=torch.bool),
+            cells=cells,
+            grown=(torch.rand(cells.shape, generator=random) < 0.02).float(),
+            lesions=(torch.rand(pairs, 2, *cells.shape[1:], generator=random) < 0.02).float(),
+        )
+
+    return made

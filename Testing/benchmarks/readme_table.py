@@ -16,6 +16,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- speed: written by Testing/benchmarks/readme_table.py -->", "<!-- speed: end -->"
 ANEW, ONE_PASS = "reference, every prefix anew", "reference, one pass"
 TERMS = "terms of the sum"
+GPU = "on a GPU"
 
 
 def seconds(side: dict[str, float]) -> str:
@@ -88,9 +89,25 @@ def rows(known: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             first = f"{one['first_line_processor_s']['median']:.2f} s of processor time"
             wall = f"{one['first_line_s']['median']:.2f} s on the clock; the bare interpreter {bare:.2f} s"
             yield f"First line of `{name.split(',')[0]}`", first, wall
+    yield from _on_a_gpu(known.get(GPU))
     if figure := known.get("warm worker"):
         others = "; ".join(f"{name}: {share:.2%}" for name, share in figure["share_of_first"].items())
         yield "Warm worker, share of a first prediction", seconds(figure["sides"]["first"]), others
+
+
+def _on_a_gpu(figure: dict[str, Any] | None) -> Iterator[tuple[str, str, str]]:
+    if figure is None:
+        return
+    single, half = (
+        f"{figure['gigaflops_per_s'][name] / 1000:.0f} Tflop/s" for name in ("single precision", "bfloat16")
+    )
+    for name, side in figure["sides"].items():
+        if name.startswith("matrix product"):
+            continue
+        rate = f"the GPU multiplies matrices at {half}" if name.endswith("bfloat16") else ""
+        if name.startswith("encoder"):
+            rate = f"its convolutions run at {figure['encoder_share_of_matrix_rate']:.0%} of the matrix rate, {single}"
+        yield f"On {figure['gpu']}: {name}", f"{1000 * side['median']:.1f} ms", rate
 
 
 def _listed(ratios: dict[str, float]) -> str:
@@ -111,9 +128,10 @@ def conditions(known: dict[str, Any]) -> str:
         f"MONAI {one['monai']}, Captum {one['captum']}, SimpleITK {one['SimpleITK']}"
         for one in (json.loads(place) for place in sorted(places))
     )
+    absent = "" if GPU in known else " Not run: a GPU, because there was none."
     return (
         f"{where}. {'; '.join(clocks)}; load average {min(loads)} to {max(loads)} from other work. Medians, in "
-        "brackets the least and the greatest. Not run: a GPU, because there was none."
+        f"brackets the least and the greatest.{absent}"
     )
 
 

@@ -9,7 +9,6 @@ import torch
 from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, HistoryHead
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.learn.pair_crops import PairBatch, PairConfig
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pair_losses
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.patient import simulate_patient
@@ -17,24 +16,12 @@ from TemporalGliomaRisk.simulate.patient import simulate_patient
 PLACES, VISITS = 2000, 6
 
 
-def a_batch(pairs: int, edge: int) -> PairBatch:
-    random = torch.Generator().manual_seed(0)
-    cells = torch.ones(pairs, *[edge // 2] * 3, dtype=torch.bool)
-    return PairBatch(
-        earlier=torch.randn(pairs, 4, edge, edge, edge, generator=random),
-        later=torch.randn(pairs, 4, edge, edge, edge, generator=random),
-        present=torch.ones(pairs, 4, dtype=torch.bool),
-        cells=cells,
-        grown=(torch.rand(cells.shape, generator=random) < 0.02).float(),
-    )
-
-
-def test_simulator_and_training(once: Any, figures: Any, shipped: Any, head: Any) -> None:
+def test_simulator_and_training(once: Any, figures: Any, shipped: Any, head: Any, noise_pairs: Any) -> None:
     torch.manual_seed(0)
     config = PretrainConfig()
     pairs = PairModel(EvidenceConfig())
     optimizer = torch.optim.AdamW(pairs.parameters())
-    batch = a_batch(config.pairs_per_update, PairConfig().crop_voxels)
+    batch = noise_pairs(config.pairs_per_update)
     one = HistoryHead(EvidenceConfig())
     one_optimizer = torch.optim.AdamW(one.parameters())
     features = torch.randn(VISITS, 4, PLACES, EvidenceConfig().feature_channels)

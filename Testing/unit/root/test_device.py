@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from TemporalGliomaRisk.device import choose_device
+from TemporalGliomaRisk.device import as_on_the_processor, choose_device
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.worker.greeting import devices
 
@@ -60,3 +60,17 @@ def test_every_card_is_offered_by_name_and_a_single_one_without_a_number(monkeyp
     assert devices()[1:] == [{"name": "cuda", "label": "NVIDIA A"}]
     cards(monkeypatch, "NVIDIA A", "NVIDIA A")
     assert devices()[1:] == [{"name": "cuda:0", "label": "0: NVIDIA A"}, {"name": "cuda:1", "label": "1: NVIDIA A"}]
+
+
+@pytest.mark.parametrize(("device", "exact"), [("cpu", False), ("cuda", True), ("cuda:1", True)])
+def test_on_a_card_convolutions_are_whole_and_the_same_each_time_and_afterwards_all_is_as_it_was(
+    device: str, exact: bool
+) -> None:
+    def known() -> tuple[bool, bool, bool]:
+        cudnn = torch.backends.cudnn
+        return cudnn.enabled, cudnn.deterministic, cudnn.allow_tf32
+
+    before = known()
+    with as_on_the_processor(torch.device(device)):
+        assert known() == ((True, True, False) if exact else before)
+    assert known() == before

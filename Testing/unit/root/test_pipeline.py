@@ -431,17 +431,18 @@ def test_cuda_that_fails_on_the_way_is_replaced_by_the_cpu_and_said(
     monkeypatch.setattr(
         torch.nn.Module, "to", lambda self, device: self if device.type == "cuda" else plain(self, device)
     )
-    encode = VisitEncoding.encode
+    encode, exact = VisitEncoding.encode, []
 
     def out_of_memory(self, visit, number, progress):
         if self._device.type == "cuda":
+            exact.append(not torch.backends.cudnn.allow_tf32)
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return encode(self, visit, number, progress)
 
     monkeypatch.setattr(VisitEncoding, "encode", out_of_memory)
     monkeypatch.setattr(pipeline, "_days", lambda given, days=pipeline._days: OnCpu(days(given)))
     found = predict_risk(replace(timeline, visits=timeline.visits[:1]), model, options=TRUSTED, brain_mask=brain)
-    assert found.device == "cpu"
+    assert (found.device, exact) == ("cpu", [True])
     assert "The GPU failed (OutOfMemoryError)" in next(f for f in found.findings if f.code == "gpu_failed").message
     assert_same_bits(found, trusted, 1)
 
