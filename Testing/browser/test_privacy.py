@@ -39,22 +39,29 @@ STATE = (
 
 
 @pytest.fixture
-def planted(markers: Any, tmp_path: Path) -> Path:
-    """Dated files of two small heads that name the patient and the days wherever a name can stand."""
-    folder = tmp_path / "in" / f"{markers.STEM}01 Surname, Given {markers.BIRTH}"
-    folder.mkdir(parents=True)
-    radius = np.linalg.norm(np.indices((24, 24, 24)).reshape(3, -1).T - 11.5, axis=1).reshape(24, 24, 24)
-    voxels = np.where(radius < 10, 200 + 20 * np.sin(radius), 0).astype(np.float32)
-    volume = Volume(voxels=voxels, geometry=Geometry(shape=(24, 24, 24), ijk_to_ras=np.diag([7.0, 7.0, 7.0, 1.0])))
-    for day in markers.VISITS:
-        content = markers.marked_nifti(volume, str(folder / "x.nii.gz"))
-        (folder / f"{markers.STEM}25 Surname-Given_{day}_T2w.nii.gz").write_bytes(content)
-    return folder
+def planted(markers: Any, tmp_path: Path) -> Callable[..., Path]:
+    """Makes dated files of two small heads that name the patient and the days wherever a name can stand.
+
+    The second head is the first one's copy, which no prediction takes, unless it has grown brighter.
+    """
+
+    def made(name: str, *, brighter: float) -> Path:
+        folder = tmp_path / name / f"{markers.STEM}01 Surname, Given {markers.BIRTH}"
+        folder.mkdir(parents=True)
+        radius = np.linalg.norm(np.indices((24, 24, 24)).reshape(3, -1).T - 11.5, axis=1).reshape(24, 24, 24)
+        geometry = Geometry(shape=(24, 24, 24), ijk_to_ras=np.diag([7.0, 7.0, 7.0, 1.0]))
+        for number, day in enumerate(markers.VISITS):
+            voxels = np.where(radius < 10, 200 + (20 + number * brighter) * np.sin(radius), 0).astype(np.float32)
+            content = markers.marked_nifti(Volume(voxels=voxels, geometry=geometry), str(folder / "x.nii.gz"))
+            (folder / f"{markers.STEM}25 Surname-Given_{day}_T2w.nii.gz").write_bytes(content)
+        return folder
+
+    return made
 
 
 def test_a_viewer_shows_serves_says_and_leaves_nothing_of_the_patient_or_the_day(
     markers: Any,
-    planted: Path,
+    planted: Callable[..., Path],
     chromium: str,
     start_viewer: Callable[..., Any],
     stop_viewer: Callable[[Any], int],
@@ -62,8 +69,10 @@ def test_a_viewer_shows_serves_says_and_leaves_nothing_of_the_patient_or_the_day
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    viewer = start_viewer(str(planted), folder=out, environment={"TEMPORAL_GLIOMA_RISK_CACHE": str(out / "cache")})
+    copied, grown = planted("copied", brighter=0.0), planted("grown", brighter=5.0)
+    viewer = start_viewer(str(copied), folder=out, environment={"TEMPORAL_GLIOMA_RISK_CACHE": str(out / "cache")})
     shown: list[str] = []
+    suggested: list[str] = []
     with contextlib.ExitStack() as ends, sync_playwright() as playwright:
         ends.callback(viewer.process.kill)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
@@ -82,27 +91,36 @@ def test_a_viewer_shows_serves_says_and_leaves_nothing_of_the_patient_or_the_day
             page.wait_for_function("() => window.trame.state.get('error')", timeout=120_000)
             look()
 
+        def downloads(name: str) -> None:
+            with page.expect_download() as download:
+                page.click(f'a[href="{name}"]')
+            suggested.append(download.value.suggested_filename)
+            download.value.save_as(out / "downloaded" / f"{len(suggested)}-{suggested[-1]}")
+
         look()
-        with page.expect_download() as download:
-            page.click('a[href="scene.mrb"]')
-        download.value.save_as(out / "downloaded" / download.value.suggested_filename)
+        downloads("scene.mrb")
+        fails("predict")
+        fails("open", str(copied / f"{markers.STEM}nowhere"))
+        last = max(copied.iterdir())
+        last.write_bytes(last.read_bytes()[:-2000])
+        fails("open", str(copied))
         page.click("text=Open…")
-        page.set_input_files('[name="upload"]', planted)
+        page.set_input_files('[name="upload"]', grown)
         page.wait_for_function("() => window.trame.state.get('dialog') === ''", timeout=120_000)
         look()
-        fails("open", str(planted / f"{markers.STEM}nowhere"))
-        last = max(planted.iterdir())
-        last.write_bytes(last.read_bytes()[:-2000])
-        fails("open", str(planted))
-        fails("predict")
+        page.evaluate("() => window.trame.trigger('predict')")
+        page.wait_for_function("() => window.trame.state.get('has_risk')", timeout=120_000)
+        look()
+        downloads("scene.mrb")
+        shown.append(page.request.get(f"{viewer.address}report.html").text())
         names = [path.relative_to(out).as_posix() for path in out.rglob("*") if "/uploads/" not in path.as_posix()]
         browser.close()
         assert stop_viewer(viewer) == 130
     assert [text for text in shown if markers.spoken_in(text)] == []
     assert markers.spoken_in(*names) == []
-    assert (out / "downloaded" / "sub-01_risk-scene.mrb").is_file()
+    assert suggested == ["sub-01_risk-scene.mrb"] * 2
     assert markers.found_in(out) == []
-    assert len(shown) > 8
+    assert len(shown) > 10
 
 
 def test_a_request_that_fails_unforeseen_is_one_sentence_and_nothing_is_logged(
