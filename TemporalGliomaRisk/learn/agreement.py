@@ -66,6 +66,7 @@ def _of_visits(patient: StoredPatient, keep: npt.NDArray[np.bool_]) -> StoredPat
         present=patient.present[visits],
         volumes=[patient.volumes[one] for one in volumes],
         lesions=None if patient.lesions is None else patient.lesions[visits],
+        truth=patient.truth and {**patient.truth, "visits": [patient.truth["visits"][visit] for visit in visits]},
         follow_up_days=patient.follow_up_days - begin,
         cavity_centres_ijk=tuple(patient.cavity_centres_ijk[visit] for visit in visits)
         if patient.cavity_centres_ijk

@@ -53,6 +53,20 @@ def test_what_is_learnt_from_begins_with_the_first_visit_that_agrees(make_stored
     assert int(left.growth.sum()) == 6**3 - 4**3 < int(patient.growth.sum())
 
 
+def test_growth_is_told_by_the_diameters_of_the_visits_that_are_left(make_stored) -> None:
+    """By masks alone a border that grew is like one that moved; diameters of other visits would tell it wrong."""
+    diameters = (9.0, 9.0, 9.0, 12.0)
+    truth = {"visits": [{"lesion_diameters_mm": {"growth": diameter}} for diameter in diameters]}
+    patient = replace(turned(make_stored(1, visits=4), 1, 3), truth=truth)
+    (left,) = agreeing([patient], 0.6)
+
+    assert [visit["lesion_diameters_mm"]["growth"] for visit in left.truth["visits"]] == [9.0, 9.0, 12.0]
+    for one, two in ((0, 1), (0, 2), (1, 2)):
+        as_all = patient.growth_between(one + (one > 0), two + 1)
+        for found, wanted in zip(left.growth_between(one, two), as_all, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_of_two_visits_that_do_not_agree_neither_is_learnt_from(make_stored) -> None:
     unlike, usual = turned(make_stored(2, visits=2), 1, 3), make_stored(3)
     assert agreeing([unlike, usual], 0.6) == [usual]
