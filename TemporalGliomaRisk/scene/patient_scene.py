@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,17 @@ class PatientScene:
         made = VisitRow(self._record, numbers, self.display)
         self._keep(made)
         return made
+
+    @contextmanager
+    def giving_up_its_label(self) -> Iterator[None]:
+        """While another is built that takes this one's place: it is not numbered for it. Where that fails all stays."""
+        label = self.label
+        self._record.put("label", f"{self.patient} (leaving)")
+        try:
+            yield
+        except BaseException:
+            self._record.put("label", label)
+            raise
 
     def _keep(self, made: Comparison | VisitRow) -> None:
         self._copies.append(made)

@@ -76,6 +76,7 @@ class Viewer:
         self._session = Session(self.server, self._host, self._stage)
         self._runs = Runs(show=self._show_run, finished=self._run_finished, failed=self._say_error)
         self._playing: asyncio.Task[None] | None = None
+        self._asked_for = Opened()
         self.server.state.update(
             {
                 **first_state(with_3d=options.with_3d),
@@ -204,6 +205,7 @@ class Viewer:
         self._results += 1
         with self.server.state as state:
             state.error = state.notice = ""
+        self._asked_for = self._session.opened
         self._runs.predict(path, self._folder / f"result-{self._results}")
 
     def _show_run(self, shown: dict[str, Any]) -> None:
@@ -211,11 +213,12 @@ class Viewer:
             state.run = shown
 
     def _run_finished(self, folder: Path) -> None:
-        path = self._session.opened.timeline_path
+        asked_for = self._asked_for
 
         async def take() -> None:
-            opened = await asyncio.to_thread(find, folder, path)
-            self._session.take_result(opened)
+            opened = await asyncio.to_thread(find, folder, asked_for.timeline_path)
+            if self._session.opened is asked_for:  # else another patient was opened meanwhile
+                self._session.take_result(opened)
 
         self._later = asyncio.get_running_loop().create_task(self._safely(take)())
 

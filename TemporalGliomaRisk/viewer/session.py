@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,17 @@ class Session:
         """
         if opened.timeline is not None and visit is not None and not 1 <= visit <= len(opened.timeline.visits):
             raise InputError(f"The timeline has {len(opened.timeline.visits)} visits, and visit {visit} was asked for.")
-        patient = self._build(opened)
+        with self._patient.giving_up_its_label() if self._patient is not None else nullcontext():
+            patient = self._build(opened)
+            if visit is not None and not 1 <= visit <= len(patient.visits):
+                patient.remove()
+                raise InputError(f"The result has {len(patient.visits)} visits, and visit {visit} was asked for.")
         if self._patient is not None:
             self._stage.set_patient(None)
             self._patient.remove()
         self._patient, self.opened = patient, opened
         self._stage.set_patient(patient)
-        chosen = visit or opening_visit(patient.visits)
+        chosen = opening_visit(patient.visits) if visit is None else visit
         self._fill(chosen)
         self._show_chosen()
         place = self.peak_place(chosen, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from aiohttp import web
@@ -26,9 +27,9 @@ class Uploads:
 
     def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES, most_files: int = MOST_FILES) -> None:
         self._folder = folder
-        self._bytes_left = most_bytes
-        self._files_left = most_files
-        self._most_bytes = most_bytes
+        self._most_bytes, self._most_files = most_bytes, most_files
+        self._bytes: Counter[str] = Counter()
+        self._files: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
         """``upload/new`` answers with an upload's id; its files go to ``upload/ID/file?name=a/b.nii.gz``."""
@@ -59,23 +60,30 @@ class Uploads:
             path = folder / safe_name(request.query.get("name", ""))
             await self._store(request, path)
         except InputError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._remove(folder)
             return web.Response(status=413, text=str(error))
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._remove(folder)
             return web.Response(status=507, text=f"The upload could not be kept ({error.strerror}).")
         return web.Response(text="kept")
 
+    def _remove(self, folder: Path) -> None:
+        """An upload that failed; what it took of the limits is free again."""
+        shutil.rmtree(folder, ignore_errors=True)
+        for taken in (self._bytes, self._files):
+            taken.pop(folder.name, None)
+
     async def _store(self, request: web.Request, path: Path) -> None:
-        self._files_left -= 1
-        if self._files_left < 0:
+        upload = request.match_info["upload"]
+        self._files[upload] += 1
+        if self._files.total() > self._most_files:
             raise InputError("Too many files were uploaded; name the folder's path instead.")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("wb") as file:
                 async for block in request.content.iter_chunked(1 << 18):
-                    self._bytes_left -= len(block)
-                    if self._bytes_left < 0:
+                    self._bytes[upload] += len(block)
+                    if self._bytes.total() > self._most_bytes:
                         raise InputError(
                             f"More than {self._most_bytes / 2**30:.3g} GiB were uploaded; name the folder's path "
                             "instead."

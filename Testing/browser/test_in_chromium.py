@@ -6,10 +6,14 @@ environment they are written anew; look at each before committing it.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -479,14 +483,35 @@ def test_a_folder_without_images_is_an_error_in_one_sentence_without_its_path(re
     reader.page.fill('[name="open_path"]', str(tmp_path))
     reader.page.click('.dialog button[type="submit"]')
 
-    reader.page.wait_for_selector(".message.error")
-    sentence = reader.page.inner_text(".message.error span")
+    reader.page.wait_for_selector(".dialog .message.error")
+    sentence = reader.page.inner_text(".dialog .message.error span")
     assert "no image" in sentence
     assert str(tmp_path) not in sentence
-    reader.choose(dialog="")
-    reader.page.click(".message.error button")
+    reader.page.click(".dialog >> text=Close")
+    reader.page.click(".messages .message.error button")
     reader.page.wait_for_selector(".message.error", state="detached")
     assert reader.state("patient")["label"] == "sub-01"
+
+
+def test_the_dialog_is_used_by_keyboard_alone_and_leads_back_to_where_it_was_opened(reader) -> None:
+    press = reader.page.keyboard.press
+    focused = "() => document.activeElement.name || document.activeElement.innerText.trim()"
+    reader.page.locator("text=Open…").first.focus()
+    press("Enter")
+    reader.page.wait_for_function("() => document.activeElement.name === 'open_path'")
+    reader.page.keyboard.type("/nowhere")
+
+    seen = []
+    for _ in range(4):
+        press("Tab")
+        seen.append(reader.page.evaluate(focused))
+    assert seen == ["open_timeline", "upload", "Close", "Open"]
+    press("Tab")
+    assert not reader.page.evaluate("() => document.activeElement.closest('.page > [inert]') !== null")
+
+    press("Escape")
+    reader.page.wait_for_selector(".dialog", state="detached")
+    reader.waits_for(lambda: reader.page.evaluate(focused) == "Open…", what="the button again")
 
 
 def two_visits(folder: Path) -> Path:
@@ -508,6 +533,11 @@ def test_a_folder_is_uploaded_and_opened(reader, tmp_path: Path) -> None:
     reader.waits_for(lambda: reader.state("dialog") == "", what="the dialog closed")
     reader.waits_for(lambda: reader.state("upload") == {"words": ""}, what="nothing more of the upload")
     assert reader.rests("axial").max() > 100
+    scene = reader.page.request.get(reader.page.url.split("?")[0] + "scene.mrb")
+    with zipfile.ZipFile(io.BytesIO(scene.body())) as archive:
+        mrml = "".join(archive.read(name).decode() for name in archive.namelist() if name.endswith(".mrml"))
+    assert 'name="sub-01 visits"' in mrml
+    assert "sub-01 (" not in mrml  # whoever was open before is gone, and gives no cause for a number
 
 
 def test_a_timeline_is_opened_predicted_cancelled_and_predicted_while_the_page_stays_alive(
@@ -550,6 +580,10 @@ def test_a_computer_without_opengl_shows_slices_of_a_result_s_own_scene_and_says
     (result / "scene.mrb").write_bytes(scene.body())
     # There is no X server, and VTK is told to use nothing else.
     environment = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkXOpenGLRenderWindow"}
+    command = [sys.executable, "-m", "TemporalGliomaRisk", "view", str(result), "--visit", "99"]
+    refused = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "has 6 visits, and visit 99 was asked for" in refused.stderr
     viewer = start_viewer(str(result), "--visit", "4", folder=tmp_path, environment=environment)
     reader = reader.at(viewer.address)
 

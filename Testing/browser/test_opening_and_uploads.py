@@ -6,13 +6,15 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from TemporalGliomaRisk.errors import InputError
-from TemporalGliomaRisk.viewer.opening import find
+from TemporalGliomaRisk.viewer.app import Viewer
+from TemporalGliomaRisk.viewer.opening import Opened, find
 from TemporalGliomaRisk.viewer.uploads import Uploads, safe_name
 
 SAMPLES = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
@@ -77,6 +79,25 @@ def test_an_uploaded_table_is_found_among_its_images(tmp_path: Path) -> None:
     assert find(tmp_path).timeline_path == tmp_path / "scans.csv"
 
 
+@pytest.mark.parametrize("another", [False, True])
+def test_a_result_that_is_done_is_shown_unless_another_patient_was_opened_meanwhile(
+    sample_result: Path, another: bool
+) -> None:
+    taken: list[Opened] = []
+    asked_for = Opened(timeline_path=SAMPLES / "sub-01")
+    session = SimpleNamespace(opened=asked_for, take_result=taken.append)
+    viewer = SimpleNamespace(_session=session, _asked_for=asked_for, _safely=lambda action: action)
+
+    async def go() -> None:
+        Viewer._run_finished(viewer, sample_result)
+        if another:
+            session.opened = Opened(timeline_path=SAMPLES / "sub-02")
+        await viewer._later
+
+    asyncio.run(go())
+    assert [one.result.patient for one in taken] == ([] if another else ["sub-01"])
+
+
 # Uploads
 
 
@@ -137,11 +158,12 @@ def test_an_upload_beyond_the_limit_is_refused_and_removed(tmp_path: Path, limit
             await client.post(f"/upload/{upload}/file", params={"name": f"{index}.txt"}, data=b"12345678")
             for index in range(2)
         ]
-        return [answer.status for answer in answers], await answers[1].text(), upload
+        again = await client.post(f"/upload/{await new_upload(client)}/file", params={"name": "0.txt"}, data=b"1234567")
+        return [answer.status for answer in (*answers, again)], await answers[1].text(), upload
 
     statuses, said, upload = sending(tmp_path / "uploads", send, **limits)
 
-    assert statuses == [200, 413]
+    assert statuses == [200, 413, 200]
     assert sentence in said
     assert not (tmp_path / "uploads" / upload).exists()
 

@@ -22,6 +22,16 @@
     if (event.key === "Escape" && window.trame?.state) window.trame.state.set("dialog", "");
   });
 
+  // Whoever opens the dialog by the keyboard is in it, and afterwards back where they were.
+  let before = null;
+  document.addEventListener("focusin", (event) => {
+    if (!event.target.closest(".dialog")) before = event.target;
+  });
+  window.viewerDialog = {
+    shown: (dialog) => dialog.querySelector("input").focus(),
+    gone: () => requestAnimationFrame(() => before?.isConnected && before.focus()),
+  };
+
   const say = (words) => window.trame.state.set("upload", { words });
 
   async function post(address, body) {
