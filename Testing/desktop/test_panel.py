@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PySide6 import QtWidgets
 
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.numbers import significant
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -1062,8 +1063,8 @@ def test_a_report_can_be_had_from_a_scene_that_was_saved_and_opened_again(
     settle(applied)
     assert scene.ReadFromMRB(str(tmp_path / "saved.mrb"))
     settle(applied)
-    applied.logic._outputs.clear()
 
+    assert applied.logic.output_of(applied.review.patient) is None
     assert written(applied, helper, "report", tmp_path) == ["sub-07_report.html"]
     assert (tmp_path / "sub-07_report.html").read_text(encoding="utf-8") == "<p>a report: 5\u202f%</p>"
 
@@ -1081,6 +1082,48 @@ def test_a_table_can_be_had_from_a_scene_whose_run_is_gone(applied: Any, helper:
         ["91", "121", "0.12"],
         ["202", "232", "0.41"],
     ]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_next_patient_s_export_holds_nothing_of_the_patient_before(
+    applied: Any,
+    helper: Any,
+    scene: Any,
+    other_series: Path,
+    tmp_path: Path,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not told:  # a script's logic hears nothing of the scene
+        monkeypatch.setattr(applied.logic, "forget_outputs", lambda: None)
+    before = applied.review.patient.browser.GetID()
+    scene.Clear(0)
+    settle(applied)
+    applied.parameters.source = helper("parameters").SeriesSource.FOLDER
+    applied.parameters.folder = str(other_series)
+    applied.series.read_folder()
+    applied.series.open_series()
+    settle(applied)
+
+    assert applied.review.patient.browser.GetID() == before
+    for kind in ("report", "table"):
+        with pytest.raises(InputError):
+            written(applied, helper, kind, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_series_opened_again_without_its_risk_exports_no_table_of_it(
+    applied: Any, helper: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applied, "ask", lambda question, details: True)
+    applied.ui.visitsTable.item(0, 0).setText("31")
+    settle(applied)
+    applied.series.open_series()
+    settle(applied)
+
+    assert not applied.review.patient.has_risk
+    with pytest.raises(InputError):
+        written(applied, helper, "table", tmp_path)
 
 
 def test_maps_are_written_on_their_own_grids(applied: Any, helper: Any, tmp_path: Path, small_result: Path) -> None:

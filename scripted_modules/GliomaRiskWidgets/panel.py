@@ -255,6 +255,7 @@ class Panel:
             self.logic.session.cancel()
         self.review.close()
         self._patients.clear()
+        self.logic.forget_outputs()
 
     def scene_changed(self) -> None:
         """Another scene, or another state of it."""

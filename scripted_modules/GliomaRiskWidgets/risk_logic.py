@@ -88,7 +88,7 @@ class RiskLogic:
         self.session = WorkerSession(make_client)
         self._temporary: Path | None = None
         self._folders = 0
-        self._outputs: dict[str, Path] = {}
+        self._outputs: list[tuple[Any, Path]] = []
         self._linked: dict[str, Path] = {}
 
     # What ships
@@ -153,7 +153,7 @@ class RiskLogic:
             shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary = None
         self._linked.clear()
-        self._outputs.clear()
+        self.forget_outputs()
 
     # Reading and showing
 
@@ -218,11 +218,23 @@ class RiskLogic:
 
     def keep_output(self, patient: PatientScene, folder: Path) -> None:
         """Remember where the result of a patient lies, for the report."""
-        self._outputs[patient.browser.GetID()] = folder
+        # The node, not its ID: a scene that was cleared gives the next patient the same IDs again.
+        kept = [(node, path) for node, path in self._outputs if node.GetScene() is not None]
+        self._outputs = [
+            *((node, path) for node, path in kept if node is not patient.browser),
+            (patient.browser, folder),
+        ]
+
+    def forget_outputs(self) -> None:
+        """Forget where results lie, because their patients go with the scene."""
+        self._outputs.clear()
 
     def output_of(self, patient: PatientScene) -> Path | None:
         """Folder of a patient's result, None where it was computed in another session."""
-        return self._outputs.get(patient.browser.GetID())
+        browser = patient.browser
+        if browser is None or browser.GetScene() is None:
+            return None
+        return next((folder for node, folder in self._outputs if node is browser), None)
 
     # Computing
 
