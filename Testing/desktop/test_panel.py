@@ -1138,11 +1138,12 @@ def test_maps_are_written_on_their_own_grids(applied: Any, helper: Any, tmp_path
     assert applied.review.patient.selected_visit == shown
 
 
-def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", ["DATE", "SINCE_FIRST", "SINCE_TREATMENT"])
+def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, tmp_path: Path, choice: str) -> None:
     parameters = helper("parameters")
     dated = [helper("visits").VisitRow(key="2021-03-04", day="2021-03-04", volumes={"FLAIR": ""})]
-    applied.parameters.day_choice = parameters.DayChoice.DATE
     parameters.set_rows(applied.parameters, tuple(dated))
+    applied.parameters.day_choice = parameters.DayChoice[choice]
     folder = applied.parameters.folder
     (name,) = written(applied, helper, "scene", tmp_path)
 
@@ -1152,6 +1153,32 @@ def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, 
     assert folder not in text
     assert applied.parameters.folder == folder
     assert [row.day for row in rows(applied, helper)] == ["2021-03-04"]
+    assert applied.parameters.day_choice is parameters.DayChoice[choice]
+
+
+def test_undo_after_an_export_of_the_scene_leads_to_what_the_reader_did_last(
+    read: Any, helper: Any, scene: Any, tmp_path: Path
+) -> None:
+    parameters, dates = helper("parameters"), ["2021-03-04", "2021-06-03", "2021-09-22"]
+    read.series.open_series()
+    dated = [dataclasses.replace(row, day=day) for row, day in zip(rows(read, helper), dates, strict=True)]
+    parameters.set_rows(read.parameters, tuple(dated))
+    read.parameters.day_choice = parameters.DayChoice.DATE
+    settle(read)
+    scene.SetUndoOn()
+    try:
+        read.ui.visitsTable.item(0, 0).setText("2021-03-05")
+        settle(read)
+        folder, levels = read.parameters.folder, scene.GetNumberOfUndoLevels()
+        written(read, helper, "scene", tmp_path)
+        assert scene.GetNumberOfUndoLevels() == levels
+        scene.Undo()
+        settle(read)
+        assert [row.day for row in rows(read, helper)] == dates
+        assert read.parameters.folder == folder
+    finally:
+        scene.ClearUndoStack()
+        scene.SetUndoOff()
 
 
 def test_what_is_in_the_folder_already_is_written_over_only_where_the_reader_agrees(
