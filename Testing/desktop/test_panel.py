@@ -120,6 +120,23 @@ def test_what_stands_in_the_line_is_read_by_the_button(panel: Any, helper: Any, 
     assert panel.ui.visitsTable.rowCount == 3
 
 
+def test_what_is_imported_into_the_dicom_database_comes_with_the_next_read(
+    panel: Any, helper: Any, small_series: Path, other_series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = [small_series]
+    monkeypatch.setattr(panel.logic, "linked_dicom", lambda patient: linked[-1])
+    panel.parameters.source = helper("parameters").SeriesSource.DICOM
+    panel.parameters.dicom_patient = "1"
+    panel.series.read_dicom()
+    settle(panel)
+    linked.append(other_series)
+    assert panel.series.stage(lambda sentence: None).path == small_series
+
+    panel.series.read_dicom()
+    settle(panel)
+    assert [cell(panel, line, 0) for line in range(3)] == ["5", "1005", "2005"]
+
+
 def test_a_day_typed_into_the_table_moves_its_visit_and_the_gaps(read: Any) -> None:
     read.ui.visitsTable.item(0, 0).setText("500")
     settle(read)

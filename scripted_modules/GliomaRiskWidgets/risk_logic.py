@@ -89,7 +89,7 @@ class RiskLogic:
         self._temporary: Path | None = None
         self._folders = 0
         self._outputs: list[tuple[Any, Path]] = []
-        self._linked: dict[str, Path] = {}
+        self._linked: dict[str, tuple[tuple[str, ...], Path]] = {}
 
     # What ships
 
@@ -136,15 +136,17 @@ class RiskLogic:
         return self._temporary / f"{self._folders:03d}-{what}"
 
     def linked_dicom(self, patient: str) -> Path:
-        """A folder that holds the files of a patient of the DICOM database.
+        """A folder that holds the files of a patient of the DICOM database; another one once these have changed.
 
         Raises:
             InputError: If the database does not know the patient.
         """
+        files = tuple(dicom_database.files_of(patient))
+        if patient in self._linked and self._linked[patient][0] != files:
+            shutil.rmtree(self._linked.pop(patient)[1], ignore_errors=True)
         if patient not in self._linked:
-            files = dicom_database.files_of(patient)
-            self._linked[patient] = link_files(files, self.temporary_folder("dicom"))
-        return self._linked[patient]
+            self._linked[patient] = files, link_files(files, self.temporary_folder("dicom"))
+        return self._linked[patient][1]
 
     def close(self) -> None:
         """End the worker and remove temporary files."""
