@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import re
 import shutil
 import unittest
 import zipfile
@@ -486,12 +487,16 @@ def test_the_worker_s_files_go_when_the_module_is_unloaded(widget: Any, applied:
 def test_a_fault_of_ours_is_a_sentence_in_the_panel_and_a_trace_in_the_log(
     read: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(read.series, "stage", lambda say: 1 / 0)
+    def stage(say: Any) -> None:
+        raise ValueError("/home/Doe_Jane/2021-03-04")
+
+    monkeypatch.setattr(read.series, "stage", stage)
 
     read.series.open_series()
 
-    assert read.ui.seriesStatus.text.startswith("Something failed in the module itself (ZeroDivisionError)")
-    assert "ZeroDivisionError" in caplog.text
+    assert read.ui.seriesStatus.text.startswith("Something failed in the module itself (ValueError)")
+    assert re.search(r"ValueError.*series_step\.py:\d+", caplog.text)
+    assert "Doe_Jane" not in caplog.text
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
@@ -1215,6 +1220,20 @@ def test_what_is_in_the_folder_already_is_written_over_only_where_the_reader_agr
         applied.ui.exportButton.click()
         assert (tmp_path / name).read_bytes() != b"another's"
         assert asked == [name, name]
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_sentence_and_names_nobody_in_the_log(
+    applied: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = tmp_path / "Doe_Jane"
+    refused.write_text("no folder", encoding="utf-8")
+    applied.ui.exportFolderEdit.currentPath = str(refused)
+    applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData("table"))
+    applied.ui.exportButton.click()
+
+    assert applied.ui.exportStatus.text == "Stopped by an unexpected FileExistsError (File exists)."
+    assert re.search(r"FileExistsError.*exporting\.py:\d+", caplog.text)
+    assert "Doe_Jane" not in caplog.text
 
 
 def test_two_patients_of_one_label_are_told_apart_in_the_menu_and_in_exports(
