@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,12 @@ class PatientScene:
             fill(self._record, timeline, result, ignore_progress, moves)
             numbers = {visit.session_id: visit.number for visit in self.visits}
             self.selected_visit = numbers.get(session, len(numbers))
-            kept = display.sequence in self.sequences and had_maps == bool(self.map_kinds)
-            self.apply(display if kept else self._default_display())
+            default = self._default_display()
+            if display.sequence not in self.sequences:
+                display = default
+            elif had_maps != bool(self.map_kinds):  # which map is a choice only where there are maps
+                display = replace(display, map_kind=default.map_kind)
+            self.apply(display)
         except BaseException:
             self.remove()
             raise

@@ -93,7 +93,7 @@ ALLOWED: dict[str, set[str]] = {
     }
     | {"run", "repeat", "failures"},
     "__main__": {"commands"},
-    "scripted_modules": FOUNDATION | {"scene", "timeline", "worker.client", "report.dicom_export"},
+    "scripted_modules": FOUNDATION | {"failures", "scene", "timeline", "worker.client", "report.dicom_export"},
 }
 """The way imports may run. A unit is a folder or a file of the package; a folder's files import each other."""
 

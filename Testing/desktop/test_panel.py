@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import re
 import shutil
 import unittest
 import zipfile
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PySide6 import QtWidgets
 
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.numbers import significant
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -117,6 +119,23 @@ def test_what_stands_in_the_line_is_read_by_the_button(panel: Any, helper: Any, 
     panel.ui.readFolderButton.click()
     assert panel.ui.seriesStatus.text.startswith("There is nothing at the path given")
     assert panel.ui.visitsTable.rowCount == 3
+
+
+def test_what_is_imported_into_the_dicom_database_comes_with_the_next_read(
+    panel: Any, helper: Any, small_series: Path, other_series: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = [small_series]
+    monkeypatch.setattr(panel.logic, "linked_dicom", lambda patient: linked[-1])
+    panel.parameters.source = helper("parameters").SeriesSource.DICOM
+    panel.parameters.dicom_patient = "1"
+    panel.series.read_dicom()
+    settle(panel)
+    linked.append(other_series)
+    assert panel.series.stage(lambda sentence: None).path == small_series
+
+    panel.series.read_dicom()
+    settle(panel)
+    assert [cell(panel, line, 0) for line in range(3)] == ["5", "1005", "2005"]
 
 
 def test_a_day_typed_into_the_table_moves_its_visit_and_the_gaps(read: Any) -> None:
@@ -468,12 +487,16 @@ def test_the_worker_s_files_go_when_the_module_is_unloaded(widget: Any, applied:
 def test_a_fault_of_ours_is_a_sentence_in_the_panel_and_a_trace_in_the_log(
     read: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(read.series, "stage", lambda say: 1 / 0)
+    def stage(say: Any) -> None:
+        raise ValueError("/home/Doe_Jane/2021-03-04")
+
+    monkeypatch.setattr(read.series, "stage", stage)
 
     read.series.open_series()
 
-    assert read.ui.seriesStatus.text.startswith("Something failed in the module itself (ZeroDivisionError)")
-    assert "ZeroDivisionError" in caplog.text
+    assert read.ui.seriesStatus.text.startswith("Something failed in the module itself (ValueError)")
+    assert re.search(r"ValueError.*series_step\.py:\d+", caplog.text)
+    assert "Doe_Jane" not in caplog.text
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
@@ -1062,8 +1085,8 @@ def test_a_report_can_be_had_from_a_scene_that_was_saved_and_opened_again(
     settle(applied)
     assert scene.ReadFromMRB(str(tmp_path / "saved.mrb"))
     settle(applied)
-    applied.logic._outputs.clear()
 
+    assert applied.logic.output_of(applied.review.patient) is None
     assert written(applied, helper, "report", tmp_path) == ["sub-07_report.html"]
     assert (tmp_path / "sub-07_report.html").read_text(encoding="utf-8") == "<p>a report: 5\u202f%</p>"
 
@@ -1083,6 +1106,48 @@ def test_a_table_can_be_had_from_a_scene_whose_run_is_gone(applied: Any, helper:
     ]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_the_next_patient_s_export_holds_nothing_of_the_patient_before(
+    applied: Any,
+    helper: Any,
+    scene: Any,
+    other_series: Path,
+    tmp_path: Path,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not told:  # a script's logic hears nothing of the scene
+        monkeypatch.setattr(applied.logic, "forget_outputs", lambda: None)
+    before = applied.review.patient.browser.GetID()
+    scene.Clear(0)
+    settle(applied)
+    applied.parameters.source = helper("parameters").SeriesSource.FOLDER
+    applied.parameters.folder = str(other_series)
+    applied.series.read_folder()
+    applied.series.open_series()
+    settle(applied)
+
+    assert applied.review.patient.browser.GetID() == before
+    for kind in ("report", "table"):
+        with pytest.raises(InputError):
+            written(applied, helper, kind, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_series_opened_again_without_its_risk_exports_no_table_of_it(
+    applied: Any, helper: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applied, "ask", lambda question, details: True)
+    applied.ui.visitsTable.item(0, 0).setText("31")
+    settle(applied)
+    applied.series.open_series()
+    settle(applied)
+
+    assert not applied.review.patient.has_risk
+    with pytest.raises(InputError):
+        written(applied, helper, "table", tmp_path)
+
+
 def test_maps_are_written_on_their_own_grids(applied: Any, helper: Any, tmp_path: Path, small_result: Path) -> None:
     shown = applied.review.patient.selected_visit
     names = written(applied, helper, "heatmaps", tmp_path)
@@ -1095,11 +1160,12 @@ def test_maps_are_written_on_their_own_grids(applied: Any, helper: Any, tmp_path
     assert applied.review.patient.selected_visit == shown
 
 
-def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", ["DATE", "SINCE_FIRST", "SINCE_TREATMENT"])
+def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, tmp_path: Path, choice: str) -> None:
     parameters = helper("parameters")
     dated = [helper("visits").VisitRow(key="2021-03-04", day="2021-03-04", volumes={"FLAIR": ""})]
-    applied.parameters.day_choice = parameters.DayChoice.DATE
     parameters.set_rows(applied.parameters, tuple(dated))
+    applied.parameters.day_choice = parameters.DayChoice[choice]
     folder = applied.parameters.folder
     (name,) = written(applied, helper, "scene", tmp_path)
 
@@ -1109,6 +1175,32 @@ def test_an_exported_scene_holds_no_date_and_no_path(applied: Any, helper: Any, 
     assert folder not in text
     assert applied.parameters.folder == folder
     assert [row.day for row in rows(applied, helper)] == ["2021-03-04"]
+    assert applied.parameters.day_choice is parameters.DayChoice[choice]
+
+
+def test_undo_after_an_export_of_the_scene_leads_to_what_the_reader_did_last(
+    read: Any, helper: Any, scene: Any, tmp_path: Path
+) -> None:
+    parameters, dates = helper("parameters"), ["2021-03-04", "2021-06-03", "2021-09-22"]
+    read.series.open_series()
+    dated = [dataclasses.replace(row, day=day) for row, day in zip(rows(read, helper), dates, strict=True)]
+    parameters.set_rows(read.parameters, tuple(dated))
+    read.parameters.day_choice = parameters.DayChoice.DATE
+    settle(read)
+    scene.SetUndoOn()
+    try:
+        read.ui.visitsTable.item(0, 0).setText("2021-03-05")
+        settle(read)
+        folder, levels = read.parameters.folder, scene.GetNumberOfUndoLevels()
+        written(read, helper, "scene", tmp_path)
+        assert scene.GetNumberOfUndoLevels() == levels
+        scene.Undo()
+        settle(read)
+        assert [row.day for row in rows(read, helper)] == dates
+        assert read.parameters.folder == folder
+    finally:
+        scene.ClearUndoStack()
+        scene.SetUndoOff()
 
 
 def test_what_is_in_the_folder_already_is_written_over_only_where_the_reader_agrees(
@@ -1128,6 +1220,20 @@ def test_what_is_in_the_folder_already_is_written_over_only_where_the_reader_agr
         applied.ui.exportButton.click()
         assert (tmp_path / name).read_bytes() != b"another's"
         assert asked == [name, name]
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_sentence_and_names_nobody_in_the_log(
+    applied: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = tmp_path / "Doe_Jane"
+    refused.write_text("no folder", encoding="utf-8")
+    applied.ui.exportFolderEdit.currentPath = str(refused)
+    applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData("table"))
+    applied.ui.exportButton.click()
+
+    assert applied.ui.exportStatus.text == "Stopped by an unexpected FileExistsError (File exists)."
+    assert re.search(r"FileExistsError.*exporting\.py:\d+", caplog.text)
+    assert "Doe_Jane" not in caplog.text
 
 
 def test_two_patients_of_one_label_are_told_apart_in_the_menu_and_in_exports(

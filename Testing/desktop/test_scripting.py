@@ -122,11 +122,12 @@ def test_a_dicom_patient_of_the_database_is_read_from_links_of_its_files(
     from TemporalGliomaRisk.timeline.volume import Volume  # noqa: PLC0415
 
     files: dict[str, list[str]] = {}
-    for number, visit in enumerate(read_timeline(small_series).visits[:2], start=1):
+    for number, visit in enumerate(read_timeline(small_series).visits, start=1):
         volume = visit.sources["FLAIR"].read()
         whole = Volume(voxels=np.rint(volume.voxels).astype(np.uint16), geometry=volume.geometry)
         made = write_dicom_series(whole, tmp_path / str(number), date=f"2020010{number}", description="t2 flair")
         files[f"series-{number}"] = [str(path) for path in made]
+    made_later = files.pop("series-3")
 
     class Database:
         isOpen = True  # noqa: N815
@@ -152,6 +153,11 @@ def test_a_dicom_patient_of_the_database_is_read_from_links_of_its_files(
     timeline = logic.read(logic.linked_dicom("1"))
 
     assert [visit.days_since_first for visit in timeline.visits] == [0, 1]
-    assert logic.linked_dicom("1") == logic.linked_dicom("1")
+    linked = logic.linked_dicom("1")
+    assert logic.linked_dicom("1") == linked
+
+    files["series-3"] = made_later
+    assert [visit.days_since_first for visit in logic.read(logic.linked_dicom("1")).visits] == [0, 1, 2]
+    assert not linked.exists()
     with pytest.raises(InputError, match="not in the DICOM database"):
         logic.linked_dicom("2")

@@ -89,10 +89,18 @@ def test_a_parameter_node_that_keeps_nonsense_gives_an_empty_table(visits: Any, 
 
 
 def test_dates_become_days_from_the_first_of_them_in_what_leaves_slicer(visits: Any) -> None:
-    rows = visits.without_dates(rows_of(visits, "2020-01-01", "2020-12-31", "soon"))
+    rows = visits.without_dates(rows_of(visits, "2020-01-01", "2020-12-31", "soon"), visits.DayKind.DATE)
 
     assert [row.day for row in rows] == ["0", "365", ""]
     assert "2020" not in visits.to_json(rows)
+
+
+@pytest.mark.parametrize("kind", ["SINCE_FIRST", "SINCE_TREATMENT"])
+def test_dates_in_a_table_that_is_told_in_days_become_unknown_in_what_leaves_slicer(visits: Any, kind: str) -> None:
+    days = ("30", "2020-12-31", "20201231", "44196", " 121", "-5", "")
+    rows = visits.without_dates(rows_of(visits, *days), visits.DayKind[kind])
+
+    assert [row.day for row in rows] == ["30", "", "", "", "121", "-5", ""]
 
 
 @pytest.mark.parametrize(

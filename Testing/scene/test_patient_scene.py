@@ -467,15 +467,16 @@ def test_a_visit_added_keeps_what_the_reader_set(scene, phantom, three_visits, t
     timeline = phantom.timeline(three_visits)
     patient = PatientScene.build(scene, replace(timeline, visits=timeline.visits[:2]))
     patient.selected_visit = 1
-    patient.apply(replace(patient.display, window=(0.2, 0.7), opacity=0.3, threshold=0.4, volume_rendering="off"))
+    kept = replace(patient.display, sequence="T1w", window=(0.2, 0.7), opacity=0.3)
+    kept = replace(kept, threshold=0.4, volume_rendering="off")
+    patient.apply(kept)
     patient.go_to((1.0, 2.0, 3.0))
     patient.update(timeline, three_results)
 
     assert len(patient.visits) == 3
     assert patient.selected_visit == 1
-    assert (patient.display.sequence, patient.display.map_kind) == ("FLAIR", MapKind.RISK)
+    assert patient.display == replace(kept, map_kind=MapKind.RISK)
     assert len(PatientScene.all_in(scene)) == 1
-    patient.apply(replace(patient.display, window=(0.2, 0.7), threshold=0.4))
     kept = patient.display
     patient.update(timeline, three_results)
     assert patient.display == kept

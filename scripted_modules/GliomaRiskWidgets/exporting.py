@@ -14,8 +14,8 @@ from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
 from . import dependencies, scene_volumes
 from .export_files import already_there, export_dicom, export_heatmaps, export_report, export_table
-from .parameters import DayChoice, rows_of, set_rows
-from .visits import DayKind, without_dates
+from .parameters import DayChoice, rows_of
+from .visits import to_json, without_dates
 
 KINDS = ("report", "table", "heatmaps", "scene", "dicom")
 
@@ -109,21 +109,23 @@ class Exporting:
 
     @contextmanager
     def _without_dates(self) -> Any:
-        """Days in place of dates, and no path, in the parameter node while the scene is written."""
+        """Days in place of dates, and no path, in the parameter node while the scene is written.
+
+        The table is set past :func:`set_rows`: Slicer's undo must not lead to what was for the file alone.
+        """
         parameters = self.panel.parameters
-        rows, choice = rows_of(parameters), parameters.day_choice
-        names = ("folder", "dicom_patient", "scene_patient", "table_path", "checked_visits", "computed_table")
+        choice = parameters.day_choice
+        names = ("visits", "folder", "dicom_patient", "scene_patient", "table_path", "checked_visits", "computed_table")
         kept = {name: getattr(parameters, name) for name in names}
         with slicer.util.NodeModify(parameters.parameterNode):
             try:
+                parameters.visits = to_json(without_dates(rows_of(parameters), choice.value))
                 if choice is DayChoice.DATE:
-                    set_rows(parameters, without_dates(rows))
-                    parameters.day_choice = DayChoice(DayKind.SINCE_FIRST)
-                for name in kept:
+                    parameters.day_choice = DayChoice.SINCE_FIRST
+                for name in names[1:]:
                     setattr(parameters, name, "")
                 yield
             finally:
-                set_rows(parameters, rows)
                 parameters.day_choice = choice
                 for name, value in kept.items():
                     setattr(parameters, name, value)

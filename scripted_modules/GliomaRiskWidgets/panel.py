@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError
+from TemporalGliomaRisk.failures import sentence_of
 from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
@@ -26,7 +27,7 @@ from .review_step import ReviewStep
 from .risk_logic import RiskLogic
 from .run_step import RunStep
 from .series_step import SeriesStep
-from .wording import in_panel_words
+from .wording import in_panel_words, trace_of
 from .worker_session import Message, ignore
 
 PATIENT = "GliomaRisk.patient"
@@ -100,13 +101,20 @@ class Panel:
 
     @contextmanager
     def trying(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Say in the panel, in one sentence, what went wrong; a fault of ours also goes to the log."""
+        """Say in the panel, in one sentence, what went wrong; what nobody foresaw also goes to the log.
+
+        Its own text goes to neither: it may hold a path, and so a patient's name.
+        """
         try:
             yield
         except GliomaRiskError as error:
             say(in_panel_words(str(error)))
-        except Exception as error:
-            logging.exception("Temporal Glioma Risk failed")
+        except Exception as error:  # noqa: BLE001  (the log is told, without the text)
+            logging.error("Temporal Glioma Risk failed: %s at %s", type(error).__name__, trace_of(error))
+            if isinstance(error, OSError):  # a disk that is full or may not be written to is no fault of the module
+                sentence = sentence_of(error)
+                say(sentence[:1].upper() + sentence[1:])
+                return
             say(
                 _("Something failed in the module itself ({kind}); the log says more.").format(
                     kind=type(error).__name__
@@ -255,6 +263,7 @@ class Panel:
             self.logic.session.cancel()
         self.review.close()
         self._patients.clear()
+        self.logic.forget_outputs()
 
     def scene_changed(self) -> None:
         """Another scene, or another state of it."""

@@ -88,8 +88,8 @@ class RiskLogic:
         self.session = WorkerSession(make_client)
         self._temporary: Path | None = None
         self._folders = 0
-        self._outputs: dict[str, Path] = {}
-        self._linked: dict[str, Path] = {}
+        self._outputs: list[tuple[Any, Path]] = []
+        self._linked: dict[str, tuple[tuple[str, ...], Path]] = {}
 
     # What ships
 
@@ -136,15 +136,17 @@ class RiskLogic:
         return self._temporary / f"{self._folders:03d}-{what}"
 
     def linked_dicom(self, patient: str) -> Path:
-        """A folder that holds the files of a patient of the DICOM database.
+        """A folder that holds the files of a patient of the DICOM database; another one once these have changed.
 
         Raises:
             InputError: If the database does not know the patient.
         """
+        files = tuple(dicom_database.files_of(patient))
+        if patient in self._linked and self._linked[patient][0] != files:
+            shutil.rmtree(self._linked.pop(patient)[1], ignore_errors=True)
         if patient not in self._linked:
-            files = dicom_database.files_of(patient)
-            self._linked[patient] = link_files(files, self.temporary_folder("dicom"))
-        return self._linked[patient]
+            self._linked[patient] = files, link_files(files, self.temporary_folder("dicom"))
+        return self._linked[patient][1]
 
     def close(self) -> None:
         """End the worker and remove temporary files."""
@@ -153,7 +155,7 @@ class RiskLogic:
             shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary = None
         self._linked.clear()
-        self._outputs.clear()
+        self.forget_outputs()
 
     # Reading and showing
 
@@ -218,11 +220,23 @@ class RiskLogic:
 
     def keep_output(self, patient: PatientScene, folder: Path) -> None:
         """Remember where the result of a patient lies, for the report."""
-        self._outputs[patient.browser.GetID()] = folder
+        # The node, not its ID: a scene that was cleared gives the next patient the same IDs again.
+        kept = [(node, path) for node, path in self._outputs if node.GetScene() is not None]
+        self._outputs = [
+            *((node, path) for node, path in kept if node is not patient.browser),
+            (patient.browser, folder),
+        ]
+
+    def forget_outputs(self) -> None:
+        """Forget where results lie, because their patients go with the scene."""
+        self._outputs.clear()
 
     def output_of(self, patient: PatientScene) -> Path | None:
         """Folder of a patient's result, None where it was computed in another session."""
-        return self._outputs.get(patient.browser.GetID())
+        browser = patient.browser
+        if browser is None or browser.GetScene() is None:
+            return None
+        return next((folder for node, folder in self._outputs if node is browser), None)
 
     # Computing
 

@@ -48,6 +48,7 @@ class SeriesStep:
         self.ui = panel.ui
         self._timeline: Timeline | None = None
         self._timeline_of = ""
+        self._dicom_read = ""
         self._folder_shown = ""
         self.table = VisitTable(
             self.ui.visitsTable,
@@ -272,15 +273,20 @@ class SeriesStep:
 
     def _read_timeline(self) -> Timeline:
         """The timeline of the folder or DICOM patient, read again only if another one is named."""
-        path = self._path()
+        parameters, path = self.panel.parameters, self._path()
         if self._timeline is None or self._timeline_of != str(path):
             self._timeline = self.panel.logic.read(path)
             self._timeline_of = str(path)
+            self._dicom_read = parameters.dicom_patient if parameters.source is SeriesSource.DICOM else ""
         return self._timeline
 
     def _path(self) -> Path:
         parameters = self.panel.parameters
         if parameters.source is SeriesSource.DICOM:
+            if self._timeline is not None and self._dicom_read == parameters.dicom_patient:
+                # What was imported meanwhile waits for the next Read: sessions are numbered in their order, so a row
+                # of the table would be another visit.
+                return Path(self._timeline_of)
             return self.panel.logic.linked_dicom(parameters.dicom_patient)
         if not parameters.folder:
             raise InputError(_("Name a folder or a table first."))

@@ -158,9 +158,13 @@ def is_as_read(rows: Sequence[VisitRow], timeline: Timeline, kind: DayKind) -> b
     return kind is read_kind and {row.key: row for row in rows} == {row.key: row for row in read}
 
 
-def without_dates(rows: Sequence[VisitRow]) -> tuple[VisitRow, ...]:
-    """Rows told by dates, told by days since the first of them instead; what is no date becomes unknown."""
-    days = {row.key: ordinal(row.day, DayKind.DATE) for row in rows}
-    first = min((day for day in days.values() if day is not None), default=0)
+def without_dates(rows: Sequence[VisitRow], kind: DayKind) -> tuple[VisitRow, ...]:
+    """Rows that hold no date: dates become days since the first of them; what is no day of the kind becomes unknown.
+
+    The kind does not say what the cells hold: dates stay in them when it is changed, and may be typed under any.
+    Keys are numbered anew, for a session's label may be a date.
+    """
+    days = {row.key: ordinal(row.day, kind) for row in rows}
+    first = min((day for day in days.values() if day is not None), default=0) if kind is DayKind.DATE else 0
     found = {key: "" if day is None else str(day - first) for key, day in days.items()}
     return tuple(replace(row, key=str(number), day=found[row.key]) for number, row in enumerate(rows, start=1))

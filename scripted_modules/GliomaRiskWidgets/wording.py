@@ -1,6 +1,9 @@
-"""How the panel says what the package says for its command line."""
+"""How the panel says what the package says for its command line, and the log what nobody foresaw."""
 
 from __future__ import annotations
+
+import traceback
+from pathlib import Path
 
 from slicer.i18n import tr as _
 
@@ -15,3 +18,9 @@ def in_panel_words(sentence: str) -> str:
     for words, ours in said.items():
         sentence = sentence.replace(words, ours)
     return sentence
+
+
+def trace_of(error: Exception) -> str:
+    """Where a failure came from, innermost last, by files' names and lines alone: no text and no folder."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
