@@ -118,8 +118,8 @@ def written_whole(path: Path) -> Iterator[Path]:
 def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> Iterator[Path]:
     """Give a temporary folder inside ``folder`` to write to; on success all files in it take their places at the end.
 
-    Until then an earlier run's files stay as they are; then its file ``last`` goes first and ours comes last of all, so
-    that where it is, everything that belongs to it is there too.
+    Until then an earlier run's files stay as they are, and where ours cannot take their places they come back. Its file
+    ``last`` goes first and ours comes last of all, so that where it is, everything that belongs to it is there too.
 
     Args:
         folder: Where the files take their places.
@@ -145,13 +145,29 @@ def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> I
 
 def _put_in_place(staged: Path, folder: Path, last: Path, stale: Sequence[str]) -> None:
     names = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
-    for gone in (last, *map(Path, stale)):
-        (folder / gone).unlink(missing_ok=True)
-    _sync_folder(folder)
-    for name in sorted(names, key=lambda name: name == last):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (staged / name).replace(folder / name)
-        _sync_folder((folder / name).parent)
+    aside = staged / _part_name("earlier")
+    moved: list[Path] = []
+    placed: list[Path] = []
+    try:
+        for name in dict.fromkeys((last, *map(Path, stale), *names)):
+            if (folder / name).is_file() or (folder / name).is_symlink():
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).replace(aside / name)
+                moved.append(name)
+        _sync_folder(folder)
+        for name in sorted(names, key=lambda name: name == last):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (staged / name).replace(folder / name)
+            placed.append(name)
+            _sync_folder((folder / name).parent)
+    except BaseException:
+        # The earlier run's own last file went first, so it comes back last, and only where all else is back.
+        with contextlib.suppress(OSError):
+            for name in reversed(placed):
+                (folder / name).unlink()
+            for name in reversed(moved):
+                (aside / name).replace(folder / name)
+        raise
 
 
 @contextlib.contextmanager

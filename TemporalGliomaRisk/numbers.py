@@ -38,10 +38,10 @@ def significant(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}g}"
 
 
-def quantity(value: float | None, unit: str) -> str:
+def quantity(value: float | None, unit: str, digits: int = 2) -> str:
     """A measured value with its unit; a probability has none, and what is measured says that it is one."""
     shown = "" if value is None or unit == "probability" else unit
-    return f"{significant(value)} {shown}".rstrip()
+    return f"{significant(value, digits)} {shown}".rstrip()
 
 
 def days(count: int) -> str:

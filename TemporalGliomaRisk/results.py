@@ -63,7 +63,7 @@ def check_results_folder(folder: Path) -> None:
         )
 
 
-def _maps_of_earlier_run(folder: Path) -> list[str]:
+def maps_of_earlier_run(folder: Path) -> list[str]:
     """Heatmaps that an earlier run's risk.json names, which would stand beside other risks than theirs."""
     try:
         visits = json.loads((folder / RISK).read_text(encoding="utf-8"))["visits"]
@@ -109,7 +109,7 @@ def write_results(
 
     with alone_in(folder, waiting):
         remove_leftovers(folder)
-        with written_together(folder, last=RISK, stale=[SCENE, *_maps_of_earlier_run(folder)]) as staged:
+        with written_together(folder, last=RISK, stale=[SCENE, *maps_of_earlier_run(folder)]) as staged:
             outside: dict[int, float] = {}
             volumes = _volumes(prediction, staged if heatmaps else None, outside, progress)
             record = risk_record(prediction, heatmaps=heatmaps)

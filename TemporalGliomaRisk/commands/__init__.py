@@ -173,6 +173,13 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def a_timeline(text: str) -> Path:
+    """A timeline's path; nothing at all would be the current folder, whoever lies there."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("wanted a folder or table, got nothing")
+    return Path(text)
+
+
 def tell(findings: Iterable[Finding]) -> None:
     """Say on standard error, a line each, what was noticed before the work began."""
     for finding in findings:

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.commands import add_patient, plain_progress
+from TemporalGliomaRisk.commands import a_timeline, add_patient, plain_progress
 from TemporalGliomaRisk.progress import ProgressEvent
 
 WIDTH = 100
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "timeline",
-        type=Path,
+        type=a_timeline,
         metavar="TIMELINE",
         help="BIDS patient folder or dataset, folder of PATIENT_YYYYMMDD_SEQUENCE.nii.gz, table, or folder of DICOM",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.commands import add_patient, folder, plain_progress
+from TemporalGliomaRisk.commands import a_timeline, add_patient, folder, plain_progress
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import resource_path
@@ -29,7 +29,7 @@ DEFAULTS = {"device": "auto", "register": "auto", "heatmaps": True, "identified"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "timeline", type=Path, help="a patient: BIDS folder, dated files, table (.csv, .tsv) or folder of DICOM"
+        "timeline", type=a_timeline, help="a patient: BIDS folder, dated files, table (.csv, .tsv) or folder of DICOM"
     )
     parser.add_argument("--output", type=folder, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--model", type=Path, metavar="DIR", help="model bundle (default: the one that is shipped)")
@@ -157,11 +157,13 @@ def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
     for number, (result, day) in enumerate(zip(prediction.visits, count.days, strict=True), start=1):
         low, high = result.hazards.risk_extremes
         noticed = [finding for finding in prediction.findings if finding.visit in (None, number)]
-        print(
-            f"  visit {number:2d}  day {day:5d}  risk {100 * result.hazards.risk:3.0f} %"
-            f"  members {100 * low:3.0f} to {100 * high:3.0f} %  alone {100 * result.hazards.single_visit_risk:3.0f} %"
+        line = (
+            f"  visit {number:2d}  day {day:5d}  risk {numbers.percent(result.hazards.risk):>5}"
+            f"  members {numbers.percent_range(low, high):>11}"
+            f"  alone {numbers.percent(result.hazards.single_visit_risk):>5}"
             + (f"  {doubt}" if (doubt := numbers.uncertain(uncertain_codes(noticed))) else "")
         )
+        print(line.replace(numbers.NARROW, " "))  # which some consoles cannot write
     warnings = sum(finding.severity.value == "warning" for finding in prediction.findings)
     if warnings:
         print(f"{warnings} warning{'s' if warnings > 1 else ''}: see the report.")

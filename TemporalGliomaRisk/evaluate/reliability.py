@@ -52,7 +52,10 @@ def reliability_curve(
         A list of ``{"rows", "share", "predicted", "observed", "low", "high"}``; ``observed`` is None where no fate is
         known.
     """
-    curve = []
+    curve: list[dict[str, Any]] = []
+    whole = float(weights.sum())
+    if whole == 0:  # nobody's fate is known
+        return curve
     for number, inside in enumerate(members.T):
         weight = float(weights[inside].sum())
         if not inside.any():
@@ -61,7 +64,7 @@ def reliability_curve(
         curve.append(
             {
                 "rows": int(inside.sum()),
-                "share": weight / float(weights.sum()),
+                "share": weight / whole,
                 "predicted": float(weights[inside] @ risk[inside]) / weight
                 if weight > 0
                 else float(risk[inside].mean()),

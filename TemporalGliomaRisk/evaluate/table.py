@@ -137,7 +137,7 @@ def compare_risks(
             _resampled(which[keep], some, settings) for which, settings in zip((ours, theirs), configs, strict=True)
         ]
         difference = {metric: pair[0][metric] - pair[1][metric] for metric in METRICS if metric in pair[0]}
-        result.append({**_head(name, some, config), "metrics": _with_intervals(difference, len(some), config)})
+        result.append({**_head(name, some, config), "metrics": _with_intervals(difference, some, config)})
     return result
 
 
@@ -168,7 +168,7 @@ def auroc_shares(
         counts = _counts(some, config)
         above, below = (resampled_auroc(which[keep], some, counts, config) - 0.5 for which in (ours, theirs))
         share = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
-        entry = _with_interval(share, config)
+        entry = _with_interval(share, some, config)
         result.append({**_head(name, some, config), "metrics": {AUROC_SHARE: entry}})
     return result
 
@@ -199,7 +199,7 @@ def _group(name: str, risk: FloatArray, rows: LandmarkRows, config: EvaluationCo
     if _BY_BIN in found:
         weights = censoring_weights(rows, config.horizon_days)
         curve = reliability_curve(risk, bin_members(risk, config.bins), weights, found[_BY_BIN], config.bootstrap)
-    return {**_head(name, rows, config), "metrics": _with_intervals(found, len(rows), config), "reliability": curve}
+    return {**_head(name, rows, config), "metrics": _with_intervals(found, rows, config), "reliability": curve}
 
 
 def _head(name: str, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
@@ -249,21 +249,23 @@ def _metrics(
     return found
 
 
-def _with_intervals(found: dict[str, FloatArray], rows: int, config: EvaluationConfig) -> dict[str, Any]:
+def _with_intervals(found: dict[str, FloatArray], rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name in METRICS:
         if name in found:
-            entry = _with_interval(found[name], config)
+            entry = _with_interval(found[name], rows, config)
         else:
             entry = {"value": None, "low": None, "high": None, "undefined_resamples": 0}
-            entry["reason"] = _why_absent(name, rows, config)
+            entry["reason"] = _why_absent(name, len(rows), config)
         table[name] = entry
     return table
 
 
-def _with_interval(found: FloatArray, config: EvaluationConfig) -> dict[str, Any]:
-    """Of a number on all rows, first, and on the resamples."""
+def _with_interval(found: FloatArray, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
+    """Of a number on all rows, first, and on the resamples, which of one patient are all alike and say nothing."""
     entry: dict[str, Any] = dataclasses.asdict(interval(found[0], found[1:], config.bootstrap))
+    if np.unique(rows.patient).size == 1:
+        entry |= {"low": None, "high": None}
     return {**entry, "reason": None if entry["value"] is not None else "undefined on these rows"}
 
 

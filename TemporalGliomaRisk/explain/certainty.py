@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
+from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.risk.doubt import Doubt, VisitDoubt, VisitSummary, judge, members_spread, visit_change
 from TemporalGliomaRisk.risk.ensemble import VisitHazards
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
@@ -161,4 +162,4 @@ def _warning(code: str, message: str, number: int) -> Finding:
 
 
 def _percent(risk: float) -> str:
-    return f"{100 * risk:.0f} %"
+    return numbers.percent(risk).replace(numbers.NARROW, " ")

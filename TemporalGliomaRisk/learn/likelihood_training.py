@@ -152,7 +152,7 @@ def _one_epoch(
             done = epoch * updates + update
             group["lr"] = learning_rate_at(done, config.epochs * updates, config.learning_rate)
         chosen = order[update * config.patients_per_update : (update + 1) * config.patients_per_update]
-        first_draw = ((config.seed * 10_007 + epoch) * 1_000_003 + update) * 64
+        first_draw = (((config.seed * 10_007 + epoch) * 1_000_003 + update) * 64) % 2**62
         randoms = [torch.Generator().manual_seed(first_draw + place) for place in range(len(chosen))]
         optimizer.zero_grad(set_to_none=True)
         losses = learner.backward([train[int(index)] for index in chosen], randoms)

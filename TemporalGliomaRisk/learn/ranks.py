@@ -11,12 +11,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
 
 from TemporalGliomaRisk.device import choose_device
 from TemporalGliomaRisk.timeline.finding import Finding
+
+LONGEST_WAIT = timedelta(days=7)
+"""For a process that does a stage alone, as preparing a cohort: torch's own half an hour is less than that can take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,8 @@ def joined(asked: str) -> Iterator[Ranks]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=LONGEST_WAIT)
     try:
         yield Ranks(rank=distributed.get_rank(), world=world, device=device, findings=findings)
     finally:

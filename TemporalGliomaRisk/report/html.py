@@ -95,7 +95,11 @@ def render_report(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        percent=numbers.percent, significant=numbers.significant, days=numbers.days, place=numbers.place
+        percent=numbers.percent,
+        significant=numbers.significant,
+        quantity=numbers.quantity,
+        days=numbers.days,
+        place=numbers.place,
     )
     return environment.get_template("report.html.j2").render(
         record=record,

@@ -13,8 +13,8 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from TemporalGliomaRisk.errors import ModelError
-from TemporalGliomaRisk.risk.hazards import negative_log_likelihood
+from TemporalGliomaRisk.errors import InputError, ModelError
+from TemporalGliomaRisk.risk.hazards import INTERVAL_EDGES_DAYS, negative_log_likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,16 @@ def fit_calibration(background: Tensor, local: Tensor, days_to_end: Tensor, even
 
     Returns:
         The fitted constants, bounded to within a factor e^5 of 1.
+
+    Raises:
+        InputError: If no row has an event in its intervals: the likeliest hazard would be none at all.
     """
+    last = INTERVAL_EDGES_DAYS[-1]
+    if not bool((event.bool() & (days_to_end <= last)).any()):
+        raise InputError(
+            f"No patient to calibrate on has an event within {last} days of a visit. Give a larger cohort, or more of "
+            "it to validation."
+        )
 
     def objective(log_scales: np.ndarray) -> tuple[float, np.ndarray]:
         scales = torch.tensor(log_scales, dtype=torch.float64, requires_grad=True)

@@ -20,7 +20,7 @@ from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.files import alone_in, sha256_of, written_together, written_whole
 from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.progress import check_cancelled
-from TemporalGliomaRisk.results import RISK, SCENE
+from TemporalGliomaRisk.results import RISK, SCENE, maps_of_earlier_run
 from TemporalGliomaRisk.run import PredictRequest, RequestInputs
 
 MOST_RUNS = 32
@@ -72,10 +72,12 @@ class FinishedRuns:
         self._runs.move_to_end(key)
         if run.folder.resolve() == folder.resolve():
             return run, "kept"
-        with alone_in(folder, check_cancelled), written_together(folder, last=RISK, stale=[SCENE]) as staged:
-            for name in run.files:
-                with written_whole(staged / name) as temporary:
-                    shutil.copyfile(run.folder / name, temporary)
+        with alone_in(folder, check_cancelled):
+            stale = [SCENE, *maps_of_earlier_run(folder)]
+            with written_together(folder, last=RISK, stale=stale) as staged:
+                for name in run.files:
+                    with written_whole(staged / name) as temporary:
+                        shutil.copyfile(run.folder / name, temporary)
         return (run, "copied") if _holds(folder, run.files) else None
 
 

@@ -266,3 +266,10 @@ def test_the_help_says_what_an_option_is_and_what_it_is_if_not_given(command: st
     # Lines break within words that hold a hyphen.
     said = "".join(capsys.readouterr().out.split())
     assert [word for word in words if word.replace(" ", "") not in said] == []
+
+
+@pytest.mark.parametrize("command", ["predict", "check"])
+def test_a_timeline_of_an_unset_variable_is_not_the_current_folder(command: str, tmp_path: Path, capsys) -> None:
+    output = ["--output", str(tmp_path / "out")] if command == "predict" else []
+    assert main([command, "", *output]) == 2
+    assert "wanted a folder or table, got nothing" in capsys.readouterr().err

@@ -102,3 +102,14 @@ def test_what_a_bundle_says_of_thresholds_counts_its_rows_and_is_absent_without_
     assert said["single_visit_risk"] == pytest.approx(said["risk"] ** 2)
     assert "validation" in said["definition"]
     assert choose_thresholds(risk, risk, none) is None
+
+
+def test_where_nobody_s_fate_is_known_there_is_no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "LEAST_ROWS_FOR_CALIBRATION", 40)
+    rows = LandmarkRows(
+        patient=np.arange(40), visits=np.ones(40, int), days=np.full(40, 100.0), event_observed=np.zeros(40, bool)
+    )
+    (found, *_) = evaluate_risks(np.linspace(0.01, 0.4, 40), rows, EvaluationConfig())["groups"]
+
+    assert found["reliability"] == []
+    assert found["metrics"]["auroc"]["value"] is None

@@ -152,6 +152,20 @@ def test_a_group_without_cases_says_that_its_auroc_is_undefined() -> None:
     assert found["brier"]["value"] == pytest.approx(0.01)
 
 
+def test_one_patient_has_numbers_and_no_interval() -> None:
+    rows = LandmarkRows(
+        patient=np.zeros(3, int),
+        visits=np.arange(1, 4),
+        days=np.array([700.0, 500.0, 200.0]),
+        event_observed=np.ones(3, bool),
+    )
+    found = evaluate_risks(np.array([0.1, 0.2, 0.6]), rows, FEW)["groups"][0]["metrics"]
+
+    for name in ("auroc", "brier", "f1"):
+        assert found[name]["value"] is not None
+        assert (found[name]["low"], found[name]["high"]) == (None, None)
+
+
 def test_a_score_that_only_ranks_gets_no_brier_and_may_leave_0_to_1() -> None:
     risk, rows = cohort()
     config = dataclasses.replace(FEW, probabilities=False)

@@ -58,7 +58,10 @@ def a_record(count: int, *, heat: bool = True) -> RiskRecord:
                 background_hazard=hazard / 10,
                 heatmap="heatmaps/a.nii.gz" if heat else None,
                 peaks=(Peak(name="A", ras_mm=PEAK, share_of_hazard=0.6, hazard_per_mL=0.02),) if heat else (),
-                measurements=(Measurement(name="Volume <hot>", value=3.14159, unit="mL"),),
+                measurements=(
+                    Measurement(name="Volume <hot>", value=3.14159, unit="mL"),
+                    Measurement(name="How sure", value=0.98765, unit="probability"),
+                ),
                 warnings=(Warned(code="planted", message=f'<script>alert({index})</script> & "more"'),),
             )
         )
@@ -129,6 +132,7 @@ def test_every_warning_measurement_and_caveat_is_in_the_report_escaped(pictures:
         assert f"&lt;script&gt;alert({index})&lt;/script&gt; &amp; &#34;more&#34;" in page
     assert "Volume &lt;hot&gt;" in page
     assert "3.14 mL" in page
+    assert ">0.988<" in page  # a probability has no unit
     assert "Simulated timelines &lt;only&gt;." in page
     assert record.model.caveat in page
     assert page.count(RESEARCH_USE_ONLY) >= 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from TemporalGliomaRisk.errors import ModelError, ShapeError
+from TemporalGliomaRisk.errors import InputError, ModelError, ShapeError
 from TemporalGliomaRisk.risk.calibration import Calibration, fit_calibration
 from TemporalGliomaRisk.risk.hazards import (
     INTERVAL_EDGES_DAYS,
@@ -98,3 +98,10 @@ def test_calibration_recovers_the_constants_that_made_the_data():
 def test_calibration_takes_positive_finite_constants_only(value):
     with pytest.raises(ModelError, match="positive and finite"):
         Calibration(local_scale=value)
+
+
+@pytest.mark.parametrize(("days", "event"), [(500.0, False), (800.0, True)])
+def test_rows_without_an_event_calibrate_nothing(days, event):
+    rows = torch.full((6, 4), 0.1)
+    with pytest.raises(InputError, match="within 730 days"):
+        fit_calibration(rows, rows, torch.full((6,), days), torch.full((6,), event))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -105,9 +106,15 @@ def test_the_same_again_is_known_and_nothing_is_touched(
 def test_the_same_into_another_folder_is_copied_whole(
     client: WorkerClient, computed: object, rows: Rows, quick: dict[str, Any], tmp_path: Path
 ) -> None:
-    result = client.wait(client.predict(rows, tmp_path / "new" / "other", **quick), timeout_s=PATIENCE_S)
+    other = tmp_path / "new" / "other"
+    shutil.copytree(computed[1], other)
+    earlier = min(other.glob("heatmaps/*risk*"))
+    earlier.rename(earlier.with_name("sub-09_desc-risk_heatmap.nii.gz"))
+    known = (other / "risk.json").read_text().replace(earlier.name, "sub-09_desc-risk_heatmap.nii.gz")
+    (other / "risk.json").write_text(known)
+    result = client.wait(client.predict(rows, other, **quick), timeout_s=PATIENCE_S)
     assert result["reuse"] == "copied"
-    assert contents(tmp_path / "new" / "other") == contents(computed[1])
+    assert contents(other) == contents(computed[1])  # and no map of another run that was there
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])
