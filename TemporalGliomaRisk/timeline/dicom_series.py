@@ -42,7 +42,9 @@ class DicomSeries:
         return self.paths
 
     def read(self) -> Volume:
-        """Read the volume through GDCM, rescale slope and intercept of every slice applied, as float32.
+        """Read the volume through GDCM, rescale slope and intercept of every file applied, as float32.
+
+        GDCM applies those of a file's first frame to all its frames; :func:`order_slices` refuses where they differ.
 
         Raises:
             VolumeError: If a file is not there, cut short or damaged.
@@ -118,6 +120,8 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
         unique = [unique[index] for index in order]
     elif not np.all(np.diff(heights) > 0) and not np.all(np.diff(heights) < 0):
         problems.append(("slices_mixed", {"what": "the order of their frames"}))
+    if not all(header.frames_rescaled_alike for header in unique):
+        problems.append(("slices_mixed", {"what": "rescale slope or intercept"}))
     uneven = _uneven(positions[order], heights[order], normal)
     problems += uneven or _apart(heights[order], first.slice_distance_mm)
     return SliceOrder(paths=tuple(header.path for header in unique), slices=len(positions), problems=tuple(problems))
