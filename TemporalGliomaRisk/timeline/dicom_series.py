@@ -82,7 +82,7 @@ class SliceOrder:
     """What the headers of one series tell about its slices.
 
     Args:
-        paths: Files in order of place; of copies of one image only the first.
+        paths: Files in order of place; of copies of one image only the first with whole pixels.
         slices: How many slices.
         problems: Broken rules, code and values, in the order of :data:`RULES`.
     """
@@ -98,7 +98,10 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
     Args:
         headers: Headers of all files of one series.
     """
-    unique = list({header.sop_uid or str(header.path): header for header in headers}.values())
+    copies: dict[str, list[DicomHeader]] = {}
+    for header in headers:
+        copies.setdefault(header.sop_uid or str(header.path), []).append(header)
+    unique = [next((one for one in same if one.pixels_whole), same[0]) for same in copies.values()]
     problems: list[tuple[str, dict[str, object]]] = []
     if len(unique) < len(headers):
         problems.append(("duplicate_files", {"count": len(headers) - len(unique)}))

@@ -75,6 +75,16 @@ def test_copied_files_are_left_out_and_instance_numbers_do_not_order_slices(seri
     np.testing.assert_array_equal(read.voxels, make_head(0).voxels)
 
 
+def test_of_copies_the_first_whole_one_is_read(series, tmp_path):
+    paths = series("b")
+    for name, cut in (("a.dcm", 2000), ("y.dcm", 0), ("z.dcm", 2000)):
+        data = paths[3].read_bytes()
+        (tmp_path / "d" / name).write_bytes(data[: len(data) - cut])
+    timeline = read_timeline(tmp_path / "d")
+    assert {f.code for f in timeline.findings} == {"duplicate_files"}
+    assert timeline.visits[0].sources["FLAIR"].files[3] == paths[3]
+
+
 def test_mixed_orientations_in_one_series_are_refused(series, tmp_path):
     paths = series()
     dataset = pydicom.dcmread(paths[5])
