@@ -185,5 +185,10 @@ def _notice_days(visits: Sequence[FoundVisit], days: Sequence[int], noticed: lis
     if first_days[0] and None not in first_days:
         noticed.append(finding("days_shifted", count=first_days[0]))
     labels = [visit.label for visit in visits if visit.label]
-    if labels != sorted(labels):
+    if labels != sorted(labels, key=_numbers_as_numbers):
         noticed.append(finding("sessions_out_of_order"))
+
+
+def _numbers_as_numbers(label: str) -> list[str | int]:
+    """What to sort labels by, so that ``ses-2`` comes before ``ses-10``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", label)]

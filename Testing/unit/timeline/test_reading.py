@@ -152,6 +152,14 @@ def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_h
     assert [(v.days_since_first, v.days_since_treatment) for v in timeline.visits] == [(0, 12), (30, 42)]
 
 
+@pytest.mark.parametrize("labels", [("2", "10"), ("m0", "m3", "m12"), ("01", "2", "010")])
+def test_numbers_in_sessions_labels_are_put_in_order_as_numbers(bids, make_head, labels):
+    visits = {label: {"FLAIR": make_head(n)} for n, label in enumerate(labels)}
+    for order, wanted in ((labels, set()), (labels[::-1], {"sessions_out_of_order"})):
+        folder = bids(visits, rows=[(label, 90 * n) for n, label in enumerate(order)])
+        assert codes(read_timeline(folder)) == wanted
+
+
 def test_of_competing_files_the_plainest_and_last_run_is_read_and_said(bids, make_head):
     folder = bids({"01": {"acq-tse_run-1_T2w": make_head(0), "acq-tse_run-2_T2w": make_head(1)}})
     timeline = read_timeline(folder)
