@@ -24,9 +24,12 @@ MOST_TOLD = 10
 """Mistakes that one message lists."""
 KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS)
 _PATIENT_COLUMNS = re.compile(
-    "(?:patient|participant|subject|sub|case|pat)(?:id|no|number|name)?|patienten(?:id|nummer|name)|proband|mrn|pid"
+    "(?:patient|participant|subject|subj|sub|case|pat)(?:id|no|number|name|code|label)?|patienten(?:id|nummer|name)|"
+    "proband|pseudonym|mrn|pid"
 )
 """What a column that tells the patient may be called, without anything but letters."""
+_PATIENT_COLUMNS_ALONE = re.compile("id|name|recordid|studyid")
+"""What it may be called too where no column is called so; beside one, these number rows or examinations."""
 
 
 def read_table(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
@@ -58,7 +61,7 @@ def timeline_of_rows(
 def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified: bool) -> Timeline:
     """A table's timeline; ``folder`` is where relative paths begin."""
     _check_columns(table)
-    owners = tuple(name for name in table.columns if _PATIENT_COLUMNS.fullmatch(re.sub(r"[\W_]", "", name)))
+    owners = _owners(table, _PATIENT_COLUMNS) or _owners(table, _PATIENT_COLUMNS_ALONE)
     rows = _rows_of_patient(table, owners, patient)
     mistakes: list[str] = []
     visits: dict[When, dict[SequenceName, SourceMaker]] = {}
@@ -105,6 +108,11 @@ def _check_columns(table: TextTable) -> None:
         raise refuse("table_mistakes", problem=problem)
     if not table.rows:
         raise refuse("table_mistakes", problem="The table has no rows. Add one for every volume.")
+
+
+def _owners(table: TextTable, called: re.Pattern[str]) -> tuple[str, ...]:
+    """The columns that tell patients, by what they may be called."""
+    return tuple(name for name in table.columns if called.fullmatch(re.sub(r"[\W_]", "", name)))
 
 
 def _rows_of_patient(

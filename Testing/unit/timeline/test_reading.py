@@ -252,7 +252,13 @@ def test_a_row_without_a_patient_is_the_only_one_s_and_nobody_s_of_several(tmp_p
         assert len(read_timeline(table, patient=patient).visits) == 1
 
 
-@pytest.mark.parametrize("column", ["participant_id", "Patient ID", "subject", "patient_id", "SubjectID"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "participant_id", "Patient ID", "subject", "patient_id", "SubjectID", "id", "subj", "name", "record_id",
+        "study_id", "subject_label", "pseudonym", "patient_code",
+    ],
+)  # fmt: skip
 def test_rows_of_several_patients_are_refused_whatever_their_column_is_called(tmp_path, make_head, column):
     write_nifti(make_head(), tmp_path / "a.nii.gz")
     rows = ["a.nii.gz,FLAIR,10,sub-03", "a.nii.gz,FLAIR,90,sub-01"]
@@ -260,6 +266,14 @@ def test_rows_of_several_patients_are_refused_whatever_their_column_is_called(tm
     assert "2 patients" in str(refused(tmp_path / "t.csv"))
     timeline = read_timeline(tmp_path / "t.csv", patient="03")
     assert (len(timeline.visits), codes(timeline)) == (1, set())
+
+
+def test_an_id_beside_a_column_that_names_the_patient_tells_none(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = ["a.nii.gz,FLAIR,10,A,1", "a.nii.gz,FLAIR,90,A,2"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,days_since_treatment,patient,id", *rows]))
+    timeline = read_timeline(tmp_path / "t.csv")
+    assert (len(timeline.visits), codes(timeline)) == (2, {"columns_ignored"})
 
 
 @pytest.mark.parametrize(
