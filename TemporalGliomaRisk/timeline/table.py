@@ -65,6 +65,7 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
     rows = _rows_of_patient(table, owners, patient)
     mistakes: list[str] = []
     visits: dict[When, dict[SequenceName, SourceMaker]] = {}
+    places: dict[When, str] = {}
     seen: dict[tuple[When, SequenceName], int] = {}
     days = _filled_in([_day(row) for _, row in rows])
     for (line, row), (problems, when) in zip(rows, days, strict=True):
@@ -77,6 +78,7 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
             earlier = seen.setdefault((when, sequence), line)
             if earlier != line:
                 problems.append(f"{sequence} on this day is in line {earlier} already")
+            places.setdefault(when, f"Line {line}")
             visits.setdefault(when, {})[sequence] = partial(_file_source, folder / volume)
         mistakes += [f"Line {line}: {problem}." for problem in problems]
     count = len(mistakes)
@@ -88,7 +90,7 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
     unused = [name for name in table.columns if name and name not in (*KNOWN_COLUMNS, *owners)]
     findings = [finding("columns_ignored", count=len(unused))] if unused else []
     found = [
-        FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "")
+        FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "", place=places[when])
         for when, sources in visits.items()
     ]
     name = next((row[owner] for owner in owners for _, row in rows if row[owner]), "")

@@ -160,6 +160,21 @@ def test_numbers_in_sessions_labels_are_put_in_order_as_numbers(bids, make_head,
         assert codes(read_timeline(folder)) == wanted
 
 
+def test_of_days_that_contradict_the_visit_unlike_the_others_is_told(bids, tmp_path, make_head):
+    days = [("2019-01-01", 0), ("2020-04-01", 91), ("2020-07-10", 191), ("2020-09-01", 244)]
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = [f"a.nii.gz,{sequence},{date},{day}" for date, day in days for sequence in ("FLAIR", "T1w")]
+    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,date,days_since_treatment", *rows]))
+    folder = bids(
+        {f"{n}": {"FLAIR": make_head(n)} for n in range(4)},
+        rows=[(n, day, date) for n, (date, day) in enumerate(days)],
+        column=("days_since_treatment", "acq_time"),
+    )
+    for path, place in ((tmp_path / "t.csv", "Line 2"), (folder, "ses-0")):
+        message = f"{place}: days_since_treatment and the date disagree by 365 days. Correct one of them."
+        assert str(refused(path)) == message
+
+
 def test_of_competing_files_the_plainest_and_last_run_is_read_and_said(bids, make_head):
     folder = bids({"01": {"acq-tse_run-1_T2w": make_head(0), "acq-tse_run-2_T2w": make_head(1)}})
     timeline = read_timeline(folder)
