@@ -121,6 +121,9 @@ def _rows_of_patient(
     table: TextTable, owners: tuple[str, ...], patient: str | None
 ) -> list[tuple[int, dict[str, str]]]:
     """Rows of the one patient, with their lines, by the columns that tell patients, if any."""
+    if patient is not None and not owners:
+        problem = "The table has no column that tells the patient. Leave out --patient."
+        raise refuse("table_mistakes", problem=problem)
     rows = list(zip(table.numbers, table.rows, strict=True))
     # A cell left empty is another patient's only where there are several to choose from.
     named = {owner: {row[owner] for row in table.rows if row[owner]} for owner in owners}

@@ -291,6 +291,13 @@ def test_an_id_beside_a_column_that_names_the_patient_tells_none(tmp_path, make_
     assert (len(timeline.visits), codes(timeline)) == (2, {"columns_ignored"})
 
 
+def test_a_patient_asked_of_a_table_that_tells_none_is_to_be_left_out(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    (tmp_path / "t.csv").write_text("path,sequence,days_since_treatment\na.nii.gz,FLAIR,10")
+    message = str(refused(tmp_path / "t.csv", patient="A"))
+    assert message == "The table has no column that tells the patient. Leave out --patient."
+
+
 @pytest.mark.parametrize(
     ("text", "read"),
     [
