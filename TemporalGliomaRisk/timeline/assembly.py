@@ -36,6 +36,7 @@ class FoundVisit:
         sources: A maker of a volume source, by pulse sequence.
         label: The BIDS label with its prefix, None when the input is not BIDS.
         name: What the input calls the visit, kept in ``Timeline.identity`` only.
+        place: What messages call it until it has a number, where the input has no BIDS labels.
         findings: Findings that wait for the visit's number.
     """
 
@@ -43,6 +44,7 @@ class FoundVisit:
     sources: Mapping[SequenceName, SourceMaker]
     label: str | None = None
     name: str = ""
+    place: str = "One visit"
     findings: Sequence[FindingMaker] = ()
 
 
@@ -150,7 +152,10 @@ def _treatment_offset(visits: Sequence[FoundVisit], days: Sequence[int]) -> int 
 
 
 def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding]) -> None:
-    """Every two ways of telling the day must tell the same gaps; a date may be off by a day (times of day)."""
+    """Every two ways of telling the day must tell the same gaps; a date may be off by a day (times of day).
+
+    Compared with the visit that agrees with the most others, so that one wrong day is not held against the right ones.
+    """
     ways = {
         "days_since_first_scan": [visit.when.days_since_first for visit in visits],
         "days_since_treatment": [visit.when.days_since_treatment for visit in visits],
@@ -162,10 +167,13 @@ def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding])
             for index, (one, other) in enumerate(zip(ones, others, strict=True))
             if one is not None and other is not None
         ]
-        for offset, index in both[1:]:
-            apart = abs(offset - both[0][0])
-            if apart > (DATE_TOLERANCE_DAYS if second == "the date" else 0):
-                where = visits[index].label or "One visit"
+        tolerance = DATE_TOLERANCE_DAYS if second == "the date" else 0
+        offsets = [offset for offset, _ in both]
+        agreeing = [sum(abs(one - other) <= tolerance for other in offsets) for one in offsets]
+        for offset, index in both:
+            apart = abs(offset - offsets[agreeing.index(max(agreeing))])
+            if apart > tolerance:
+                where = visits[index].label or visits[index].place
                 noticed.append(finding("days_contradict", where=where, first=first, second=second, count=apart))
 
 
@@ -185,5 +193,10 @@ def _notice_days(visits: Sequence[FoundVisit], days: Sequence[int], noticed: lis
     if first_days[0] and None not in first_days:
         noticed.append(finding("days_shifted", count=first_days[0]))
     labels = [visit.label for visit in visits if visit.label]
-    if labels != sorted(labels):
+    if labels != sorted(labels, key=_numbers_as_numbers):
         noticed.append(finding("sessions_out_of_order"))
+
+
+def _numbers_as_numbers(label: str) -> list[str | int]:
+    """What to sort labels by, so that ``ses-2`` comes before ``ses-10``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", label)]

@@ -27,8 +27,8 @@ _TAGS = [
     "PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AcquisitionDate", "SeriesDate",
     "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "Modality",
     "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "NumberOfFrames", "RescaleSlope", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient",
-    "ImageOrientationPatient", "InstanceNumber", "EchoTime", "RepetitionTime", "InversionTime",
+    "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
+    "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime", "RepetitionTime", "InversionTime",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 PIXELS = {"<": b"\xe0\x7f\x10\x00", ">": b"\x7f\xe0\x00\x10"}
@@ -70,6 +70,7 @@ class DicomHeader:
     pixel_spacing_mm: tuple[float, ...]
     slice_distance_mm: float | None
     slope_is_0: bool
+    frames_rescaled_alike: bool
     orientation: FloatArray | None
     positions_lps: FloatArray | None
     echo_ms: float | None
@@ -157,6 +158,7 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
     if not dataset.get("Rows") or not dataset.get("Columns") or not dataset.get("SeriesInstanceUID"):
         return None
     orientation, positions, spacing = _place(dataset)
+    rescales = _frame_rescales(dataset)
     image_type = [str(word).upper() for word in dataset.get("ImageType") or []]
     number = _number(dataset, "InstanceNumber")
     frames = int(_number(dataset, "NumberOfFrames") or 1)
@@ -187,7 +189,8 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
         size=(int(dataset.Rows), int(dataset.Columns)),
         pixel_spacing_mm=spacing,
         slice_distance_mm=_slice_distance(dataset),
-        slope_is_0=any(slope == 0.0 for slope in _slopes(dataset)),
+        slope_is_0=0.0 in (_number(dataset, "RescaleSlope"), *(slope for slope, _ in rescales)),
+        frames_rescaled_alike=len(set(rescales)) < 2,
         orientation=orientation,
         positions_lps=positions,
         echo_ms=_number(dataset, "EchoTime"),
@@ -239,12 +242,16 @@ def _slice_distance(dataset: pydicom.Dataset) -> float | None:
     return max((abs(distance) for distance in said if distance), default=None)
 
 
-def _slopes(dataset: pydicom.Dataset) -> list[float | None]:
-    """By what stored values are multiplied, of the file or of every frame."""
+def _frame_rescales(dataset: pydicom.Dataset) -> list[tuple[float, float]]:
+    """Rescale slope and intercept of every frame, of its own or shared; 1 and 0 where none is told."""
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    items = [dataset, *(_item(frame, shared, "PixelValueTransformationSequence") for frame in frames)]
-    return [_number(item, "RescaleSlope") for item in items]
+    rescales = []
+    for frame in frames:
+        item = _item(frame, shared, "PixelValueTransformationSequence")
+        slope, intercept = _number(item, "RescaleSlope"), _number(item, "RescaleIntercept")
+        rescales.append((1.0 if slope is None else slope, intercept or 0.0))
+    return rescales
 
 
 def _item(frame: pydicom.Dataset, shared: pydicom.Dataset, group: str) -> pydicom.Dataset:

@@ -42,7 +42,9 @@ class DicomSeries:
         return self.paths
 
     def read(self) -> Volume:
-        """Read the volume through GDCM, rescale slope and intercept of every slice applied, as float32.
+        """Read the volume through GDCM, rescale slope and intercept of every file applied, as float32.
+
+        GDCM applies those of a file's first frame to all its frames; :func:`order_slices` refuses where they differ.
 
         Raises:
             VolumeError: If a file is not there, cut short or damaged.
@@ -80,7 +82,7 @@ class SliceOrder:
     """What the headers of one series tell about its slices.
 
     Args:
-        paths: Files in order of place; of copies of one image only the first.
+        paths: Files in order of place; of copies of one image only the first with whole pixels.
         slices: How many slices.
         problems: Broken rules, code and values, in the order of :data:`RULES`.
     """
@@ -96,7 +98,10 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
     Args:
         headers: Headers of all files of one series.
     """
-    unique = list({header.sop_uid or str(header.path): header for header in headers}.values())
+    copies: dict[str, list[DicomHeader]] = {}
+    for header in headers:
+        copies.setdefault(header.sop_uid or str(header.path), []).append(header)
+    unique = [next((one for one in same if one.pixels_whole), same[0]) for same in copies.values()]
     problems: list[tuple[str, dict[str, object]]] = []
     if len(unique) < len(headers):
         problems.append(("duplicate_files", {"count": len(headers) - len(unique)}))
@@ -118,6 +123,8 @@ def order_slices(headers: Sequence[DicomHeader]) -> SliceOrder:
         unique = [unique[index] for index in order]
     elif not np.all(np.diff(heights) > 0) and not np.all(np.diff(heights) < 0):
         problems.append(("slices_mixed", {"what": "the order of their frames"}))
+    if not all(header.frames_rescaled_alike for header in unique):
+        problems.append(("slices_mixed", {"what": "rescale slope or intercept"}))
     uneven = _uneven(positions[order], heights[order], normal)
     problems += uneven or _apart(heights[order], first.slice_distance_mm)
     return SliceOrder(paths=tuple(header.path for header in unique), slices=len(positions), problems=tuple(problems))

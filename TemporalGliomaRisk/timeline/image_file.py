@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import GeometryError
@@ -17,7 +18,12 @@ from TemporalGliomaRisk.timeline.nifti_header import (
     read_nifti_header,
 )
 from TemporalGliomaRisk.timeline.refusals import volume_error
-from TemporalGliomaRisk.timeline.sitk_images import has_text_name, volume_from_sitk, without_warnings
+from TemporalGliomaRisk.timeline.sitk_images import (
+    has_text_name,
+    volume_from_sitk,
+    without_native_words,
+    without_warnings,
+)
 from TemporalGliomaRisk.timeline.text_header_image import (
     CutShortError,
     TextHeaderError,
@@ -67,7 +73,7 @@ class VolumeFile:
         self.check_header()
         self._refuse_mixed_capitals()
         try:
-            with without_warnings():
+            with without_warnings(), without_native_words():
                 text = is_text_header_image(self.path)
                 image = read_text_header_image(self.path) if text else sitk.ReadImage(str(self.path))
         except CutShortError as error:
@@ -120,7 +126,10 @@ class VolumeFile:
         return header
 
     def _check_forms(self, header: NiftiHeader) -> None:
-        """One usable form is enough: SimpleITK takes the other, and the header checks speak of the difference."""
+        """One usable form is enough: SimpleITK takes the other, and the header checks speak of the difference.
+
+        But it takes no qform for an sform that is not finite, and prints pages about it.
+        """
         problems = []
         for form in (header.sform, header.qform):
             if form is None:
@@ -130,6 +139,8 @@ class VolumeFile:
                 return
             except GeometryError as error:
                 problems.append(str(error))
+                if not np.isfinite(form).all():
+                    break
         if problems:
             raise volume_error("geometry_unusable", self.role, problem=problems[0])
 

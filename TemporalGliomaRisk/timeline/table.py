@@ -24,9 +24,12 @@ MOST_TOLD = 10
 """Mistakes that one message lists."""
 KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS)
 _PATIENT_COLUMNS = re.compile(
-    "(?:patient|participant|subject|sub|case|pat)(?:id|no|number|name)?|patienten(?:id|nummer|name)|proband|mrn|pid"
+    "(?:patient|participant|subject|subj|sub|case|pat)(?:id|no|number|name|code|label)?|patienten(?:id|nummer|name)|"
+    "proband|pseudonym|mrn|pid"
 )
 """What a column that tells the patient may be called, without anything but letters."""
+_PATIENT_COLUMNS_ALONE = re.compile("id|name|recordid|studyid")
+"""What it may be called too where no column is called so; beside one, these number rows or examinations."""
 
 
 def read_table(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
@@ -58,10 +61,11 @@ def timeline_of_rows(
 def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified: bool) -> Timeline:
     """A table's timeline; ``folder`` is where relative paths begin."""
     _check_columns(table)
-    owners = tuple(name for name in table.columns if _PATIENT_COLUMNS.fullmatch(re.sub(r"[\W_]", "", name)))
+    owners = _owners(table, _PATIENT_COLUMNS) or _owners(table, _PATIENT_COLUMNS_ALONE)
     rows = _rows_of_patient(table, owners, patient)
     mistakes: list[str] = []
     visits: dict[When, dict[SequenceName, SourceMaker]] = {}
+    places: dict[When, str] = {}
     seen: dict[tuple[When, SequenceName], int] = {}
     days = _filled_in([_day(row) for _, row in rows])
     for (line, row), (problems, when) in zip(rows, days, strict=True):
@@ -74,6 +78,7 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
             earlier = seen.setdefault((when, sequence), line)
             if earlier != line:
                 problems.append(f"{sequence} on this day is in line {earlier} already")
+            places.setdefault(when, f"Line {line}")
             visits.setdefault(when, {})[sequence] = partial(_file_source, folder / volume)
         mistakes += [f"Line {line}: {problem}." for problem in problems]
     count = len(mistakes)
@@ -85,7 +90,7 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
     unused = [name for name in table.columns if name and name not in (*KNOWN_COLUMNS, *owners)]
     findings = [finding("columns_ignored", count=len(unused))] if unused else []
     found = [
-        FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "")
+        FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "", place=places[when])
         for when, sources in visits.items()
     ]
     name = next((row[owner] for owner in owners for _, row in rows if row[owner]), "")
@@ -107,10 +112,18 @@ def _check_columns(table: TextTable) -> None:
         raise refuse("table_mistakes", problem="The table has no rows. Add one for every volume.")
 
 
+def _owners(table: TextTable, called: re.Pattern[str]) -> tuple[str, ...]:
+    """The columns that tell patients, by what they may be called."""
+    return tuple(name for name in table.columns if called.fullmatch(re.sub(r"[\W_]", "", name)))
+
+
 def _rows_of_patient(
     table: TextTable, owners: tuple[str, ...], patient: str | None
 ) -> list[tuple[int, dict[str, str]]]:
     """Rows of the one patient, with their lines, by the columns that tell patients, if any."""
+    if patient is not None and not owners:
+        problem = "The table has no column that tells the patient. Leave out --patient."
+        raise refuse("table_mistakes", problem=problem)
     rows = list(zip(table.numbers, table.rows, strict=True))
     # A cell left empty is another patient's only where there are several to choose from.
     named = {owner: {row[owner] for row in table.rows if row[owner]} for owner in owners}

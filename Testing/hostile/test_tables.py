@@ -405,7 +405,12 @@ def case_one_of_several_patients(at: Workshop) -> Expected:
 
 
 def case_a_patient_who_is_not_there(at: Workshop) -> Expected:
-    return at.refused(at.table(RIGHT), "not in the input", "--patient", "SECRETNAME\n")
+    text = "path,sequence,days_since_treatment,patient\na.nii,FLAIR,10,one\nb.nii,FLAIR,110,other\n"
+    return at.refused(at.table(text), "not in the input", "--patient", "SECRETNAME\n")
+
+
+def case_a_patient_where_no_column_tells_one(at: Workshop) -> Expected:
+    return at.refused(at.table(RIGHT), "no column that tells the patient", "--patient", "SECRETNAME\n")
 
 
 def case_1_000_mistakes(at: Workshop) -> Expected:

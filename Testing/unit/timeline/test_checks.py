@@ -113,6 +113,20 @@ def test_a_singular_form_is_refused_as_geometry(one_file):
         read_timeline(table).visits[0].sources["FLAIR"].read()
 
 
+@pytest.mark.parametrize("codes", [(1, 1), (0, 1)])
+def test_a_matrix_with_nan_is_refused_in_a_sentence_and_nothing_else(one_file, make_head, capfd, codes):
+    path, table = one_file
+    head = make_head()
+    matrix = head.geometry.ijk_to_ras.copy()
+    save(path, head.voxels, qform=matrix, sform=matrix, codes=codes)
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<f", raw, 280, np.nan)
+    path.write_bytes(gzip.compress(bytes(raw)))
+    with pytest.raises(GeometryError, match="must be finite"):
+        read_timeline(table).visits[0].sources["FLAIR"].read()
+    assert capfd.readouterr().err == ""
+
+
 def test_forms_that_disagree_warn_and_mirror_images_are_refused(one_file, make_head):
     volume = make_head()
     matrix, moved, mirrored = volume.geometry.ijk_to_ras, volume.geometry.ijk_to_ras.copy(), np.eye(4)

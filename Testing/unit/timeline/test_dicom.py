@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -72,6 +73,16 @@ def test_copied_files_are_left_out_and_instance_numbers_do_not_order_slices(seri
     assert {f.code for f in timeline.findings} == {"duplicate_files", "instance_numbers"}
     read = timeline.visits[0].sources["FLAIR"].read()
     np.testing.assert_array_equal(read.voxels, make_head(0).voxels)
+
+
+def test_of_copies_the_first_whole_one_is_read(series, tmp_path):
+    paths = series("b")
+    for name, cut in (("a.dcm", 2000), ("y.dcm", 0), ("z.dcm", 2000)):
+        data = paths[3].read_bytes()
+        (tmp_path / "d" / name).write_bytes(data[: len(data) - cut])
+    timeline = read_timeline(tmp_path / "d")
+    assert {f.code for f in timeline.findings} == {"duplicate_files"}
+    assert timeline.visits[0].sources["FLAIR"].files[3] == paths[3]
 
 
 def test_mixed_orientations_in_one_series_are_refused(series, tmp_path):
@@ -211,3 +222,46 @@ def test_a_study_without_an_identifier_is_the_patient_s_of_the_same_name(series,
     series("b", date="20200501", patient_id="", seed=2)
     for patient in (None, "P1"):
         assert len(read_timeline(tmp_path / "d", patient=patient).visits) == 2
+
+
+def write_enhanced(volume, folder, write_dicom_series, rescales):
+    """The series as one file of a frame a slice, each with its own slope and intercept."""
+    slices = [pydicom.dcmread(path) for path in write_dicom_series(
+        volume, folder, date="20200101", description="t2_tirm_dark-fluid")]  # fmt: skip
+    for path in folder.iterdir():
+        path.unlink()
+    frames = []
+    for one, (slope, intercept) in zip(slices, rescales, strict=True):
+        frame = Dataset()
+        for group, names in {
+            "PlanePositionSequence": ("ImagePositionPatient",),
+            "PlaneOrientationSequence": ("ImageOrientationPatient",),
+            "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
+        }.items():
+            item = Dataset()
+            for name in names:
+                setattr(item, name, one.get(name))
+            setattr(frame, group, [item])
+        rescale = Dataset()
+        rescale.RescaleSlope, rescale.RescaleIntercept, rescale.RescaleType = slope, intercept, "US"
+        frame.PixelValueTransformationSequence = [rescale]
+        frames.append(frame)
+    whole = slices[0]
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(whole, name)
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    whole.NumberOfFrames, whole.PerFrameFunctionalGroupsSequence = len(slices), frames
+    whole.PixelData = b"".join(one.PixelData for one in slices)
+    whole.save_as(folder / "enhanced.dcm", enforce_file_format=True)
+
+
+@pytest.mark.parametrize("last", [(2.0, 5.0), (3.0, 5.0), (2.0, 6.0)])
+def test_frames_of_one_file_are_rescaled_alike_or_refused(tmp_path, make_head, write_dicom_series, last):
+    volume = make_head()
+    rescales = [(2.0, 5.0)] * (volume.geometry.shape[2] - 1) + [last]
+    write_enhanced(volume, tmp_path / "d", write_dicom_series, rescales)
+    if last == rescales[0]:
+        read = read_timeline(tmp_path / "d").visits[0].sources["FLAIR"].read()
+        np.testing.assert_array_equal(read.voxels, 2.0 * volume.voxels + 5.0)
+    else:
+        assert "differ in rescale slope or intercept" in str(refusal(tmp_path / "d"))

@@ -152,6 +152,29 @@ def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_h
     assert [(v.days_since_first, v.days_since_treatment) for v in timeline.visits] == [(0, 12), (30, 42)]
 
 
+@pytest.mark.parametrize("labels", [("2", "10"), ("m0", "m3", "m12"), ("01", "2", "010")])
+def test_numbers_in_sessions_labels_are_put_in_order_as_numbers(bids, make_head, labels):
+    visits = {label: {"FLAIR": make_head(n)} for n, label in enumerate(labels)}
+    for order, wanted in ((labels, set()), (labels[::-1], {"sessions_out_of_order"})):
+        folder = bids(visits, rows=[(label, 90 * n) for n, label in enumerate(order)])
+        assert codes(read_timeline(folder)) == wanted
+
+
+def test_of_days_that_contradict_the_visit_unlike_the_others_is_told(bids, tmp_path, make_head):
+    days = [("2019-01-01", 0), ("2020-04-01", 91), ("2020-07-10", 191), ("2020-09-01", 244)]
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = [f"a.nii.gz,{sequence},{date},{day}" for date, day in days for sequence in ("FLAIR", "T1w")]
+    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,date,days_since_treatment", *rows]))
+    folder = bids(
+        {f"{n}": {"FLAIR": make_head(n)} for n in range(4)},
+        rows=[(n, day, date) for n, (date, day) in enumerate(days)],
+        column=("days_since_treatment", "acq_time"),
+    )
+    for path, place in ((tmp_path / "t.csv", "Line 2"), (folder, "ses-0")):
+        message = f"{place}: days_since_treatment and the date disagree by 365 days. Correct one of them."
+        assert str(refused(path)) == message
+
+
 def test_of_competing_files_the_plainest_and_last_run_is_read_and_said(bids, make_head):
     folder = bids({"01": {"acq-tse_run-1_T2w": make_head(0), "acq-tse_run-2_T2w": make_head(1)}})
     timeline = read_timeline(folder)
@@ -244,7 +267,13 @@ def test_a_row_without_a_patient_is_the_only_one_s_and_nobody_s_of_several(tmp_p
         assert len(read_timeline(table, patient=patient).visits) == 1
 
 
-@pytest.mark.parametrize("column", ["participant_id", "Patient ID", "subject", "patient_id", "SubjectID"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "participant_id", "Patient ID", "subject", "patient_id", "SubjectID", "id", "subj", "name", "record_id",
+        "study_id", "subject_label", "pseudonym", "patient_code",
+    ],
+)  # fmt: skip
 def test_rows_of_several_patients_are_refused_whatever_their_column_is_called(tmp_path, make_head, column):
     write_nifti(make_head(), tmp_path / "a.nii.gz")
     rows = ["a.nii.gz,FLAIR,10,sub-03", "a.nii.gz,FLAIR,90,sub-01"]
@@ -252,6 +281,21 @@ def test_rows_of_several_patients_are_refused_whatever_their_column_is_called(tm
     assert "2 patients" in str(refused(tmp_path / "t.csv"))
     timeline = read_timeline(tmp_path / "t.csv", patient="03")
     assert (len(timeline.visits), codes(timeline)) == (1, set())
+
+
+def test_an_id_beside_a_column_that_names_the_patient_tells_none(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = ["a.nii.gz,FLAIR,10,A,1", "a.nii.gz,FLAIR,90,A,2"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,sequence,days_since_treatment,patient,id", *rows]))
+    timeline = read_timeline(tmp_path / "t.csv")
+    assert (len(timeline.visits), codes(timeline)) == (2, {"columns_ignored"})
+
+
+def test_a_patient_asked_of_a_table_that_tells_none_is_to_be_left_out(tmp_path, make_head):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    (tmp_path / "t.csv").write_text("path,sequence,days_since_treatment\na.nii.gz,FLAIR,10")
+    message = str(refused(tmp_path / "t.csv", patient="A"))
+    assert message == "The table has no column that tells the patient. Leave out --patient."
 
 
 @pytest.mark.parametrize(
