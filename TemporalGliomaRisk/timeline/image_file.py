@@ -21,7 +21,6 @@ from TemporalGliomaRisk.timeline.refusals import volume_error
 from TemporalGliomaRisk.timeline.sitk_images import (
     has_text_name,
     volume_from_sitk,
-    without_native_words,
     without_warnings,
 )
 from TemporalGliomaRisk.timeline.text_header_image import (
@@ -73,7 +72,7 @@ class VolumeFile:
         self.check_header()
         self._refuse_mixed_capitals()
         try:
-            with without_warnings(), without_native_words():
+            with without_warnings():
                 text = is_text_header_image(self.path)
                 image = read_text_header_image(self.path) if text else sitk.ReadImage(str(self.path))
         except CutShortError as error:
