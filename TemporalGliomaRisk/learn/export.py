@@ -30,11 +30,16 @@ def assemble_network(run_folder: RunFolder) -> EvidenceModel:
     """The ``evidence`` model of a run: its pretrained encoder, all its members, its single-visit head.
 
     Raises:
-        InputError: If a head is missing.
+        InputError: If a head is missing, or was begun and not ended.
     """
     members = _members(run_folder)
     single = run_folder.heads_folder / "single.safetensors"
-    if not members or not single.exists():
+    unfinished = any(
+        not one.with_suffix(".safetensors").exists() for one in run_folder.heads_folder.glob("member-*.json")
+    )
+    order = run_folder.order_file
+    order_begun = any(order.parent.glob(f"{order.stem}.*")) and not order.exists()
+    if not members or not single.exists() or unfinished or order_begun:
         raise InputError("The run lacks fine-tuned heads; run finetune to its end first.")
     network = EvidenceModel(run_folder.config.model, len(members))
     network.encoder.load_state_dict(run_folder.pretrained().encoder.state_dict())

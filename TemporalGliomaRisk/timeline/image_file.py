@@ -18,11 +18,7 @@ from TemporalGliomaRisk.timeline.nifti_header import (
     read_nifti_header,
 )
 from TemporalGliomaRisk.timeline.refusals import volume_error
-from TemporalGliomaRisk.timeline.sitk_images import (
-    has_text_name,
-    volume_from_sitk,
-    without_warnings,
-)
+from TemporalGliomaRisk.timeline.sitk_images import has_text_name, volume_from_sitk, without_warnings
 from TemporalGliomaRisk.timeline.text_header_image import (
     CutShortError,
     TextHeaderError,

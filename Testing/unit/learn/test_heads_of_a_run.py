@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,3 +76,19 @@ def test_a_weight_that_would_teach_nothing_sensible_is_refused(
 ) -> None:
     assert main([*finetuning, "--place-weight", weight]) == 2
     assert "--place-weight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", ["heads/member-2.json", "order/head.checkpoint.safetensors"])
+def test_a_fine_tuning_that_was_stopped_is_not_calibrated(
+    left: str, finetuning: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What a kill leaves: settings of a member, or a checkpoint of the ordering head, without their weights."""
+    run = tmp_path / "run"
+    shutil.copytree(finetuning[finetuning.index("--run") + 1], run)
+    for weights in (run / "order").glob("*"):
+        weights.unlink()
+    (run / left).parent.mkdir(exist_ok=True)
+    (run / left).write_text("{}")
+    cohort = finetuning[finetuning.index("--cohort") + 1]
+    assert main(["calibrate", "--cohort", cohort, "--run", str(run), "--output", str(tmp_path / "model")]) == 2
+    assert "run finetune to its end first" in capsys.readouterr().err
