@@ -211,15 +211,18 @@ def test_the_page_never_takes_the_views_of_one_layout_for_another_s(reader) -> N
         """() => {
             const { state } = window.trame;
             window.told = [];
-            state.addListener(({ keys }) => {
+            window.untold = state.addListener(({ keys }) => {
                 if (keys.includes("shown_layout") || keys.includes("grid"))
                     window.told.push([state.get("shown_layout"), state.get("grid").tiles[0].name]);
             });
         }"""
     )
-    for layout in ("compare", "row", "four"):
-        reader.page.click(f'.bar [data-layout="{layout}"]')
-        reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout)
+    try:
+        for layout in ("compare", "row", "four"):
+            reader.page.click(f'.bar [data-layout="{layout}"]')
+            reader.waits_for(lambda layout=layout: reader.state("shown_layout") == layout)
+    finally:
+        reader.page.evaluate("window.untold()")
 
     told = {tuple(pair) for pair in reader.page.evaluate("window.told")}
     assert told == {("compare", "first_axial"), ("row", "row_1"), ("four", "axial")}
