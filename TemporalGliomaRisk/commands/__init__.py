@@ -168,15 +168,17 @@ def refuse_in_cohort(place: Path, cohorts: Iterable[Path], option: str) -> None:
 
 def folder(text: str) -> Path:
     """An option's folder; nothing at all, as of a variable that is not set, is none."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("wanted a folder, got nothing")
-    return Path(text)
+    return _path(text, "a folder")
 
 
 def a_timeline(text: str) -> Path:
     """A timeline's path; nothing at all would be the current folder, whoever lies there."""
+    return _path(text, "a folder or table")
+
+
+def _path(text: str, wanted: str) -> Path:
     if not text.strip():
-        raise argparse.ArgumentTypeError("wanted a folder or table, got nothing")
+        raise argparse.ArgumentTypeError(f"wanted {wanted}, got nothing")
     return Path(text)
 
 

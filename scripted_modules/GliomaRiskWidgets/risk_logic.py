@@ -88,7 +88,7 @@ class RiskLogic:
         self.session = WorkerSession(make_client)
         self._temporary: Path | None = None
         self._folders = 0
-        self._outputs: list[tuple[Any, Path]] = []
+        self._outputs: dict[Any, Path] = {}
         self._linked: dict[str, tuple[tuple[str, ...], Path]] = {}
 
     # What ships
@@ -221,11 +221,7 @@ class RiskLogic:
     def keep_output(self, patient: PatientScene, folder: Path) -> None:
         """Remember where the result of a patient lies, for the report."""
         # The node, not its ID: a scene that was cleared gives the next patient the same IDs again.
-        kept = [(node, path) for node, path in self._outputs if node.GetScene() is not None]
-        self._outputs = [
-            *((node, path) for node, path in kept if node is not patient.browser),
-            (patient.browser, folder),
-        ]
+        self._outputs[patient.browser] = folder
 
     def forget_outputs(self) -> None:
         """Forget where results lie, because their patients go with the scene."""
@@ -234,9 +230,7 @@ class RiskLogic:
     def output_of(self, patient: PatientScene) -> Path | None:
         """Folder of a patient's result, None where it was computed in another session."""
         browser = patient.browser
-        if browser is None or browser.GetScene() is None:
-            return None
-        return next((folder for node, folder in self._outputs if node is browser), None)
+        return None if browser is None or browser.GetScene() is None else self._outputs.get(browser)
 
     # Computing
 
