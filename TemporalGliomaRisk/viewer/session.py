@@ -60,13 +60,12 @@ class Session:
         Raises:
             InputError: If images or maps cannot be read.
         """
-        if opened.timeline is not None and visit is not None and not 1 <= visit <= len(opened.timeline.visits):
-            raise InputError(f"The timeline has {len(opened.timeline.visits)} visits, and visit {visit} was asked for.")
         with self._patient.giving_up_its_label() if self._patient is not None else nullcontext():
             patient = self._build(opened)
             if visit is not None and not 1 <= visit <= len(patient.visits):
+                visits, named = len(patient.visits), "result" if opened.timeline is None else "timeline"
                 patient.remove()
-                raise InputError(f"The result has {len(patient.visits)} visits, and visit {visit} was asked for.")
+                raise InputError(f"The {named} has {visits} visits, and visit {visit} was asked for.")
         if self._patient is not None:
             self._stage.set_patient(None)
             self._patient.remove()
