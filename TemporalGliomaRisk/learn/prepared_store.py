@@ -19,9 +19,9 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
-from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import CohortPatient
-from TemporalGliomaRisk.learn.stored_patient import damaged, is_prepared, stored_name
+from TemporalGliomaRisk.learn.prepared_inputs import inputs_of, refuse_another
+from TemporalGliomaRisk.learn.stored_patient import is_prepared, stored_name
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.processes import processes
@@ -95,7 +95,7 @@ def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: Pre
     unprepared = {patient.patient_id for patient in missing}
     for patient in patients:
         if patient.patient_id not in unprepared:
-            _refuse_another(patient, folder / stored_name(patient.patient_id) / "patient.json")
+            refuse_another(patient, folder / stored_name(patient.patient_id) / "patient.json")
     if missing:
         _refuse_other_units(patients)
     return missing
@@ -119,32 +119,6 @@ def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
         )
 
 
-def _refuse_another(patient: CohortPatient, prepared: Path) -> None:
-    """Refuse visits prepared earlier of another patient with this label, or before the outcome was corrected."""
-    try:
-        facts = json.loads(prepared.read_text(encoding="utf-8"))
-        found = (facts["event_observed"], facts["follow_up_days"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(patient.patient_id, patient.told) from error
-    if found != (patient.event_observed, patient.follow_up_days):
-        raise InputError(
-            f"{patient.told}: the visits prepared in this folder earlier are of another patient of that name, or have "
-            "another outcome than participants.tsv says now; name a new folder."
-        )
-    now = _sessions_hash(patient)
-    if facts.get("sessions_sha256", now) != now:  # older folders don't say
-        raise InputError(
-            f"{patient.told}: the sessions table was changed after the visits were prepared in this folder; name a new "
-            "folder, so that days and visits are those of the table."
-        )
-
-
-def _sessions_hash(patient: CohortPatient) -> str | None:
-    """Of the bytes of the patient's sessions table; None where there is none."""
-    table = patient.folder / f"{patient.patient_id}_sessions.tsv"
-    return sha256_of(table) if table.is_file() else None
-
-
 def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessConfig) -> None:
     """Prepare one patient's visits before the event and store them whole.
 
@@ -165,11 +139,11 @@ def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessCon
     if not visits:
         raise InputError("No visit lies before the end of follow-up. Correct follow_up_days, or drop the row.")
     mask = _truth_brain_mask(patient)
+    inputs = inputs_of(patient, visits)
     frame, first = prepare_first_visit(visits[0], config, brain_mask=mask)
     prepared = [first, *(prepare_visit(visit, frame, config) for visit in visits[1:])]
     lesions = _truth_lesions(patient, [visit.session_id for visit in visits], frame.grid)
     treatment = [visit.days_since_treatment for visit in visits]
-    truth = patient.truth_record(visits=len(visits))
     facts = {
         "patient_id": stored_name(patient.patient_id),
         "days_since_first": [visit.days_since_first for visit in visits],
@@ -177,9 +151,8 @@ def _prepare_patient(patient: CohortPatient, folder: Path, config: PreprocessCon
         "present": [visit.present.tolist() for visit in prepared],
         "event_observed": patient.event_observed,
         "follow_up_days": patient.follow_up_days,
-        "sessions_sha256": _sessions_hash(patient),
-        "truth": truth and {name: told for name, told in truth.items() if name != "participant"},
-        "cavity_centres_ijk": _cavity_centres(truth, len(visits), frame.grid),
+        "cavity_centres_ijk": _cavity_centres(inputs["truth"], len(visits), frame.grid),
+        **inputs,
     }
     temporary = folder / f".{uuid.uuid4().hex[:12]}.part"
     temporary.mkdir()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from shutil import copytree, rmtree
+from shutil import copyfile, copytree, rmtree
 
 import numpy as np
 import pytest
@@ -230,6 +231,46 @@ def test_a_corrected_sessions_table_is_not_scored_with_the_visits_prepared_befor
     (corrected.folder / name).write_text(said.replace("ses-02\t", "ses-02\t1"), encoding="utf-8")
     with pytest.raises(InputError, match="sessions table was changed"):
         prepare_cohort([corrected], tmp_path / "prepared", PreprocessConfig(register="never"))
+
+
+def test_images_replaced_or_added_are_not_learnt_from_as_they_were(
+    simulated_cohort: Path, prepared: Path, tmp_path: Path
+) -> None:
+    original = read_cohort(simulated_cohort)[0]
+    copytree(prepared, tmp_path / "prepared")
+    copytree(original.folder, tmp_path / original.patient_id, copy_function=copyfile)  # at another time of change
+    copied = replace(original, folder=tmp_path / original.patient_id)
+    prepare = partial(prepare_cohort, [copied], tmp_path / "prepared", PreprocessConfig(register="never"))
+    prepare()
+    flair = next(copied.folder.glob("ses-01/anat/*_FLAIR.nii.gz"))
+    added = flair.with_name(flair.name.replace("_FLAIR", "_T1w"))
+    assert not added.exists()
+    copyfile(flair, added)
+    with pytest.raises(InputError, match="images were replaced, added or taken away"):
+        prepare()
+    added.unlink()
+    prepare()
+    other = next(copied.folder.glob("ses-02/anat/*_FLAIR.nii.gz"))
+    copyfile(other, flair)
+    with pytest.raises(InputError, match="images were replaced, added or taken away"):
+        prepare()
+    for session in copied.folder.glob("ses-*"):
+        rmtree(session)
+    prepare()  # whoever keeps the prepared visits alone goes on with them
+
+
+def test_another_truth_is_not_learnt_from_with_the_visits_prepared_before(
+    simulated_cohort: Path, prepared: Path, tmp_path: Path
+) -> None:
+    patient = read_cohort(simulated_cohort)[0]
+    copytree(prepared, tmp_path / "prepared")
+    copytree(patient.truth, tmp_path / "truth")
+    truth = tmp_path / "truth" / "truth.json"
+    truth.write_text(json.dumps(json.loads(truth.read_text("utf-8")) | {"patient_number": 9999}), encoding="utf-8")
+    with pytest.raises(InputError, match="truth was changed after the visits were prepared"):
+        prepare_cohort(
+            [replace(patient, truth=tmp_path / "truth")], tmp_path / "prepared", PreprocessConfig(register="never")
+        )
 
 
 def test_a_corrected_outcome_is_not_scored_with_the_visits_prepared_before(

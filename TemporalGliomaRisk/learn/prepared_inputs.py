@@ -1,0 +1,122 @@
+"""What a patient's visits were prepared from, so that nobody learns from images, days or outcomes of before.
+
+Images are told apart by size and time of change, which costs nothing, and only where those differ by their bytes: a
+cohort that was copied elsewhere is still the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError
+from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.learn.cohort import CohortPatient
+from TemporalGliomaRisk.learn.stored_patient import damaged
+from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.visit import Visit
+
+
+def inputs_of(patient: CohortPatient, visits: Sequence[Visit]) -> dict[str, Any]:
+    """What is written down beside the prepared visits, JSON-ready.
+
+    Args:
+        patient: The patient.
+        visits: Those that are prepared.
+
+    Returns:
+        ``sessions_sha256`` (None without a sessions table), ``images`` (for every file of ``VISIT SEQUENCE``, visits
+        from 1, what its size and time of change come to, and its hash), and ``truth`` (the simulator's record without
+        the patient's label, None for real patients).
+    """
+    return {
+        "sessions_sha256": _sessions_hash(patient),
+        "images": {
+            name: [[_state(path), sha256_of(path)] for path in files] for name, files in _image_files(visits).items()
+        },
+        "truth": _truth(patient, len(visits)),
+    }
+
+
+def refuse_another(patient: CohortPatient, prepared: Path) -> None:
+    """Refuse visits that were prepared of other images, days or outcomes than the cohort holds now.
+
+    Args:
+        patient: As the cohort has the patient now.
+        prepared: ``patient.json`` of the prepared visits.
+
+    Raises:
+        InputError: If they are of another patient of that name, outcome, sessions table, truth or images. Images that
+            are there no longer can't be compared, and what a folder made by an earlier version doesn't say can't
+            either.
+    """
+    try:
+        facts = json.loads(prepared.read_text(encoding="utf-8"))
+        found = (facts["event_observed"], facts["follow_up_days"])
+        images = {name: [(state, sha256) for state, sha256 in files] for name, files in facts.get("images", {}).items()}
+        visits = len(facts["days_since_first"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged(patient.patient_id, patient.told) from error
+    if found != (patient.event_observed, patient.follow_up_days):
+        raise InputError(
+            f"{patient.told}: the visits prepared in this folder earlier are of another patient of that name, or have "
+            "another outcome than participants.tsv says now; name a new folder."
+        )
+    now = _sessions_hash(patient)
+    if facts.get("sessions_sha256", now) != now:
+        raise InputError(
+            f"{patient.told}: the sessions table was changed after the visits were prepared in this folder; name a new "
+            "folder, so that days and visits are those of the table."
+        )
+    if facts.get("truth") != _truth(patient, visits):
+        raise InputError(
+            f"{patient.told}: the simulator's truth was changed after the visits were prepared in this folder; name a "
+            "new folder, so that images and truth are of one patient."
+        )
+    if images and _other_images(patient, images):
+        raise InputError(
+            f"{patient.told}: images were replaced, added or taken away after the visits were prepared in this folder; "
+            "name a new folder, so that what is learnt from is what the cohort holds."
+        )
+
+
+def _other_images(patient: CohortPatient, prepared: Mapping[str, Sequence[tuple[str, str]]]) -> bool:
+    try:
+        files = _image_files(patient.input_visits(read_timeline(patient.folder).visits))
+    except GliomaRiskError:
+        return False  # Whoever keeps prepared visits only, to save room, goes on with them.
+    return {name: len(paths) for name, paths in files.items()} != {
+        name: len(known) for name, known in prepared.items()
+    } or any(
+        path.is_file() and state != _state(path) and sha256 != sha256_of(path)
+        for name, paths in files.items()
+        for path, (state, sha256) in zip(paths, prepared[name], strict=True)
+    )
+
+
+def _image_files(visits: Sequence[Visit]) -> dict[str, tuple[Path, ...]]:
+    return {
+        f"{number} {sequence}": visit.sources[sequence].files
+        for number, visit in enumerate(visits, 1)
+        for sequence in visit.sequences
+    }
+
+
+def _state(path: Path) -> str:
+    """Of size and time of change together, hashed: a run's files hold no date."""
+    state = path.stat()
+    return hashlib.sha256(f"{state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
+
+
+def _sessions_hash(patient: CohortPatient) -> str | None:
+    """Of the bytes of the patient's sessions table; None where there is none."""
+    table = patient.folder / f"{patient.patient_id}_sessions.tsv"
+    return sha256_of(table) if table.is_file() else None
+
+
+def _truth(patient: CohortPatient, visits: int) -> dict[str, Any] | None:
+    truth = patient.truth_record(visits=visits)
+    return truth and {name: told for name, told in truth.items() if name != "participant"}
