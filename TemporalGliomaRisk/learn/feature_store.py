@@ -7,6 +7,7 @@ Places known to hold true growth count among the foremost.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Generator, Tensor
 from torch.nn import functional
@@ -31,6 +32,9 @@ from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
+FEATURES_VERSION = 1
+"""Of what is kept of a patient beside the encoder's numbers; another one, and everybody is encoded anew."""
+MADE_OF = "made_of"
 MOVED = 1e-3
 """Change of a scaled intensity below which a voxel counts as unchanged: about what float16 keeps of an intensity."""
 
@@ -196,7 +200,7 @@ def grown_places(patient: StoredPatient) -> Tensor | None:
 
 
 class Encoding(Dataset[int]):
-    """Encodes and stores a patient each time one is asked for, unless it is stored already.
+    """Encodes and stores a patient each time one is asked for, unless it is stored already, of the same visits.
 
     Those with a lesion laid into the same visits are encoded with their host, at the places that see the lesion. Gives
     how many patients that makes.
@@ -229,7 +233,8 @@ class Encoding(Dataset[int]):
         paths = [self._folder / f"{patient.patient_id}.safetensors" for _, patient in group]
         host: Tensor | None = None
         for (place, patient), path in zip(group, paths, strict=True):
-            if path.exists():
+            made_of = _made_of(patient)
+            if _stored_of(path) == made_of:
                 continue
             if host is None:
                 host = timeline_features(self._model, _host_of(patient), bfloat16=self._bfloat16)
@@ -237,7 +242,7 @@ class Encoding(Dataset[int]):
             if isinstance(patient, ImplantedPatient):
                 features = implanted_features(self._model, patient, host, bfloat16=self._bfloat16)
             with written_whole(path) as temporary:
-                temporary.write_bytes(save(self._content(patient, place, features)))
+                temporary.write_bytes(save(self._content(patient, place, features), metadata={MADE_OF: made_of}))
         return len(group)
 
     def _content(self, patient: StoredPatient, number: int, features: Tensor) -> dict[str, Tensor]:
@@ -255,6 +260,31 @@ class Encoding(Dataset[int]):
             "counts": torch.tensor([len(foremost), len(rest)]),
         }
         return content if grown is None else {**content, "grown": grown[:, kept].contiguous()}
+
+
+def _made_of(patient: StoredPatient) -> str:
+    """Hash of which visits and which lesion laid in the features are of; the voxels are those of the run's folder."""
+    digest = hashlib.sha256(f"{FEATURES_VERSION} {_host_of(patient).patient_id}".encode())
+    arrays = [patient.days_since_first, patient.present]
+    if isinstance(patient, ImplantedPatient):
+        lesion = patient.lesion
+        digest.update(repr((patient.corner, patient.void, lesion.edge)).encode())
+        # Not its distances, whose last bits may hang on the processor; they are drawn from the same stream.
+        tensors = (lesion.inside, lesion.signals, lesion.rims, lesion.flattening)
+        arrays += [patient.radii_voxels, patient.strengths, *(tensor.numpy() for tensor in tensors)]
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _stored_of(path: Path) -> str | None:
+    """What the features in a file are of, by their own account; None where they say nothing or are not there."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return (file.metadata() or {}).get(MADE_OF)
+    except (OSError, SafetensorError):
+        return None
 
 
 def _host_of(patient: StoredPatient) -> StoredPatient:

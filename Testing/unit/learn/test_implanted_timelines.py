@@ -13,6 +13,7 @@ import torch
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, HistoryHead
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.learn.agreement import _of_visits
 from TemporalGliomaRisk.learn.feature_store import (
     PatientFeatures,
     PlaceSampling,
@@ -231,6 +232,28 @@ def test_features_are_the_same_whether_the_host_is_encoded_with_them_or_not(
     for patient in (host, found):
         one, other = (load_features(tmp_path / name, patient.patient_id) for name in ("both", "later"))
         assert torch.equal(one.features, other.features)
+
+
+def test_features_of_other_visits_or_another_lesion_are_made_anew(make_stored: MakeStored, tmp_path: Path) -> None:
+    model = PairModel(EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6))
+    host = make_stored(3, visits=3, grows=False)
+    one, other = (laid_in(host, course) for course in ("appears", "fades"))
+    fewer = _of_visits(host, np.array([True, False, True]))
+    sampling = PlaceSampling(foremost=30, sampled=30)
+
+    def kept(*patients: StoredPatient) -> list[torch.Tensor]:
+        cache_features(model, patients, tmp_path / "kept", sampling, seed=1)
+        return [load_features(tmp_path / "kept", patient.patient_id).features for patient in patients]
+
+    def fresh(number: int, *patients: StoredPatient) -> list[torch.Tensor]:
+        folder = tmp_path / f"fresh-{number}"
+        cache_features(model, patients, folder, sampling, seed=1)
+        return [load_features(folder, patient.patient_id).features for patient in patients]
+
+    for number, patients in enumerate([(host, one), (host, replace(other, patient_id=one.patient_id)), (fewer,)]):
+        assert all(map(torch.equal, kept(*patients), fresh(number, *patients)))
+    (tmp_path / "kept" / f"{host.patient_id}.safetensors").write_bytes(b"cut short")
+    assert torch.equal(*kept(fewer), *fresh(3, fewer))
 
 
 def test_an_implant_teaches_nothing_about_the_days(make_stored: MakeStored, tmp_path: Path) -> None:
