@@ -21,6 +21,8 @@ RESULTS = ROOT / "Testing" / "benchmarks" / "results"
 README = ROOT / "README.md"
 POPULATIONS = {"main": "evaluation-main.json", "shifted": "evaluation-shifted.json"}
 VISIBILITY = RESULTS / "growth_visibility.json"
+ROWS = RESULTS / "science.json"
+"""What ``make science`` found, for as many of its rows as were made."""
 WIDTH = 120
 WAY = "share of the ideal observer's distance from chance (AUROC less 0.5), four or more visits"
 ERROR, SLOPE = "expected calibration error", "calibration slope"
@@ -172,6 +174,42 @@ def growth_shown() -> str:
     )
 
 
+def rows_compared() -> Iterator[str]:
+    """Every row of ``make science`` on the same visits of the same patients, and what ordering adds."""
+    found = json.loads(ROWS.read_text(encoding="utf-8"))
+    sizes = found["plan"]["sizes"]
+    yield filled(
+        f"Trained on {found['training_patients']} patients and watched on {found['validation_patients']}: "
+        f"{sizes['updates']:,} updates of pretraining, {sizes['passes']} passes of fine-tuning at most, one training a "
+        "row, so that intervals hold nothing of another training's luck. The shipped model is larger, an ensemble, and "
+        "learnt longer and from more patients."
+    )
+    for population in (name for name in POPULATIONS if name in found):
+        one = found[population]
+        yield ""
+        yield f"| `{population}`, {one['patients']} patients | AUROC, all visits | four or more | shipped less this |"
+        yield "|---|---|---|---|"
+        for name, table in one["rows"].items():
+            cells = [cell(metric(table["groups"], group, "auroc")) for group in ("all", "4 or more")]
+            less = one["shipped_less"].get(name)
+            cells.append(signed(metric(less, "4 or more", "auroc")) if less else "")
+            yield f"| {name} | {' | '.join(cells)} |"
+        if gains := one["ordering_gain"]:
+            told = (
+                f"{signed(metric(gain, 'all', 'auroc'))} at all visits and "
+                f"{signed(metric(gain, '4 or more', 'auroc'))} at four or more ({name})"
+                for name, gain in gains.items()
+            )
+            yield ""
+            yield filled(f"What ordering adds to the AUROC on `{population}`, paired: {'; '.join(told)}.")
+
+
+def signed(entry: Mapping[str, Any]) -> str:
+    """A difference with its interval."""
+    value, low, high = (f"{entry[end]:+.2f}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
 def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of one population beside its AUROC: a title and a cell each."""
     ours, ideal = (metric(one[key]["groups"], "4 or more", "auroc") for key in ("several_visits", "ideal_observer"))
@@ -231,6 +269,7 @@ def map_facts(maps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def with_results(text: str, known: Mapping[str, dict[str, Any]]) -> str:
     """A README whose figures of the model are these."""
     parts = {"model": "\n".join(lines(known)), "random maps": random_maps(), "growth shown": growth_shown()}
+    parts |= {"rows": "\n".join(rows_compared())}
     for name, content in parts.items():
         begin, end = f"<!-- {name}: written by Testing/science/readme_results.py -->\n", f"\n *<!-- {name}: end -->"
         pattern = re.compile(f"({re.escape(begin)}).*?({end})", re.DOTALL)

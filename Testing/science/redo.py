@@ -147,6 +147,11 @@ class Place:
         )
         return Workshop(folder=self.out / "variants", sizes=self.plan.sizes, train=train, validation=validation)
 
+    @property
+    def known_rows(self) -> list[str]:
+        """Names of all rows that there could be, in the order of the table."""
+        return [*self.plan.variants(self.plan.patients), *OTHERS]
+
     def scorer(self) -> Scorer:
         """All rows."""
         shop = self.workshop()
@@ -157,7 +162,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Redo what was asked for and write the numbers."""
     place = Place(out=arguments.output, plan=Plan.of(arguments), model=arguments.model)
     # As many rows as there could be: how many patients learn is not known yet.
-    known = [*place.plan.variants(place.plan.patients), *OTHERS]
+    known = place.known_rows
     if not set(arguments.rows or ()) <= set(known):
         raise UsageError(f"Wanted --rows of: {'; '.join(known)}. Got: {'; '.join(arguments.rows)}.")
     begin_with(place.out / "plan.json", place.plan, what="What is redone in this folder")
@@ -255,7 +260,7 @@ def _measured(place: Place, population: str, wanted: Sequence[str], arguments: a
         (one.days_since_first.tolist(), one.follow_up_days, one.event_observed) for one in stored
     )
     # Rows asked for in an earlier run are there, too.
-    names = [name for name in scored[0] if all(name in one for one in scored)]
+    names = [name for name in place.known_rows if all(name in one for one in scored)]
     columns = {name: np.array([score for one in scored for score in one[name]]) for name in names}
     return compared(columns, rows, BootstrapConfig(resamples=arguments.resamples, seed=1), len(labels))
 
