@@ -106,13 +106,11 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
-    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
         finetuning_settings,
         fit_both,
-        heads_begun_from,
         least_agreement,
         licence_text,
         order_head,
@@ -134,11 +132,8 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     metadata |= {
         **_thresholds(rows, ensemble, single),
         "notes": list(arguments.note),
-        "cohorts_sha256": [cohort_sha256(read_cohort(folder)) for folder in arguments.cohort],
+        **_learnt_from(run_folder, arguments.cohort, (*train, *validation)),
     }
-    if begun := heads_begun_from(run_folder):
-        metadata["heads_begun_from"] = {name: begun[name] for name in ("name", "sha256")}
-        metadata["cohorts_sha256"] += [one for one in begun["cohorts_sha256"] if one not in metadata["cohorts_sha256"]]
     usual = agreeing(_spread(train, arguments.doubt_patients), least)
     doubt, sanity = _measure(network, ensemble, usual, watched, _spread(learnable, arguments.sanity_patients))
     write_bundle(
@@ -156,6 +151,31 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         pretrained=run_folder.pretrained(),
     )
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
+
+
+def _learnt_from(run_folder: RunFolder, cohorts: Sequence[Path], patients: Sequence[StoredPatient]) -> dict[str, Any]:
+    """The bundle's ``learnt_from``, the hashes of all its cohorts, and ``heads_begun_from`` where a model's were."""
+    from TemporalGliomaRisk.learn.export import heads_begun_from
+    from TemporalGliomaRisk.learn.learnt_from import (
+        LEARNT_FROM,
+        Learnt,
+        as_json,
+        learnt_of_run,
+        learnt_of_stage,
+        together_once,
+    )
+
+    learnt = [learnt_of_stage(run_folder, cohorts, patients), *learnt_of_run(run_folder)]
+    begun = heads_begun_from(run_folder)
+    if begun and "cohorts_sha256" in begun:  # a run of before learnt_from.json
+        learnt.append(Learnt(split=None, cohorts_sha256=tuple(begun["cohorts_sha256"])))
+    learnt = together_once(learnt)
+    hashes = dict.fromkeys(sha256 for one in learnt for sha256 in one.cohorts_sha256)
+    return {
+        "cohorts_sha256": list(hashes),
+        LEARNT_FROM: as_json(learnt),
+        **({"heads_begun_from": {name: begun[name] for name in ("name", "sha256")}} if begun else {}),
+    }
 
 
 def _thresholds(rows: Sequence[ScoredVisit], ensemble: Calibration, single: Calibration) -> dict[str, Any]:

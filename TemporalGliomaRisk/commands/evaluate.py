@@ -220,12 +220,13 @@ def _reference(arguments: argparse.Namespace, model: RiskModel) -> TrainedRefere
 
 def _refuse_knowing_rival(arguments: argparse.Namespace, rival: RiskModel, model: RiskModel) -> None:
     """Refuse a rival that learnt from patients of what is the model's test part."""
+    from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.errors import UsageError
-    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
+    from TemporalGliomaRisk.learn.learnt_from import knows_by_another_split, learnt_of_model
+    from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
-    if arguments.part == "all" or rival.metadata["run"]["split"] == model.metadata["run"]["split"]:
-        return
-    if cohort_sha256(read_cohort(arguments.cohort)) in rival.metadata.get("cohorts_sha256", ()):
+    split = configs.from_json(SplitConfig, model.metadata["run"]["split"])
+    if arguments.part == "test" and knows_by_another_split(learnt_of_model(rival.metadata), split, [arguments.cohort]):
         raise UsageError(
             "The model of --rival split this cohort otherwise and may have learnt from the test part; name a rival of "
             "the same split, or evaluate a cohort kept apart."

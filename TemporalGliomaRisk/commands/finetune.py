@@ -112,6 +112,13 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.learn.feature_store import PlaceSampling
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
     from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
+    from TemporalGliomaRisk.learn.learnt_from import (
+        learnt_of_model,
+        learnt_of_run,
+        learnt_of_stage,
+        note_learnt,
+        refuse_another_split,
+    )
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
@@ -132,12 +139,17 @@ def run(arguments: argparse.Namespace) -> int:
         if ranks.first:
             tell((*ranks.findings, *no_curves()))
         run_folder = RunFolder.open(arguments.run_folder)
+        split, encoder = run_folder.config.split, "This run's pretrained weights"
+        refuse_another_split(learnt_of_run(run_folder), split, arguments.cohort, whose=encoder)
         finished = None if arguments.heads_from is None else _finished(arguments, run_folder)
         if finished is not None:
             shared = replace(shared, begun_from=sha256_of(arguments.heads_from / WEIGHTS))
         parts = run_folder.split(read_cohorts(arguments.cohort))
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
+        if ranks.first:
+            known = () if finished is None else learnt_of_model(finished.metadata)
+            note_learnt(run_folder, (*known, learnt_of_stage(run_folder, arguments.cohort, stored)))
         if arguments.architecture == "evidence":
             _evidence(arguments, shared, run_folder, train, validation, finished=finished, ranks=ranks)
         elif ranks.first:
@@ -148,11 +160,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _finished(arguments: argparse.Namespace, run_folder: RunFolder) -> RiskModel:
     """The model whose heads are begun with: its encoder is the run's, and it learnt from none whom the run tests."""
-    from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.errors import UsageError
-    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
+    from TemporalGliomaRisk.learn.learnt_from import learnt_of_model, refuse_another_split
 
     model = load_bundle(arguments.heads_from)
     ours = EvidenceModel(run_folder.config.model)
@@ -162,13 +173,8 @@ def _finished(arguments: argparse.Namespace, run_folder: RunFolder) -> RiskModel
             "The heads of --heads-from read another encoder's features than this run's. Begin a run with "
             "pretrain --start-from that model --updates 0, or leave --heads-from out."
         )
-    known = model.metadata.get("cohorts_sha256", ())
-    same_split = model.metadata["run"]["split"] == configs.to_json(run_folder.config.split)
-    if not same_split and any(cohort_sha256(read_cohort(one)) in known for one in arguments.cohort):
-        raise UsageError(
-            "The model of --heads-from learnt from this cohort by another split, so it knows patients whom this run "
-            "watches or tests. Begin the run with that model's --seed and --fractions."
-        )
+    learnt = learnt_of_model(model.metadata)
+    refuse_another_split(learnt, run_folder.config.split, arguments.cohort, whose="The heads of --heads-from")
     return model
 
 
@@ -248,10 +254,7 @@ def _begin_heads(run_folder: RunFolder, heads: Mapping[str, FinetuneConfig], fin
         begin_with(path, config, what="A head of this run", understood=with_later_settings)
     if finished is not None:
         (sha256,) = {config.begun_from for config in heads.values()}
-        known = list(finished.metadata.get("cohorts_sha256", ()))
-        write_json_whole(
-            run_folder.beginning_of_heads, {"name": finished.name, "sha256": sha256, "cohorts_sha256": known}
-        )
+        write_json_whole(run_folder.beginning_of_heads, {"name": finished.name, "sha256": sha256})
 
 
 def _head_of(model: RiskModel, name: str) -> HistoryHead:

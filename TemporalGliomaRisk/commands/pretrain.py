@@ -7,6 +7,7 @@ interruption, it goes on where it stood. Started by torchrun, its processes shar
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, refus
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.encode.pairs import PairModel
+    from TemporalGliomaRisk.learn.learnt_from import Learnt
     from TemporalGliomaRisk.learn.ranks import Ranks
     from TemporalGliomaRisk.learn.run_folder import Beginning, RunConfig
 
@@ -94,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prepare the training and validation patients, then pretrain."""
     from TemporalGliomaRisk.encode.evidence import EvidenceConfig
+    from TemporalGliomaRisk.learn.learnt_from import refuse_another_split
     from TemporalGliomaRisk.learn.pretrain import PretrainConfig
     from TemporalGliomaRisk.learn.ranks import joined
     from TemporalGliomaRisk.learn.run_folder import RunConfig, SplitConfig
@@ -118,38 +121,48 @@ def run(arguments: argparse.Namespace) -> int:
         split=SplitConfig(seed=arguments.seed, fractions=tuple(arguments.fractions)),
     )
     start: PairModel | None = None
+    known: tuple[Learnt, ...] = ()
     if arguments.start_from is not None:
-        begun_from, start = _beginning(arguments.start_from)
+        begun_from, start, known = _beginning(arguments.start_from)
+        refuse_another_split(known, config.split, arguments.cohort, whose="The weights of --start-from")
         config = replace(config, model=replace(start.config, **channels, **convolutions), begun_from=begun_from)
         start = widened(start, config.model)
     with joined(arguments.device) as ranks:
-        _pretrain(arguments, config, start, ranks)
+        _pretrain(arguments, config, start, known, ranks)
     return 0
 
 
-def _beginning(folder: Path) -> tuple[Beginning, PairModel]:
-    """Pretrained weights of a run's folder or of a model, and what is said of them."""
+def _beginning(folder: Path) -> tuple[Beginning, PairModel, tuple[Learnt, ...]]:
+    """Pretrained weights of a run's folder or of a model, what is said of them, and whom they learnt from."""
     from TemporalGliomaRisk import config as configs
-    from TemporalGliomaRisk.bundle import load_bundle, load_pretrained
+    from TemporalGliomaRisk.bundle import PRETRAINED, load_bundle, load_pretrained
     from TemporalGliomaRisk.errors import ModelError
+    from TemporalGliomaRisk.files import sha256_of
+    from TemporalGliomaRisk.learn.learnt_from import learnt_of_model, learnt_of_run
     from TemporalGliomaRisk.learn.run_folder import SETTINGS, Beginning, RunConfig, RunFolder
 
     if (folder / SETTINGS).is_file():
-        return RunFolder.open(folder).beginning()
+        run_folder = RunFolder.open(folder)
+        return *run_folder.beginning(), learnt_of_run(run_folder)
     model = load_bundle(folder)
     pretrained = load_pretrained(model)
     if pretrained is None:
         raise ModelError("The model holds no pretrained weights to begin with; name a run's folder, or another model.")
     earlier = configs.from_json(RunConfig, model.metadata["run"])
-    return Beginning(sha256=model.sha256, updates=earlier.updates_so_far), pretrained
+    # Of the weights alone: a card that is written anew in between makes no other beginning of them.
+    begun_from = Beginning(sha256=sha256_of(folder / PRETRAINED), updates=earlier.updates_so_far)
+    return begun_from, pretrained, learnt_of_model(model.metadata)
 
 
-def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel | None, ranks: Ranks) -> None:
+def _pretrain(
+    arguments: argparse.Namespace, config: RunConfig, start: PairModel | None, known: Sequence[Learnt], ranks: Ranks
+) -> None:
     """Prepare what is not yet prepared, by the first process, then train, by all."""
     from tqdm import tqdm
 
     from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.curves import no_curves
+    from TemporalGliomaRisk.learn.learnt_from import learnt_of_stage, note_learnt
     from TemporalGliomaRisk.learn.pretrain import pretrain
     from TemporalGliomaRisk.learn.run_folder import RunFolder
 
@@ -166,6 +179,8 @@ def _pretrain(arguments: argparse.Namespace, config: RunConfig, start: PairModel
     with tqdm(total=len(watched), desc="prepare", unit="patient", disable=quiet) as bar:
         stored = run_folder.prepared(watched, jobs=arguments.jobs, ranks=ranks, advance=bar.update)
     train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
+    if ranks.first:
+        note_learnt(run_folder, (*known, learnt_of_stage(run_folder, arguments.cohort, stored)))
     with tqdm(total=arguments.updates, desc="pretrain", unit="update", disable=quiet) as bar:
 
         def report(update: int, numbers: dict[str, float]) -> None:

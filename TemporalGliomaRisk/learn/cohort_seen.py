@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, split_patients
 from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
+from TemporalGliomaRisk.learn.learnt_from import Learnt, learnt_of_model
 from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
 
@@ -22,8 +22,8 @@ def seen_patients(
 ) -> int | None:
     """How many of the patients a model learnt from, training and validation alike, by population, seed and number.
 
-    Patients of the model's own test part don't count. Numbers between the first and the last that it names all do,
-    also where some of them are missing.
+    Those learnt from by a run or model that it went on from count, too; patients kept for the end by the split of each
+    don't. Numbers between the first and the last that are named all do, also where some of them are missing.
 
     Args:
         patients: Of the cohort to evaluate.
@@ -34,36 +34,35 @@ def seen_patients(
         None where nobody is known to be seen and that cannot be told of everybody: a patient or some of those learnt
         from were not simulated, the metadata are older, or weights or heads began with those of another model.
     """
-    cohorts = metadata.get("simulated_cohorts") or []
-    found = [
-        patient
+    known = learnt_of_model(metadata)
+    found = sum(
+        any(_learnt(patient, truth, one) for one in known)
         for patient, truth in zip(patients, truths, strict=True)
-        if truth is not None and _named(truth, cohorts) and not _of_test_part(patient, truth, metadata)
-    ]
+        if truth is not None
+    )
     if found:
-        return len(found)
-    of_simulated = sum(one["patients"] for one in cohorts)
+        return found
+    of_simulated = sum(one["patients"] for one in metadata.get("simulated_cohorts") or [])
     learnt_from = metadata.get("training_patients", 0) + metadata.get("validation_patients", 0)
     begun = (metadata.get("run") or {}).get("begun_from") or metadata.get("heads_begun_from")
     everybody = None not in truths and all({"seed", "patient_number"} <= set(truth or ()) for truth in truths)
     return 0 if everybody and of_simulated == learnt_from > 0 and not begun else None
 
 
-def _named(truth: Mapping[str, Any], cohorts: Sequence[Mapping[str, Any]]) -> bool:
+def _learnt(patient: CohortPatient, truth: Mapping[str, Any], learnt: Learnt) -> bool:
     (drawn,) = simulated_cohorts([truth])
-    return any(
+    named = any(
         (one["population"], one["seed"]) == (drawn["population"], drawn["seed"])
         and one["first_patient"] <= drawn["first_patient"] <= one["last_patient"]
-        for one in cohorts
+        for one in learnt.simulated_cohorts
     )
+    return named and not _of_test_part(patient, truth, learnt.split)
 
 
-def _of_test_part(patient: CohortPatient, truth: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Whether the model's own split keeps a patient for the end, by the label that the simulator gave."""
-    written = (metadata.get("run") or {}).get("split")
-    if written is None:
+def _of_test_part(patient: CohortPatient, truth: Mapping[str, Any], split: SplitConfig | None) -> bool:
+    """Whether a split keeps a patient for the end, by the label that the simulator gave."""
+    if split is None:
         return False
-    split = configs.from_json(SplitConfig, written)
     first, second, third = split.fractions
     named = replace(patient, patient_id=f"sub-{truth.get('patient_number', 0):05d}")
     return bool(split_patients((named,), seed=split.seed, fractions=(first, second, third))["test"])

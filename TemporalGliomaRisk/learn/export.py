@@ -64,13 +64,16 @@ def finetuning_settings(run_folder: RunFolder) -> dict[str, Any] | None:
 
 
 def heads_begun_from(run_folder: RunFolder) -> dict[str, Any] | None:
-    """``name``, ``sha256`` and ``cohorts_sha256`` of the model whose heads a run's began with; None for fresh ones."""
+    """``name`` and ``sha256`` of the model whose heads a run's began with; None for fresh ones.
+
+    A run of before ``learnt_from.json`` says ``cohorts_sha256`` here, too.
+    """
     if not run_folder.beginning_of_heads.is_file():
         return None
     what = "The beginning of this run's heads"
     found = read_settings(run_folder.beginning_of_heads, what=what)
     known = found if isinstance(found, dict) else {}
-    cohorts = known.get("cohorts_sha256")
+    cohorts = known.get("cohorts_sha256", [])
     if not (
         isinstance(cohorts, list)
         and all(isinstance(one, str) for one in (*cohorts, known.get("name"), known.get("sha256")))

@@ -18,10 +18,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from TemporalGliomaRisk.bundle import CALIBRATION, INFERENCE, METADATA, WEIGHTS, load_bundle, seal_bundle
+from TemporalGliomaRisk.bundle import (
+    CALIBRATION,
+    CARD,
+    INFERENCE,
+    METADATA,
+    PRETRAINED,
+    WEIGHTS,
+    load_bundle,
+    seal_bundle,
+)
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
-from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
+from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort, split_patients
+from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
 from TemporalGliomaRisk.learn.run_folder import Beginning, RunFolder
 from TemporalGliomaRisk.patient_scoring import PatientScoring
 from TemporalGliomaRisk.report.record import read_risk_record
@@ -31,6 +41,7 @@ from TemporalGliomaRisk.simulate.config import SimulationConfig
 
 # Patients of this seed have few visits; both parts of the split hold an event and a patient without one.
 SEED, PATIENTS, SPLIT = 20261, (9, 10, 11, 14, 18, 27), 1
+OTHERS = (25, 26, 30, 34)
 UPDATES, EVERY = 9, 3
 NOTE = "Pretrained on more patients than it was fine-tuned on."
 FEW = ("--sanity-patients", "1", "--doubt-patients", "2")
@@ -152,7 +163,42 @@ def test_a_run_can_begin_with_a_finished_model(cohort: Path, work: Path, pretrai
     assert main(begun) == 0
     wanted, found = (RunFolder.open(one).pretrained().state_dict() for one in (pretrained, run))
     assert all(torch.equal(value, wanted[name]) for name, value in found.items())
-    assert RunFolder.open(run).config.begun_from == Beginning(sha256=load_bundle(bundle).sha256, updates=UPDATES)
+    assert RunFolder.open(run).config.begun_from == Beginning(sha256=sha256_of(bundle / PRETRAINED), updates=UPDATES)
+    carried = work / "with-another-card"
+    shutil.copytree(bundle, carried)
+    (carried / CARD).write_text("Another card.", encoding="utf-8")
+    seal_bundle(carried)
+    begun[begun.index("--start-from") + 1] = str(carried)
+    assert main(begun) == 0  # goes on where it stands
+    # Of one cohort and one split, however often it is gone on from.
+    (learnt,) = json.loads((run / "learnt_from.json").read_text("utf-8"))
+    assert learnt["cohorts_sha256"] == [cohort_sha256(read_cohort(cohort))]
+    assert learnt["split"] == {"seed": SPLIT, "fractions": [0.6, 0.4, 0.0]}
+    assert sum(one["patients"] for one in learnt["simulated_cohorts"]) == len(PATIENTS)
+
+
+def test_what_weights_learnt_from_elsewhere_stays_known(
+    cohort: Path, work: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, run = work / "other-cohort", work / "run-of-other-cohort"
+    rows = [write_patient((SimulationConfig(), SEED, number, other))[1] for number in OTHERS]
+    lines = ["\t".join(str(row[name]) for name in PARTICIPANT_COLUMNS) for row in rows]
+    (other / "participants.tsv").write_text("\n".join(["\t".join(PARTICIPANT_COLUMNS), *lines]) + "\n", "utf-8")
+    begun = [*pretraining(other, run), "--start-from", str(bundle)]
+    begun[begun.index("--updates") + 1] = "0"
+    shares = begun.index("--fractions")
+    begun[shares + 1 : shares + 4] = ["0.5", "0.5", "0"]
+    assert main(begun) == 0
+    assert main(["finetune", "--cohort", str(cohort), "--run", str(run), "--members", "1"]) == 2
+    assert "learnt from this cohort by another split" in capsys.readouterr().err
+    place = ["--cohort", str(other), "--run", str(run)]
+    assert main(["finetune", *place, "--members", "1", "--epochs", "1"]) == 0
+    assert main(["calibrate", *place, "--output", str(work / "of-other"), *FEW]) == 0
+    metadata = load_bundle(work / "of-other").metadata
+    assert set(metadata["cohorts_sha256"]) == {cohort_sha256(read_cohort(one)) for one in (cohort, other)}
+    patients = read_cohort(cohort)
+    assert seen_patients(patients, [one.truth_record() for one in patients], metadata) == len(PATIENTS)
+    assert learnt_from_cohort(patients, metadata)
 
 
 def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
@@ -186,9 +232,8 @@ def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
     kept[kept.index("--run") + 1] = str(other)
     shares = kept.index("--fractions")
     kept[shares + 1 : shares + 4] = ["0.5", "0.5", "0"]
-    assert main(kept) == 0
-    assert main(["finetune", "--cohort", str(cohort), "--run", str(other), "--heads-from", str(bundle)]) == 2
-    assert "by another split" in capsys.readouterr().err
+    assert main(kept) == 2
+    assert "The weights of --start-from learnt from this cohort by another split" in capsys.readouterr().err
     assert main(["calibrate", *place[:-2], "--output", str(work / "of-heads"), *FEW]) == 0
     learnt = load_bundle(work / "of-heads")
     assert learnt.metadata["heads_begun_from"]["name"] == "tiny"
@@ -326,7 +371,7 @@ def test_a_rival_is_compared_in_pairs_on_the_same_rows(
     assert brier[2] == pytest.approx(brier[0] - brier[1])
     # A rival that learnt from what the model keeps for its test would have the better of it.
     described = json.loads((other / METADATA).read_text("utf-8"))
-    described["run"]["split"]["seed"] = 99
+    described["learnt_from"][0]["split"]["seed"] = 99
     (other / METADATA).write_text(json.dumps(described), "utf-8")
     seal_bundle(other)
     place = ["--cohort", str(cohort), "--model", str(bundle), "--output", str(tmp_path / "knowing")]
