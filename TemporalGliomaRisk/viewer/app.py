@@ -91,15 +91,19 @@ class Viewer:
         if opened.timeline is not None or opened.scene_file is not None:
             self._session.open(opened, options.visit)
 
-    async def serve(self, ready: Callable[[str], None]) -> None:
+    async def serve(self, ready: Callable[[str, str], None]) -> None:
         """Serve until cancelled.
 
         Args:
-            ready: Given the address, secret included, once the page can be opened.
+            ready: Given the address, secret included, and one that leads there once, once the page can be opened.
         """
-        address = f"http://{HOST}:%d{self.gate.prefix}/"
+
+        def tell(**_: Any) -> None:
+            server = f"http://{HOST}:{self.server.port}"
+            ready(f"{server}{self.gate.prefix}/", server + self.gate.entrance.new_path())
+
         asyncio.get_running_loop().set_exception_handler(self._unforeseen)
-        self.server.controller.on_server_ready.add(lambda **_: ready(address % self.server.port))
+        self.server.controller.on_server_ready.add(tell)
         try:
             await run(self.server, self._options.port)
         finally:
@@ -253,13 +257,13 @@ def _keep_vtk_quiet(path: Path) -> None:
     vtk.vtkOutputWindow.SetInstance(window)
 
 
-async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str], None]) -> None:
+async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str, str], None]) -> None:
     """Show what was found, until cancelled.
 
     Args:
         opened: What is shown first.
         options: How the viewer is started.
-        ready: Given the address, secret included, once the page can be opened.
+        ready: Given the address, secret included, and one that leads there once, once the page can be opened.
 
     Raises:
         InputError: If images or maps cannot be read.
