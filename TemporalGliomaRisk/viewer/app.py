@@ -17,7 +17,7 @@ from trame.ui.html import DivLayout
 from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
-from TemporalGliomaRisk.failures import sentence_of
+from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.scene.host import complete_host
 from TemporalGliomaRisk.viewer.gate import REPORT_POLICY, Gate
 from TemporalGliomaRisk.viewer.opening import Opened, find
@@ -32,6 +32,7 @@ from TemporalGliomaRisk.viewer.uploads import Uploads
 PAGE = Path(__file__).with_name("templates") / "page.html"
 TITLE = "Temporal Glioma Risk"
 ENDED = '<p class="opening">The viewer has ended. Start it again on the command line.</p>'
+STILL_ALIVE = "; everything else still works"
 SECONDS_A_VISIT = 1.4
 """While playing."""
 _LOGGER = logging.getLogger(__name__)
@@ -139,8 +140,7 @@ class Viewer:
             except Exception as error:  # one failed click must not end the viewer
                 if not isinstance(error, GliomaRiskError):
                     _LOGGER.debug("An action of the page failed.", exc_info=True)  # may hold a path, so it isn't shown
-                sentence = sentence_of(error, advice="; everything else still works")
-                self._say_error(sentence[0].upper() + sentence[1:])
+                self._say_error(shown_sentence_of(error, advice=STILL_ALIVE))
 
         return act
 
@@ -149,8 +149,7 @@ class Viewer:
         error = context.get("exception")
         _LOGGER.debug("Something in the background failed.", exc_info=error)
         if isinstance(error, Exception):
-            sentence = sentence_of(error, advice="; everything else still works")
-            self._say_error(sentence[0].upper() + sentence[1:])
+            self._say_error(shown_sentence_of(error, advice=STILL_ALIVE))
 
     def _say_error(self, sentence: str) -> None:
         with self.server.state as state:

@@ -14,7 +14,7 @@ from trame.app import get_server
 from trame_client.module import vue3 as client_files
 from trame_vuetify.module.v3 import roboto_path
 
-from TemporalGliomaRisk.failures import sentence_of
+from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.viewer.gate import ENTRANCE_PATH, ENTRANCE_REFUSED, HEADERS, Gate, page_policy
 
 HOST = "127.0.0.1"
@@ -96,7 +96,7 @@ def _keeper(gate: Gate) -> Any:
             raise
         except Exception as error:  # aiohttp would print it, and its text may hold a path
             _LOGGER.debug("A request failed.", exc_info=True)
-            return web.Response(status=500, text=sentence_of(error) + "\n")
+            return web.Response(status=500, text=shown_sentence_of(error) + "\n")
 
     return keep
 
