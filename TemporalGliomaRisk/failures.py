@@ -16,7 +16,7 @@ _PASSED_ON = {Path("commands/__init__.py"), Path("worker/server.py")}
 
 
 def sentence_of(error: Exception, *, advice: str = "") -> str:
-    """One sentence for a failure.
+    """One sentence for a failure, to follow the command's name; :func:`shown_sentence_of` is to stand by itself.
 
     Args:
         error: Any.
@@ -30,6 +30,17 @@ def sentence_of(error: Exception, *, advice: str = "") -> str:
     if isinstance(error, OSError) and error.strerror:
         what = f"{what} ({error.strerror})"
     return f"stopped by an unexpected {what}{place_of(error)}{advice}."
+
+
+def shown_sentence_of(error: Exception, *, advice: str = "") -> str:
+    """The sentence of a failure with a capital letter, as a page or a panel shows it.
+
+    Args:
+        error: Any.
+        advice: As in :func:`sentence_of`.
+    """
+    sentence = sentence_of(error, advice=advice)
+    return sentence[:1].upper() + sentence[1:]
 
 
 def place_of(error: Exception) -> str:

@@ -155,11 +155,14 @@ def _put_in_place(staged: Path, folder: Path, last: Path, stale: Sequence[str]) 
                 (folder / name).replace(aside / name)
                 moved.append(name)
         _sync_folder(folder)
-        for name in sorted(names, key=lambda name: name == last):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (staged / name).replace(folder / name)
-            placed.append(name)
-            _sync_folder((folder / name).parent)
+        # All that belongs to the last one is on the disk before it takes its place; each folder is waited for once.
+        for together in ([name for name in names if name != last], [name for name in names if name == last]):
+            for name in together:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (staged / name).replace(folder / name)
+                placed.append(name)
+            for changed in dict.fromkeys(parent for name in together for parent in name.parents):
+                _sync_folder(folder / changed)
     except BaseException:
         # The earlier run's own last file went first, so it comes back last, and only where all else is back.
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """What was worked out of a visit, kept on disk, so that a further visit costs one encoding.
 
 Entries are named by a hash of everything they depend on, hold a hash of their own content, and are never changed. One
-that cannot be read, or whose content is not what was written, is removed and made anew. The folder holds pictures
-derived from patients, so only its owner may enter it.
+that cannot be read, or whose content is not what was written, is removed and made anew. Entries hold pictures derived
+from patients, so only their owner may read them, and only the owner may enter a folder that is made here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from TemporalGliomaRisk.files import remove_leftovers, written_whole
 LARGEST_BYTES = 4_000_000_000
 FOLDER_VARIABLE = "TEMPORAL_GLIOMA_RISK_CACHE"
 FACTS, DIGEST = "facts", "sha256"
+OWNER_ONLY_FOLDER, OWNER_ONLY_FILE = 0o700, 0o600
 
 
 def default_folder() -> Path:
@@ -80,12 +81,14 @@ class VisitCache:
     def store(self, key: str, entry: CacheEntry) -> None:
         """Keep an entry; a full disk or a read-only folder is no reason to fail."""
         with contextlib.suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY_FOLDER)
             arrays = {name: np.ascontiguousarray(array) for name, array in entry.arrays.items()}
             facts = json.dumps(entry.facts)
             content = save(arrays, metadata={FACTS: facts, DIGEST: _digest(key, arrays, facts)})
             # Not save_file, which puts a temporary file of its own beside, and would leave it there when killed.
             with written_whole(self._path(key)) as temporary:
+                # Before there is anything in it: the folder may be one that others can enter.
+                temporary.touch(mode=OWNER_ONLY_FILE, exist_ok=False)
                 temporary.write_bytes(content)
             self._prune()
 

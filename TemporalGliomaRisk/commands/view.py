@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("This computer cannot draw with OpenGL, so there is no 3D; slices are shown.", file=sys.stderr)
     options = ViewOptions(port=arguments.port, visit=arguments.visit, with_3d=with_3d)
     try:
-        asyncio.run(serve(opened, options, lambda address: _announce(address, arguments.browser)))
+        asyncio.run(serve(opened, options, lambda address, once: _announce(address, once, arguments.browser)))
     except OSError as error:
         raise UsageError(
             f"Port {arguments.port} on 127.0.0.1 cannot be used ({error.strerror}). Name another with --port."
@@ -68,12 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _announce(address: str, browser: bool) -> None:
+def _announce(address: str, once: str, browser: bool) -> None:
+    """Print the address, and open it by way of one that works once: a command line is no place for a secret."""
     print(f"The viewer is at {address}\nKeep this address to yourself. Ctrl-C ends the viewer.", flush=True)
     if browser and _has_display():
         import webbrowser
 
-        webbrowser.open(address)
+        webbrowser.open(once)
 
 
 def _has_display() -> bool:

@@ -105,7 +105,6 @@ def build_audit(
     findings: Sequence[Finding] = (),
     alignments: Mapping[str, Sequence[AlignmentLike]] | None = None,
     torch_version: str | None = None,
-    seed: int | None = None,
     brain_mask: str | None = None,
 ) -> AuditRecord:
     """Gather an audit record; hashes the timeline's files, so it reads each of them once.
@@ -121,7 +120,6 @@ def build_audit(
         findings: Every finding, the timeline's own included.
         alignments: Alignments of every visit by session_id.
         torch_version: ``torch.__version__`` (torch is not imported here).
-        seed: Seed, or None.
         brain_mask: SHA-256 of a given brain mask, or None.
     """
     return AuditRecord(
@@ -130,7 +128,7 @@ def build_audit(
         versions=versions(torch_version),
         platform=platform_name(),
         device=device,
-        seed=seed,
+        seed=None,  # nothing is drawn at random in a prediction
         options=safe_options(options),
         preprocessing=preprocessing,
         model=model,

@@ -20,25 +20,6 @@ HORIZON_DAYS = 365
 HORIZON_INTERVALS = INTERVAL_EDGES_DAYS.index(HORIZON_DAYS)
 
 
-def cumulative_risk(interval_hazards: Tensor) -> Tensor:
-    """Risk of an event by the end of each follow-up interval.
-
-    Args:
-        interval_hazards: (visits, intervals), cumulative hazard of each interval, >= 0.
-
-    Returns:
-        (visits, intervals), probability in [0, 1], never falling along an interval axis.
-
-    Raises:
-        ShapeError: If ``interval_hazards`` is not 2-D.
-
-    Source:
-        Survival over consecutive intervals: risk = 1 - exp(-sum of hazards).
-    """
-    check_shape(interval_hazards, "interval_hazards", ("visits", "intervals"))
-    return -torch.expm1(-torch.cumsum(interval_hazards, dim=1))
-
-
 def horizon_hazard(interval_hazards: Tensor) -> Tensor:
     """(visits, intervals) interval hazards to (visits,) cumulative hazard within :data:`HORIZON_DAYS`."""
     check_shape(interval_hazards, "interval_hazards", ("visits", INTERVALS))

@@ -197,10 +197,6 @@ class PatientScene:
         """Proxy vtkMRMLMarkupsFiducialNode of the selected visit's peaks; None without a result."""
         return self._record.find("proxy.peaks")
 
-    def table(self) -> Any:
-        """The vtkMRMLTableNode, a row a visit; None without a result."""
-        return self._record.find("table")
-
     def chart(self) -> Any:
         """The vtkMRMLPlotChartNode; None without a result."""
         return self._record.find("chart")

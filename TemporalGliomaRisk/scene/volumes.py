@@ -5,8 +5,6 @@ VTK keeps voxels with i fastest, which numpy sees as [k, j, i]; MRML is in RAS a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,27 +136,3 @@ def _hardened(node: Any) -> Volume:
         return Volume(voxels=own.voxels.copy(), geometry=own.geometry)
     finally:
         scene.RemoveNode(copy)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSource:
-    """A volume of the scene as a timeline's source, parent transforms included.
-
-    Args:
-        node: vtkMRMLScalarVolumeNode.
-    """
-
-    node: Any
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """None: it is in memory."""
-        return ()
-
-    def read(self) -> Volume:
-        """The volume in world RAS.
-
-        Raises:
-            VolumeError, GeometryError: If it cannot be used.
-        """
-        return volume_of(self.node)

@@ -17,7 +17,7 @@ from trame.ui.html import DivLayout
 from trame_slicer.core import SlicerApp
 
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
-from TemporalGliomaRisk.failures import sentence_of
+from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.scene.host import complete_host
 from TemporalGliomaRisk.viewer.gate import REPORT_POLICY, Gate
 from TemporalGliomaRisk.viewer.opening import Opened, find
@@ -32,6 +32,7 @@ from TemporalGliomaRisk.viewer.uploads import Uploads
 PAGE = Path(__file__).with_name("templates") / "page.html"
 TITLE = "Temporal Glioma Risk"
 ENDED = '<p class="opening">The viewer has ended. Start it again on the command line.</p>'
+STILL_ALIVE = "; everything else still works"
 SECONDS_A_VISIT = 1.4
 """While playing."""
 _LOGGER = logging.getLogger(__name__)
@@ -91,15 +92,19 @@ class Viewer:
         if opened.timeline is not None or opened.scene_file is not None:
             self._session.open(opened, options.visit)
 
-    async def serve(self, ready: Callable[[str], None]) -> None:
+    async def serve(self, ready: Callable[[str, str], None]) -> None:
         """Serve until cancelled.
 
         Args:
-            ready: Given the address, secret included, once the page can be opened.
+            ready: Given the address, secret included, and one that leads there once, once the page can be opened.
         """
-        address = f"http://{HOST}:%d{self.gate.prefix}/"
+
+        def tell(**_: Any) -> None:
+            server = f"http://{HOST}:{self.server.port}"
+            ready(f"{server}{self.gate.prefix}/", server + self.gate.entrance.new_path())
+
         asyncio.get_running_loop().set_exception_handler(self._unforeseen)
-        self.server.controller.on_server_ready.add(lambda **_: ready(address % self.server.port))
+        self.server.controller.on_server_ready.add(tell)
         try:
             await run(self.server, self._options.port)
         finally:
@@ -135,8 +140,7 @@ class Viewer:
             except Exception as error:  # one failed click must not end the viewer
                 if not isinstance(error, GliomaRiskError):
                     _LOGGER.debug("An action of the page failed.", exc_info=True)  # may hold a path, so it isn't shown
-                sentence = sentence_of(error, advice="; everything else still works")
-                self._say_error(sentence[0].upper() + sentence[1:])
+                self._say_error(shown_sentence_of(error, advice=STILL_ALIVE))
 
         return act
 
@@ -145,8 +149,7 @@ class Viewer:
         error = context.get("exception")
         _LOGGER.debug("Something in the background failed.", exc_info=error)
         if isinstance(error, Exception):
-            sentence = sentence_of(error, advice="; everything else still works")
-            self._say_error(sentence[0].upper() + sentence[1:])
+            self._say_error(shown_sentence_of(error, advice=STILL_ALIVE))
 
     def _say_error(self, sentence: str) -> None:
         with self.server.state as state:
@@ -253,13 +256,13 @@ def _keep_vtk_quiet(path: Path) -> None:
     vtk.vtkOutputWindow.SetInstance(window)
 
 
-async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str], None]) -> None:
+async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str, str], None]) -> None:
     """Show what was found, until cancelled.
 
     Args:
         opened: What is shown first.
         options: How the viewer is started.
-        ready: Given the address, secret included, once the page can be opened.
+        ready: Given the address, secret included, and one that leads there once, once the page can be opened.
 
     Raises:
         InputError: If images or maps cannot be read.

@@ -58,7 +58,6 @@ def risk_curve(visits: Sequence[SceneVisit]) -> dict[str, Any] | None:
             "low": y(visit.risk_low),
             "high": y(visit.risk_high),
             "single": y(visit.single_visit_risk),
-            "label": numbers.percent(visit.risk),
             "doubt": visit.certainty,
             "words": _words(visit, day, count.since),
         }

@@ -14,8 +14,8 @@ from trame.app import get_server
 from trame_client.module import vue3 as client_files
 from trame_vuetify.module.v3 import roboto_path
 
-from TemporalGliomaRisk.failures import sentence_of
-from TemporalGliomaRisk.viewer.gate import HEADERS, Gate, page_policy
+from TemporalGliomaRisk.failures import shown_sentence_of
+from TemporalGliomaRisk.viewer.gate import ENTRANCE_PATH, ENTRANCE_REFUSED, HEADERS, Gate, page_policy
 
 HOST = "127.0.0.1"
 STATIC = Path(__file__).with_name("static")
@@ -29,7 +29,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def guarded_server(gate: Gate, routes: list[web.RouteDef]) -> Any:
-    """A trame server on which only the page, its parts, the websocket and ``routes`` can be asked for.
+    """A trame server on which only the page, its parts, the websocket, ``routes`` and the entrance can be asked for.
 
     Args:
         gate: Decides on every request.
@@ -96,7 +96,7 @@ def _keeper(gate: Gate) -> Any:
             raise
         except Exception as error:  # aiohttp would print it, and its text may hold a path
             _LOGGER.debug("A request failed.", exc_info=True)
-            return web.Response(status=500, text=sentence_of(error) + "\n")
+            return web.Response(status=500, text=shown_sentence_of(error) + "\n")
 
     return keep
 
@@ -117,7 +117,16 @@ def _page_routes(gate: Gate) -> list[web.RouteDef]:
     async def with_slash(_: web.Request) -> web.Response:
         raise web.HTTPFound(f"{gate.prefix}/")
 
-    return [web.get(gate.prefix, with_slash), web.get(f"{gate.prefix}/", index)]
+    async def enter(request: web.Request) -> web.Response:
+        if not gate.entrance.use(request.path):
+            return web.Response(status=403, text=ENTRANCE_REFUSED + "\n")
+        raise web.HTTPSeeOther(f"{gate.prefix}/")
+
+    return [
+        web.get(gate.prefix, with_slash),
+        web.get(f"{gate.prefix}/", index),
+        web.get(ENTRANCE_PATH + "{token:.*}", enter, allow_head=False),
+    ]
 
 
 def _client_tags() -> str:

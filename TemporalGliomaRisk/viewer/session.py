@@ -41,7 +41,6 @@ class Session:
         self._host = host
         self._stage = stage
         self._patient: PatientScene | None = None
-        self._filling = False
         self._arranged: tuple[Any, ...] = ()
         self.opened = Opened()
 
@@ -117,7 +116,6 @@ class Session:
         result, kinds = self.opened.result, patient.map_kinds
         kept = self._state.sequence if self._state.sequence in patient.sequences else None
         kind = self._state.map_kind if self._state.map_kind in kinds else (kinds[0].value if kinds else "")
-        self._filling = True
         with self._state as state:
             state.update(
                 {
@@ -147,13 +145,12 @@ class Session:
             )
             if next(one["off"] for one in state.layouts if one["value"] == state.layout):
                 state.layout = state.layouts[0]["value"]
-        self._filling = False
 
     # What the reader chooses
 
     def display_changed(self) -> None:
         """Sequence, window, map, opacity, threshold or 3D mode."""
-        if self._patient is None or self._filling or self._patient.display == self._settings():
+        if self._patient is None or self._patient.display == self._settings():
             return
         if self._settings().volume_rendering != self._patient.display.volume_rendering:
             self._stage.expect_slow_3d()
@@ -163,7 +160,7 @@ class Session:
 
     def arrangement_changed(self) -> None:
         """Layout, visit, the visit compared with, or the slices' orientation."""
-        if self._patient is None or self._filling or self._arranged == self._arrangement():
+        if self._patient is None or self._arranged == self._arrangement():
             return
         self._show_chosen()
 

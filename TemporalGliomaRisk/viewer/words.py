@@ -68,13 +68,11 @@ def _row(visit: SceneVisit, day: int, since: str, peak_place: Callable[[int, str
         "alone": None if visit.single_visit_risk is None else numbers.percent(visit.single_visit_risk),
         "colour": colour,
         "ink": None if colour is None else ink_on(colour),
-        "sequences": list(visit.sequences),
         "warnings": _warnings(visit),
         "peaks": [
             {
                 "name": peak.name,
                 "share": numbers.percent(peak.share_of_hazard),
-                "density": f"{numbers.significant(peak.hazard_per_mL)} per mL",
                 "place": _place(peak_place(visit.number, peak.name)),
             }
             for peak in visit.peaks

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from TemporalGliomaRisk.errors import Cancelled, InputError
-from TemporalGliomaRisk.failures import sentence_of
+from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.progress import ProgressEvent, cancellable
 from TemporalGliomaRisk.worker.channel import Channel
 from TemporalGliomaRisk.worker.greeting import devices, hello
@@ -245,8 +245,7 @@ def _error_of(error: Exception) -> dict[str, Any]:
         what = f"the Python package {error.name.split('.')[0]!r}" if error.name else "a library"
         sentence = f"The worker's Python lacks {what}, which this needs. Install it there, or name another Python."
         return _error("failure", sentence)
-    sentence = sentence_of(error)
-    return _error("failure", sentence[:1].upper() + sentence[1:])
+    return _error("failure", shown_sentence_of(error))
 
 
 def _finding(finding: Any) -> dict[str, Any]:

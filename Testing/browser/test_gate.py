@@ -8,11 +8,22 @@ import os
 import re
 import socket
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from TemporalGliomaRisk.viewer.gate import Gate, host_name, new_token, page_policy
+from TemporalGliomaRisk.viewer.gate import (
+    ENTRANCE_REFUSED,
+    ENTRANCE_SECONDS,
+    Entrance,
+    Gate,
+    host_name,
+    new_token,
+    page_policy,
+)
 
 HOST = "127.0.0.1"
 
@@ -132,6 +143,109 @@ def test_it_listens_on_this_computer_alone(viewer) -> None:
 
 def test_a_plain_request_to_the_websocket_s_address_is_refused_without_a_failure(viewer) -> None:
     assert ask(viewer, f"/{viewer.token}/ws").status == 400
+
+
+def test_the_browser_is_given_a_way_in_that_works_once_and_never_the_secret_address(
+    start_viewer: Callable[..., Any], stop_viewer: Callable[[Any], int], tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {told}.part && mv {told}.part {told}\n')
+    browser.chmod(0o700)
+    viewer = start_viewer(folder=tmp_path, environment={"BROWSER": str(browser), "WAYLAND_DISPLAY": "none"})
+    try:
+        end = time.monotonic() + 20
+        while not told.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        address = told.read_text(encoding="utf-8").strip()
+        path = address.removeprefix(f"http://{HOST}:{viewer.port}")
+
+        assert viewer.token not in address
+        assert re.fullmatch("/enter/[0-9a-f]{64}", path)
+        # None of these uses it up.
+        assert ask(viewer, path[:-1]).status == 403
+        assert ask(viewer, path + "/").status == 403
+        assert ask(viewer, "/enter/").status == 403
+        assert ask(viewer, path, Host="evil.example").status == 403
+        assert ask(viewer, path, Origin="http://evil.example").status == 403
+        for method in ("HEAD", "POST", "PUT", "OPTIONS"):
+            assert ask(viewer, path, method=method).status == 403
+
+        let_in = ask(viewer, path)
+        assert let_in.status == 303
+        assert let_in.headers["Location"] == f"/{viewer.token}/"
+        assert let_in.headers["Cache-Control"] == "no-store"
+        assert let_in.headers["Referrer-Policy"] == "no-referrer"
+        assert "default-src 'none'" in let_in.headers["Content-Security-Policy"]
+        assert ask(viewer, let_in.headers["Location"]).status == 200
+
+        again = ask(viewer, path)
+        assert again.status == 403
+        assert again.headers["Location"] is None
+        assert again.read().decode().strip() == ENTRANCE_REFUSED
+    finally:
+        stop_viewer(viewer)
+
+
+def test_an_entrance_leads_in_once() -> None:
+    entrance = Entrance()
+    path = entrance.new_path()
+
+    assert not entrance.use(path + "0")
+    assert [entrance.use(path) for _ in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "leads_in"), [(0.0, True), (ENTRANCE_SECONDS, True), (ENTRANCE_SECONDS + 1, False)]
+)
+def test_an_entrance_leads_in_for_a_minute(seconds: float, leads_in: bool) -> None:
+    now = 1000.0
+    entrance = Entrance(lambda: now)
+    path = entrance.new_path()
+    now += seconds
+
+    assert entrance.use(path) == leads_in
+
+
+def test_there_is_no_entrance_before_it_is_asked_for_and_a_new_one_ends_the_earlier() -> None:
+    entrance = Entrance()
+    assert not entrance.use("/enter/")
+    earlier, later = entrance.new_path(), entrance.new_path()
+
+    assert not entrance.use(earlier)
+    assert entrance.use(later)
+
+
+def test_an_entrance_is_as_long_as_a_token_and_holds_nothing_of_it() -> None:
+    gate = Gate()
+    path = gate.entrance.new_path()
+
+    assert re.fullmatch("/enter/[0-9a-f]{64}", path)
+    assert gate.token not in path
+    assert path.removeprefix("/enter/") not in repr(gate)
+
+
+@pytest.mark.parametrize(
+    ("method", "host", "origin", "passes"),
+    [
+        ("GET", "127.0.0.1:1", None, True),
+        ("GET", "evil.example", None, False),
+        ("GET", "127.0.0.1:1", "http://evil.example", False),
+        ("HEAD", "127.0.0.1:1", None, False),
+        ("POST", "127.0.0.1:1", None, False),
+    ],
+)
+def test_the_entrance_keeps_the_gate_s_rules_of_host_origin_and_method(
+    method: str, host: str, origin: str | None, passes: bool
+) -> None:
+    gate = Gate()
+    said = gate.refusal(method=method, path=gate.entrance.new_path(), host=host, origin=origin)
+
+    assert (said is None) == passes
+
+
+def test_who_comes_too_late_is_sent_to_the_address_that_was_printed() -> None:
+    assert "open the one that was printed" in ENTRANCE_REFUSED
 
 
 def test_tokens_are_long_and_never_the_same() -> None:

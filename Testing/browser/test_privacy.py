@@ -142,7 +142,7 @@ def test_a_request_that_fails_unforeseen_is_one_sentence_and_nothing_is_logged(
         status, said = asyncio.run(ask())
     captured = capfd.readouterr()
     assert status == 500
-    assert "OSError (Input/output error)" in said
+    assert said.startswith("Stopped by an unexpected OSError (Input/output error)")
     assert markers.spoken_in(said, caplog.text, captured.out, captured.err) == []
 
 

@@ -160,9 +160,7 @@ def test_peaks_measurements_and_warnings_of_a_visit_are_told() -> None:
     )
     row = visit_rows([visit], lambda number, name: {(1, "A"): (31, -12, 51)}[number, name])[0]
 
-    assert row["peaks"] == [
-        {"name": "A", "share": "42\u202f%", "density": "0.012 per mL", "place": "R 31, P 12, S 51 mm"}
-    ]
+    assert row["peaks"] == [{"name": "A", "share": "42\u202f%", "place": "R 31, P 12, S 51 mm"}]
     assert row["measurements"] == [{"name": "half", "value": "12 mL"}]
     assert row["warnings"] == [{"message": "Odd gap.", "note": False}]
 

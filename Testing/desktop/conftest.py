@@ -266,9 +266,6 @@ class ScriptedClient:
             self.busy = None
         return said
 
-    def diagnostics(self) -> str:
-        return ""
-
     def close(self) -> None:
         self.closed, self.running = True, False
 

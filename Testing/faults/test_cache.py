@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,35 @@ def test_whichever_call_fails_an_entry_is_whole_or_absent_and_nothing_else_is_le
     with faults(at_each=lambda: names.update(contents(tmp_path / "cache"))).installed():
         stored(tmp_path / "cache", 1000)
     assert all(name.endswith(".safetensors") and (".part-" in name or name[0] != ".") for name in names)
+
+
+@pytest.mark.parametrize("folder_mode", [None, 0o755, 0o777])
+def test_only_their_owner_may_read_the_entries_whatever_the_folder_is_open_to(
+    folder_mode: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cache"
+    if folder_mode is not None:
+        folder.mkdir()
+        folder.chmod(folder_mode)
+    seen_while_written: list[int] = []
+    write_bytes = Path.write_bytes
+
+    def watched(path: Path, content: bytes) -> int:
+        written = write_bytes(path, content)
+        seen_while_written.append(stat.S_IMODE(path.stat().st_mode))
+        return written
+
+    monkeypatch.setattr(Path, "write_bytes", watched)
+    before = os.umask(0o022)
+    try:
+        VisitCache(folder=folder).store("a" * 64, CacheEntry(arrays={"features": np.zeros(3)}, facts={}))
+    finally:
+        os.umask(before)
+
+    (entry,) = folder.iterdir()
+    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
+    assert seen_while_written == [0o600]
+    assert stat.S_IMODE(folder.stat().st_mode) == (0o700 if folder_mode is None else folder_mode)
 
 
 @pytest.mark.parametrize("days", [-20_000, 20_000])

@@ -141,6 +141,37 @@ def test_the_folder_reaches_the_disk_after_the_name(tmp_path: Path, monkeypatch:
     assert done == ["file", "name", "folder"]
 
 
+@pytest.mark.parametrize("maps", [1, 5])
+def test_files_written_together_reach_the_disk_before_the_last_one_and_each_folder_is_waited_for_once(
+    maps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["risk.json", "report.html", *(f"heatmaps/{number}.nii" for number in range(maps))]
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if ".part-" not in path.as_posix():
+            done.append(f"sync {path.relative_to(tmp_path).as_posix()}")
+        fsync(descriptor)
+
+    def renamed(source: str, target: str) -> None:
+        if ".part-" not in os.fspath(target):
+            done.append(Path(target).relative_to(tmp_path).as_posix())
+        replace(source, target)
+
+    with written_together(tmp_path, last="risk.json") as staged:
+        for name in names:
+            write_text_whole(staged / name, "x\n")
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(os, "replace", renamed)
+
+    assert done[0] == "sync ."  # an earlier run's last file is gone before any of ours is there
+    assert sorted(done[1 : len(names)]) == sorted(names[1:])
+    assert sorted(done[len(names) : -2]) == ["sync .", "sync heatmaps"]
+    assert done[-2:] == ["risk.json", "sync ."]
+
+
 def test_a_folder_that_vanishes_on_the_way_is_one_sentence(tmp_path: Path) -> None:
     def write() -> None:
         with written_whole(tmp_path / "gone" / "a.json") as temporary:

@@ -243,8 +243,13 @@ def test_patient_visits_and_series_stand_in_the_subject_hierarchy(patient, scene
     assert hierarchy.GetItemAncestorAtLevel(hierarchy.GetItemByDataNode(patient.volume("FLAIR")), "Patient") == item
 
 
+def table_of(patient: PatientScene):
+    """The table that the chart is drawn from."""
+    return patient.chart().GetNthPlotSeriesNode(0).GetTableNode()
+
+
 def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(patient) -> None:
-    table = patient.table().GetTable()
+    table = table_of(patient).GetTable()
     column = {table.GetColumnName(index): table.GetColumn(index) for index in range(table.GetNumberOfColumns())}
     chart = patient.chart()
     text = patient.text().GetText()
@@ -275,7 +280,7 @@ def test_an_uncertain_risk_is_called_so_in_table_chart_text_and_hierarchy(
     first, *others = three_results.visits
     doubted = replace(three_results, visits=(replace(first, uncertain_because=("one_visit_so_far",)), *others))
     patient = PatientScene.build(scene, phantom.timeline(three_visits), doubted)
-    table = patient.table().GetTable()
+    table = table_of(patient).GetTable()
     chart, hierarchy = patient.chart(), hierarchy_of(scene)
     series = [chart.GetNthPlotSeriesNode(index) for index in range(chart.GetNumberOfPlotSeriesNodes())]
     (marked,) = [node for node in series if node.GetName() == "Uncertain"]
@@ -345,7 +350,8 @@ def test_without_a_result_there_are_volumes_and_no_maps(scene, phantom, three_vi
     assert patient.map_kinds == ()
     assert patient.display.map_kind is None
     assert patient.map(MapKind.RISK) is None
-    assert patient.table() is patient.chart() is patient.peaks() is None
+    assert patient.chart() is patient.peaks() is None
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
     assert "No risk has been computed" in patient.text().GetText()
     patient.apply(DisplaySettings(sequence="FLAIR", map_kind=MapKind.RISK, volume_rendering="volume"))
     assert patient.display.map_kind is None
@@ -356,7 +362,7 @@ def test_without_heatmaps_there_are_risks_and_no_maps(scene, phantom, tmp_path) 
     patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
 
     assert patient.map_kinds == ()
-    assert patient.table().GetTable().GetNumberOfRows() == 2
+    assert table_of(patient).GetTable().GetNumberOfRows() == 2
     assert patient.peaks().GetNumberOfControlPoints() == 1
 
 

@@ -9,7 +9,7 @@ import vtk
 
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.scene.maps import difference
-from TemporalGliomaRisk.scene.volumes import NodeSource, array_of, new_volume_node, volume_of, vtk_matrix
+from TemporalGliomaRisk.scene.volumes import array_of, new_volume_node, volume_of, vtk_matrix
 from TemporalGliomaRisk.timeline.volume import Volume
 
 
@@ -50,11 +50,9 @@ def test_a_rigid_parent_transform_moves_the_place_and_leaves_the_voxels(scene, o
     node = scene.AddNode(new_volume_node(oblique, "v"))
     move = phantom.turned((30.0, 10.0, -50.0), (5.0, -40.0, 9.0))
     put_below(scene, node, move)
-    source = NodeSource(node=node)
 
-    assert source.files == ()
-    assert (source.read().voxels == oblique.voxels).all()
-    assert source.read().geometry.ijk_to_ras == pytest.approx(move @ oblique.geometry.ijk_to_ras)
+    assert (volume_of(node).voxels == oblique.voxels).all()
+    assert volume_of(node).geometry.ijk_to_ras == pytest.approx(move @ oblique.geometry.ijk_to_ras)
     assert volume_of(node, in_world=False).geometry.same_as(oblique.geometry)
 
 

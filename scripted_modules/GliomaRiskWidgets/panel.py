@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError
-from TemporalGliomaRisk.failures import sentence_of
+from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.scene.labels import tell_apart
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
@@ -112,8 +112,7 @@ class Panel:
         except Exception as error:  # noqa: BLE001  (the log is told, without the text)
             logging.error("Temporal Glioma Risk failed: %s at %s", type(error).__name__, trace_of(error))
             if isinstance(error, OSError):  # a disk that is full or may not be written to is no fault of the module
-                sentence = sentence_of(error)
-                say(sentence[:1].upper() + sentence[1:])
+                say(shown_sentence_of(error))
                 return
             say(
                 _("Something failed in the module itself ({kind}); the log says more.").format(

@@ -145,10 +145,6 @@ class WorkerSession:
             tick()
             time.sleep(0.02)
 
-    def diagnostics(self) -> str:
-        """The worker's last words, names and paths withheld, for a bug report."""
-        return "" if self._client is None else self._client.diagnostics()
-
     def restart(self) -> None:
         """End the worker, so that the next request finds packages that were installed meanwhile."""
         if self._client is not None:

@@ -54,7 +54,6 @@ def an_audit(timeline: Timeline) -> AuditRecord:
         findings=[Finding(severity=Severity.WARNING, code="one_visit", message="A single visit.", visit=1)],
         alignments={"ses-01": [alignment]},
         torch_version="2.13.0",
-        seed=1,
     )
 
 

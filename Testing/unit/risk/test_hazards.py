@@ -11,7 +11,6 @@ from TemporalGliomaRisk.errors import InputError, ModelError, ShapeError
 from TemporalGliomaRisk.risk.calibration import Calibration, fit_calibration
 from TemporalGliomaRisk.risk.hazards import (
     INTERVAL_EDGES_DAYS,
-    cumulative_risk,
     horizon_hazard,
     negative_log_likelihood,
 )
@@ -27,18 +26,14 @@ def rate_at(day: float, hazards: np.ndarray) -> float:
     return 0.0
 
 
-def test_cumulative_risk_is_one_minus_the_product_of_interval_survivals():
+def test_horizon_hazard_is_minus_the_log_of_surviving_every_interval_of_the_year():
     survival = torch.cumprod(torch.exp(-HAZARDS), dim=1)
-    torch.testing.assert_close(cumulative_risk(HAZARDS), 1 - survival)
-
-
-def test_horizon_hazard_is_minus_the_log_of_surviving_the_year():
-    torch.testing.assert_close(horizon_hazard(HAZARDS), -torch.log(1 - cumulative_risk(HAZARDS)[:, 2]))
+    torch.testing.assert_close(horizon_hazard(HAZARDS), -torch.log(survival[:, 2]))
 
 
 def test_hazards_of_another_shape_are_refused_by_what_they_are():
-    with pytest.raises(ShapeError, match=r"must be \(visits, intervals\), got \(4,\)"):
-        cumulative_risk(HAZARDS[0])
+    with pytest.raises(ShapeError, match=r"must be \(visits, 4\), got \(4,\)"):
+        horizon_hazard(HAZARDS[0])
 
 
 @pytest.mark.parametrize("day", [30.0, 90.0, 100.0, 364.0, 500.0, 730.0, 900.0])
@@ -52,8 +47,8 @@ def test_a_censored_row_contributes_the_integral_of_the_rate_up_to_its_last_day(
 @pytest.mark.parametrize(("day", "interval"), [(1.0, 0), (90.0, 0), (91.0, 1), (365.0, 2), (366.0, 3)])
 def test_an_event_contributes_the_probability_of_its_interval(day, interval):
     hazards = HAZARDS[1]
-    risk = torch.cat([torch.zeros(1, dtype=torch.float64), cumulative_risk(hazards[None])[0]])
-    probability = risk[interval + 1] - risk[interval]
+    survival = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(torch.exp(-hazards), dim=0)])
+    probability = survival[interval] - survival[interval + 1]
     found = negative_log_likelihood(hazards[None], torch.tensor([day]), torch.tensor([True]))
     assert float(found) == pytest.approx(-math.log(float(probability)), rel=1e-9)
 
