@@ -374,7 +374,7 @@ def case_days_that_contradict_dates(at: Workshop) -> Expected:
 
 def case_some_rows_with_dates_and_some_with_days(at: Workshop) -> Expected:
     text = "path,sequence,days_since_treatment,date\na.nii,FLAIR,10,\nb.nii,FLAIR,,2021-01-01\n"
-    return at.refused(at.table(text), "the same kind")
+    return at.refused(at.table(text), "days_since_treatment is not given for Line 3")
 
 
 def case_two_rows_of_one_day_and_sequence(at: Workshop) -> Expected:

@@ -291,6 +291,30 @@ def test_an_id_beside_a_column_that_names_the_patient_tells_none(tmp_path, make_
     assert (len(timeline.visits), codes(timeline)) == (2, {"columns_ignored"})
 
 
+@pytest.mark.parametrize(
+    ("columns", "cells", "wanted"),
+    [
+        ("days_since_treatment,date", ("10,", ",2020-01-01", ",2020-06-01"), "the date is not given for Line 2."),
+        (
+            "days_since_treatment,days_since_first_scan",
+            ("10,", "40,", ",60", ",90", "95,"),
+            "days_since_treatment is not given for Line 4, Line 5.",
+        ),
+    ],
+)
+def test_days_told_in_different_ways_are_refused_by_the_lines_that_lack_the_commonest(
+    tmp_path, make_head, columns, cells, wanted
+):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = [f"a.nii.gz,FLAIR,{days}" for days in cells]
+    (tmp_path / "t.csv").write_text("\n".join([f"path,sequence,{columns}", *rows]))
+    message = str(refused(tmp_path / "t.csv"))
+    assert message == (
+        f"The days of {len(cells)} visits are told in different ways, wanted one that all have: {wanted} "
+        "Fill it in there."
+    )
+
+
 def test_a_patient_asked_of_a_table_that_tells_none_is_to_be_left_out(tmp_path, make_head):
     write_nifti(make_head(), tmp_path / "a.nii.gz")
     (tmp_path / "t.csv").write_text("path,sequence,days_since_treatment\na.nii.gz,FLAIR,10")
