@@ -160,6 +160,11 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "{where} rests on the gap before visit {first} too, which is unlike those that the model was trained on.",
     ),
     (
+        "gaps_not_compared",
+        NOTE,
+        "The model does not say which gaps between visits it was trained on, so those here were not compared.",
+    ),
+    (
         "single_visit",
         WARNING,
         "There is one visit only: nothing can be compared over time, and the risk is far less "
