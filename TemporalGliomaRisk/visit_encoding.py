@@ -1,12 +1,13 @@
 """From a visit's files to its features, once: prepared, encoded, and kept for the next time.
 
 A visit's entry in the cache depends on the bytes of its files, those of the first visit, the brain mask, the
-preprocessing and the model, and on nothing else.
+preprocessing, the model and the versions of what computes it, and on nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import time
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ PREPARING_SHARE = 0.8
 """Part of a visit's time that preparing takes, for the progress shown."""
 KEPT_VERSION = 2
 """Raised when preparing notices more than before: a kept entry holds what was noticed then."""
+LIBRARIES = ("torch", "monai", "SimpleITK", "numpy", "scipy")
+"""Those that decide a visit's numbers: of another version, they may give others."""
 NUMBER_HERE = " of visit {number}"
 """What stands for the visit's number in a kept finding's message."""
 
@@ -106,6 +109,7 @@ class VisitEncoding:
         self._first_files: list[str] | None = None
         self._frame: Frame | None = None
         self._cells: BoolArray | None = None
+        self._versions = _versions()
         self.seconds = {"prepare": 0.0, "encode": 0.0}
 
     @property
@@ -208,11 +212,23 @@ class VisitEncoding:
             "preprocessing": configs.to_json(self._preprocessing),
             "model": self._model.sha256,
             "version": TemporalGliomaRisk.__version__,
+            "libraries": self._versions,
             "summary": SUMMARY_VERSION,
             "kept": KEPT_VERSION,
             "device": self._device.type,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str | None]:
+    """Versions of the libraries that decide the numbers, None for one that doesn't tell."""
+    found: dict[str, str | None] = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            found[library] = None
+    return found
 
 
 def _file_hashes(visit: Visit) -> list[str] | None:
