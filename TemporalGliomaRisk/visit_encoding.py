@@ -59,7 +59,6 @@ class EncodedVisit:
         reference_geometry: That grid.
         alignments: One per volume that had a target.
         findings: What was noticed, with the visit's number.
-        from_cache: Whether nothing had to be computed.
     """
 
     features: npt.NDArray[np.float32]
@@ -70,7 +69,6 @@ class EncodedVisit:
     reference_geometry: Geometry
     alignments: tuple[Alignment, ...]
     findings: tuple[Finding, ...]
-    from_cache: bool = False
 
     def tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """(4, places, channels) features, zero where a sequence is absent, and (4,) presence."""
@@ -265,7 +263,6 @@ def _entry_of(encoded: EncodedVisit, frame: Frame | None) -> CacheEntry:
         facts["frame"] = {
             "grid": _geometry_json(frame.grid),
             "scales": {name: [scale.centre, scale.scale] for name, scale in frame.scales.items()},
-            "first_volumes_key": frame.first_volumes_key,
         }
         arrays["brain_mask"] = frame.brain_mask
         arrays |= {f"reference.{name}": reference for name, reference in frame.references.items()}
@@ -295,7 +292,6 @@ def _encoded_from(entry: CacheEntry, number: int) -> EncodedVisit:
             for alignment in facts["alignments"]
         ),
         findings=tuple(_renumbered(finding, number) for finding in facts["findings"]),
-        from_cache=True,
     )
 
 
@@ -307,7 +303,6 @@ def _frame_from(entry: CacheEntry) -> Frame:
         brain_mask=entry.arrays["brain_mask"],
         references={name: entry.arrays[f"reference.{name}"] for name in names},
         scales={name: IntensityScale(centre=pair[0], scale=pair[1]) for name, pair in facts["scales"].items()},
-        first_volumes_key=facts["first_volumes_key"],
     )
 
 
