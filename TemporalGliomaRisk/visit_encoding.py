@@ -1,12 +1,13 @@
 """From a visit's files to its features, once: prepared, encoded, and kept for the next time.
 
 A visit's entry in the cache depends on the bytes of its files, those of the first visit, the brain mask, the
-preprocessing and the model, and on nothing else.
+preprocessing, the model and the versions of what computes it, and on nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import time
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ PREPARING_SHARE = 0.8
 """Part of a visit's time that preparing takes, for the progress shown."""
 KEPT_VERSION = 2
 """Raised when preparing notices more than before: a kept entry holds what was noticed then."""
+LIBRARIES = ("torch", "monai", "SimpleITK", "numpy", "scipy")
+"""Those that decide a visit's numbers: of another version, they may give others."""
 NUMBER_HERE = " of visit {number}"
 """What stands for the visit's number in a kept finding's message."""
 
@@ -56,7 +59,6 @@ class EncodedVisit:
         reference_geometry: That grid.
         alignments: One per volume that had a target.
         findings: What was noticed, with the visit's number.
-        from_cache: Whether nothing had to be computed.
     """
 
     features: npt.NDArray[np.float32]
@@ -67,7 +69,6 @@ class EncodedVisit:
     reference_geometry: Geometry
     alignments: tuple[Alignment, ...]
     findings: tuple[Finding, ...]
-    from_cache: bool = False
 
     def tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """(4, places, channels) features, zero where a sequence is absent, and (4,) presence."""
@@ -106,6 +107,7 @@ class VisitEncoding:
         self._first_files: list[str] | None = None
         self._frame: Frame | None = None
         self._cells: BoolArray | None = None
+        self._versions = _versions()
         self.seconds = {"prepare": 0.0, "encode": 0.0}
 
     @property
@@ -208,11 +210,23 @@ class VisitEncoding:
             "preprocessing": configs.to_json(self._preprocessing),
             "model": self._model.sha256,
             "version": TemporalGliomaRisk.__version__,
+            "libraries": self._versions,
             "summary": SUMMARY_VERSION,
             "kept": KEPT_VERSION,
             "device": self._device.type,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str | None]:
+    """Versions of the libraries that decide the numbers, None for one that doesn't tell."""
+    found: dict[str, str | None] = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            found[library] = None
+    return found
 
 
 def _file_hashes(visit: Visit) -> list[str] | None:
@@ -249,7 +263,6 @@ def _entry_of(encoded: EncodedVisit, frame: Frame | None) -> CacheEntry:
         facts["frame"] = {
             "grid": _geometry_json(frame.grid),
             "scales": {name: [scale.centre, scale.scale] for name, scale in frame.scales.items()},
-            "first_volumes_key": frame.first_volumes_key,
         }
         arrays["brain_mask"] = frame.brain_mask
         arrays |= {f"reference.{name}": reference for name, reference in frame.references.items()}
@@ -279,7 +292,6 @@ def _encoded_from(entry: CacheEntry, number: int) -> EncodedVisit:
             for alignment in facts["alignments"]
         ),
         findings=tuple(_renumbered(finding, number) for finding in facts["findings"]),
-        from_cache=True,
     )
 
 
@@ -291,7 +303,6 @@ def _frame_from(entry: CacheEntry) -> Frame:
         brain_mask=entry.arrays["brain_mask"],
         references={name: entry.arrays[f"reference.{name}"] for name in names},
         scales={name: IntensityScale(centre=pair[0], scale=pair[1]) for name, pair in facts["scales"].items()},
-        first_volumes_key=facts["first_volumes_key"],
     )
 
 

@@ -2,8 +2,9 @@
 
 Calibration only scales the background and the local hazards by positive constants, so the heatmaps still add up. The
 bundle also says when not to believe it: what visits of training look like, thresholds set on the validation patients,
-and how alike the heatmaps of a network with random weights are. With --weights-of these are measured for a finished
-model on its own cohort, and its weights and constants stay as they are.
+and how alike the heatmaps of a network with random weights are. Visits that fine-tuning leaves out for their contrast
+are left out of all this too. With --weights-of these are measured for a finished model on its own cohort, and its
+weights and constants stay as they are.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--doubt-patients",
         type=int,
         default=240,
-        help="training patients, at most, that say what a usual visit is; all validation patients set the thresholds "
-        "(default %(default)s)",
+        help="training patients, at most, that say what a usual visit is; all validation patients set the thresholds, "
+        "less the visits that fine-tuning leaves out (default %(default)s)",
     )
     parser.add_argument(
         "--sanity-patients",
@@ -128,7 +129,9 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
     ensemble, single = fit_both(rows)
     network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
-    metadata = bundle_metadata(arguments.output.name, run_folder, train, validation)
+    metadata = bundle_metadata(
+        arguments.output.name, run_folder, agreeing(train, least), learnable, drawn=(*train, *validation)
+    )
     metadata |= {
         **_thresholds(rows, ensemble, single),
         "notes": list(arguments.note),
@@ -194,20 +197,26 @@ def _measure_finished(
 ) -> None:
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
+    from TemporalGliomaRisk.device import as_on_the_processor, choose_device
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import least_agreement, licence_text, next_version
 
+    device, findings = choose_device(arguments.device)
+    tell(findings)
+    network = model.network.to(device)
     least = least_agreement(model.metadata.get("finetuning"))
     train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
     train = agreeing(train, least)
     validation = agreeing(run_folder.prepared(parts["validation"], jobs=arguments.jobs), least)
-    watched = _summarised("watched visits", model.network, validation, members=True)
+    with as_on_the_processor(device):
+        watched = _summarised("watched visits", network, validation, members=True)
+    network.to("cpu")
     shown = _spread(validation, arguments.sanity_patients)
-    doubt, sanity = _measure(model.network, model.calibration, train, watched, shown)
+    doubt, sanity = _measure(network, model.calibration, train, watched, shown)
     write_bundle(
         arguments.output,
-        network=model.network,
+        network=network,
         preprocessing=model.preprocessing,
         calibration=model.calibration,
         single_visit_calibration=model.single_visit_calibration,

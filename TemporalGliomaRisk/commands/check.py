@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import textwrap
 from pathlib import Path
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
     from TemporalGliomaRisk.timeline.reading import read_timeline
     from TemporalGliomaRisk.timeline.refusals import TimelineRefused
+    from TemporalGliomaRisk.timeline.rules import finding
 
     measure: MeasureAlignment | None = None
     if not arguments.no_alignment:
@@ -50,15 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
         measure = measure_alignment
 
     patient_id = None
+    gaps_days = trained_gaps_of(arguments.model)
     try:
         timeline = read_timeline(arguments.timeline, patient=arguments.patient)
         patient_id = timeline.patient_id
         report = check_timeline(
             timeline,
-            trained_gaps_days=trained_gaps_of(arguments.model),
+            trained_gaps_days=gaps_days,
             measure_alignment=measure,
             progress=listener,
         )
+        if gaps_days is None:
+            report = dataclasses.replace(report, findings=(*report.findings, finding("gaps_not_compared")))
     except TimelineRefused as error:
         report = TimelineCheck(rows=(), findings=error.findings)
     print(as_json(patient_id, report) if arguments.json else as_text(patient_id, report))
@@ -67,16 +72,26 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def trained_gaps_of(model: Path | None) -> tuple[int, int]:
-    """Gaps between visits that a model was trained on, from its metadata; the shipped model's where none is named."""
+def trained_gaps_of(model: Path | None) -> tuple[int, int] | None:
+    """Gaps between visits that a model was trained on, from its metadata; the shipped model's where none is named.
+
+    Returns:
+        The shortest and the longest; None where the model does not say, as one taught on single visits.
+
+    Raises:
+        ModelError: If there is no metadata, or gaps that are no two numbers.
+    """
     from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
     folder = resource_path(DEFAULT_MODEL) if model is None else model
     try:
         metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
-        low, high = (int(days) for days in metadata["trained_gaps_days"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        gaps = metadata.get("trained_gaps_days")
+        if not gaps:
+            return None
+        low, high = (int(days) for days in gaps)
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(
             "The model's configs/metadata.json cannot be read. Name a model folder with --model."
         ) from error

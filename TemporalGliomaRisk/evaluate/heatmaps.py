@@ -33,8 +33,6 @@ class HeatmapScore:
         centre_hit: The same as ``hit`` for the given centre (of the cavity), or, where that lies outside the brain, for
             the place in the brain nearest to it; None when none was given.
         peak_distance_mm: From the peak to the nearest voxel of growth (mean over equal peaks).
-        best_dice: Overlap at the best threshold on this very map: an upper bound, not a result to expect.
-        dice: Overlap at the stated threshold; None when none was stated.
         share_inside: Share of the map's sum over the brain that lies in true growth; None if the sum is 0.
         share_expected: Share of the brain that is true growth: what a flat map gives.
         growth_diameter_mm: Diameter of the ball that has the growth's volume.
@@ -46,8 +44,6 @@ class HeatmapScore:
     chance: float
     centre_hit: float | None
     peak_distance_mm: float
-    best_dice: float
-    dice: float | None
     share_inside: float | None
     share_expected: float
     growth_diameter_mm: float
@@ -62,10 +58,9 @@ def score_heatmap(
     spacing_mm: tuple[float, float, float],
     tolerance_mm: float,
     centre_ijk: tuple[float, float, float] | None = None,
-    threshold: float | None = None,
     new_focus_mm: float | None = None,
 ) -> HeatmapScore:
-    """Pointing game, overlap and share of hazard of one heatmap.
+    """Pointing game and share of hazard of one heatmap.
 
     Args:
         heatmap: (I, J, K), hazard per mL, at least 0.
@@ -74,7 +69,6 @@ def score_heatmap(
         spacing_mm: Voxel edges along i, j, k; axes are orthogonal, so distances need no orientation.
         tolerance_mm: Half a feature cell of the model.
         centre_ijk: The centre of the cavity, the place a lazy map would point at; may lie outside brain and grid.
-        threshold: Hazard per mL from which the map marks a voxel, chosen on other patients.
         new_focus_mm: Kept with the score, see there.
 
     Raises:
@@ -99,8 +93,6 @@ def score_heatmap(
         chance=float((away <= tolerance_mm).mean()),
         centre_hit=float(distance[_in_brain(brain, centre_ijk, spacing_mm)] <= tolerance_mm) if centre_ijk else None,
         peak_distance_mm=float(at_peak.mean()),
-        best_dice=_best_dice(values, grown),
-        dice=None if threshold is None else _dice(values >= threshold, grown),
         share_inside=float(values[grown].sum()) / total if total > 0 else None,
         share_expected=float(grown.mean()),
         growth_diameter_mm=(6 * float(grown.sum()) * math.prod(spacing_mm) / math.pi) ** (1 / 3),
@@ -172,16 +164,3 @@ def _in_brain(
     voxels = np.argwhere(brain)
     i, j, k = voxels[(((voxels - np.array(place_ijk)) * np.array(spacing_mm)) ** 2).sum(axis=1).argmin()].tolist()
     return (i, j, k)
-
-
-def _dice(marked: BoolArray, grown: BoolArray) -> float:
-    return float(2 * (marked & grown).sum() / (marked.sum() + grown.sum()))
-
-
-def _best_dice(values: FloatArray, grown: BoolArray) -> float:
-    """The largest Dice over all thresholds; voxels of one value are marked together."""
-    order = np.argsort(-values, kind="stable")
-    last_of_value = np.append(np.diff(values[order]) != 0, True)
-    inside = np.cumsum(grown[order])
-    dice = 2 * inside / (np.arange(1, len(order) + 1) + grown.sum())
-    return float(dice[last_of_value].max())

@@ -205,8 +205,13 @@ def _training(metadata: Mapping[str, Any]) -> str:
     if (least := least_agreement(metadata.get("finetuning"))) > -1:
         text += (
             " Visits whose intensities are ordered unlike those of the patient's other visits (rank correlation under "
-            f"{least:g}, TemporalGliomaRisk/learn/agreement.py) were neither learnt from nor calibrated on."
+            f"{least:g}, TemporalGliomaRisk/learn/agreement.py) were neither learnt from by the heads nor calibrated on"
         )
+        # Models of before this was counted have visits left out among those that stand under Sample size.
+        left_out = metadata.get("visits_left_out")
+        if left_out is not None:
+            text += f": {left_out} visits, not counted under Sample size, though pretraining saw them"
+        text += "."
     if metadata.get("members"):
         text += f" The ensemble has {metadata['members']} members."
     text += (
@@ -241,9 +246,10 @@ def _chosen(metadata: Mapping[str, Any]) -> str:
             f" of at most {settings['epochs']} passes over the training patients, stopped after {settings['patience']} "
             "passes without a better one"
         )
+    less = ", less the visits left out" if least_agreement(metadata.get("finetuning")) > -1 else ""
     return _fill(
         f"{text}. The calibration's constants, the threshold of F1 and those of the warnings were set on the "
-        "validation patients as well. No patient of another part or cohort is looked at for any of this."
+        f"validation patients as well{less}. No patient of another part or cohort is looked at for any of this."
     )
 
 

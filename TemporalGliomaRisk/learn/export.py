@@ -17,7 +17,7 @@ from TemporalGliomaRisk.encode.evidence import EvidenceModel
 from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.checkpoints import load_checkpoint, read_settings
-from TemporalGliomaRisk.learn.cohort_facts import cohort_facts
+from TemporalGliomaRisk.learn.cohort_facts import cohort_facts, simulated_cohorts
 from TemporalGliomaRisk.learn.run_folder import RunFolder
 from TemporalGliomaRisk.learn.scoring import ScoredVisit
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
@@ -125,11 +125,25 @@ def calibrated_risks(
 
 
 def bundle_metadata(
-    name: str, run_folder: RunFolder, train: Sequence[StoredPatient], validation: Sequence[StoredPatient]
+    name: str,
+    run_folder: RunFolder,
+    train: Sequence[StoredPatient],
+    validation: Sequence[StoredPatient],
+    *,
+    drawn: Sequence[StoredPatient],
 ) -> dict[str, Any]:
-    """What the bundle says of itself, read off the run and its patients."""
+    """What the bundle says of itself, read off the run and its patients.
+
+    Args:
+        name: The model's.
+        run_folder: The finished run.
+        train: Patients with the visits that the heads learnt from.
+        validation: Patients with the visits that they were calibrated on.
+        drawn: All patients of both parts with all their visits, those left out for their contrast too.
+    """
     gaps = np.concatenate([np.diff(patient.days_since_first) for patient in train])
-    simulated = [patient.truth for patient in (*train, *validation) if patient.truth is not None]
+    simulated = [patient.truth for patient in drawn if patient.truth is not None]
+    used_visits = sum(patient.visits for patient in (*train, *validation))
     versions = sorted({str(truth.get("simulator_version")) for truth in simulated})
     model = run_folder.config.model
     return {
@@ -137,15 +151,17 @@ def bundle_metadata(
         "version": TemporalGliomaRisk.__version__,
         "task": "Risk of glioma recurrence within 365 days of each visit, from that visit and earlier ones",
         "intended_use": "Research use only; never a diagnosis.",
-        "trained_on": "simulated data" if len(simulated) == len(train) + len(validation) else "a user's cohort",
+        "trained_on": "simulated data" if len(simulated) == len(drawn) else "a user's cohort",
         "caveat": TemporalGliomaRisk.RESEARCH_USE_ONLY if simulated else "Research use only.",
         "simulator_versions": versions,
         "training_patients": len(train),
         "training_visits": int(sum(patient.visits for patient in train)),
         "validation_patients": len(validation),
         "validation_visits": int(sum(patient.visits for patient in validation)),
+        "visits_left_out": int(sum(patient.visits for patient in drawn) - used_visits),
         "trained_gaps_days": [float(gaps.min()), float(gaps.max())] if len(gaps) else None,
         **cohort_facts(train, validation),
+        "simulated_cohorts": simulated_cohorts(simulated),
         "members": len(_members(run_folder)),
         "finetuning": finetuning_settings(run_folder),
         "trained_visits": [1, int(max(patient.visits for patient in train))],

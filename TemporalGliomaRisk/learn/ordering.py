@@ -7,7 +7,7 @@ one place in twenty thousand, so the head goes on learning there, from the cache
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.encode.pairs import OrderHead, PairModel
-from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
+from TemporalGliomaRisk.learn.feature_store import PatientFeatures
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
@@ -35,7 +35,6 @@ class OrderConfig:
         weight_decay: Of AdamW.
         sampled_places: Places drawn anew each time from the cached sample of the rest of the brain.
         drop_sequence_chance: Chance that a patient's pairs are compared by one sequence alone.
-        sampling: Places kept by the feature cache.
     """
 
     seed: int = 1
@@ -47,7 +46,6 @@ class OrderConfig:
     weight_decay: float = 1e-3
     sampled_places: int = 1000
     drop_sequence_chance: float = 0.25
-    sampling: PlaceSampling = field(default_factory=PlaceSampling)
 
 
 def comparable_pairs(patient: StoredPatient) -> Tensor:

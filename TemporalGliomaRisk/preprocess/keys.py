@@ -1,11 +1,9 @@
-"""Keys: the same voxels in the same place under the same settings have the same key, however they were stored."""
+"""Keys: the same voxels in the same place have the same key, however they were stored."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -23,12 +21,4 @@ def volume_key(volume: Volume) -> str:
     digest = hashlib.sha256(geometry_bytes(volume.geometry))
     digest.update(volume.voxels.dtype.newbyteorder("<").str.encode())
     digest.update(np.ascontiguousarray(volume.voxels).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def combined_key(parts: Iterable[str], settings: Mapping[str, Any]) -> str:
-    """SHA-256 over keys, in their order, and settings as JSON with sorted names."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, allow_nan=False).encode())
-    for part in parts:
-        digest.update(part.encode() + b"\n")
     return digest.hexdigest()

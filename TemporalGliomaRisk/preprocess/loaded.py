@@ -1,4 +1,4 @@
-"""One volume as read: canonical axes, its background, its own brain mask if it is stripped, its key."""
+"""One volume as read: canonical axes, its background, its own brain mask if it is stripped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.preprocess.brain_mask import Background, background_of, stripped_mask
 from TemporalGliomaRisk.preprocess.grid import canonical
-from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SequenceName, Visit
@@ -27,14 +26,12 @@ class LoadedVolume:
         geometry: The grid as it was stored, on which heatmaps return.
         background: What surrounds the content.
         stripped: (I, J, K), the brain if the volume is stripped already, else None.
-        key: Hash of voxels and place.
     """
 
     volume: Volume
     geometry: Geometry
     background: Background
     stripped: BoolArray | None
-    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,6 @@ def load(visit: Visit, name: SequenceName, number: int | None) -> LoadedVolume:
         geometry=stored.geometry,
         background=background,
         stripped=stripped_mask(volume, background),
-        key=volume_key(volume),
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
 from TemporalGliomaRisk.preprocess.brain_mask import (
@@ -27,7 +26,6 @@ from TemporalGliomaRisk.preprocess.intensity import (
     robust_scale,
     scaled,
 )
-from TemporalGliomaRisk.preprocess.keys import combined_key, volume_key
 from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, on_grid
 from TemporalGliomaRisk.preprocess.placement import place_first_visit, place_later_visit, trusted
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
@@ -81,16 +79,7 @@ def prepare_first_visit(
     for name, array in arrays.items():
         references[name], scales[name] = _own_scale(array, brain, config)
         progress(ProgressEvent(stage="prepare", fraction=0.9, message=f"{name} scaled"))
-    parts = [loaded.key for loaded in volumes.values()]
-    if brain_mask is not None:
-        parts.append(volume_key(canonical(brain_mask)))
-    frame = Frame(
-        grid=grid,
-        brain_mask=brain,
-        references=references,
-        scales=scales,
-        first_volumes_key=combined_key(parts, to_json(config)),
-    )
+    frame = Frame(grid=grid, brain_mask=brain, references=references, scales=scales)
     intensities = {
         name: scaled(references[name], brain & arrays[name].covered, scales[name], config.clip) for name in arrays
     }
@@ -105,7 +94,6 @@ def prepare_first_visit(
         reference_geometry=volumes[reference].geometry,
         alignments=placement.alignments,
         findings=_numbered((*findings, *placement.findings, *_coverage_findings(arrays, brain)), 1),
-        key=combined_key([*parts, "first", frame.first_volumes_key], to_json(config)),
     )
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return frame, prepared
@@ -154,7 +142,6 @@ def prepare_visit(
     if config.mask != "none":
         findings += sequence_doubts(intensities, arrays, frame.brain_mask, frame.references)
         findings += cavity_doubts(intensities, arrays, frame)
-    parts = [*(loaded.key for loaded in volumes.values()), "later", frame.first_volumes_key]
     progress(ProgressEvent(stage="prepare", fraction=1.0, message="prepared"))
     return PreparedVisit(
         intensities=_stacked(intensities, frame.grid),
@@ -164,7 +151,6 @@ def prepare_visit(
         reference_geometry=volumes[reference].geometry,
         alignments=placement.alignments,
         findings=_numbered((*findings, *placement.findings, *_coverage_findings(arrays, frame.brain_mask)), number),
-        key=combined_key(parts, to_json(config)),
     )
 
 

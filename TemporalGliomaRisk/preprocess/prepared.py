@@ -53,14 +53,12 @@ class Frame:
         brain_mask: (I, J, K) on the grid.
         references: The first visit's bias-corrected intensities on the grid, raw units, by sequence.
         scales: Intensity scale by sequence, for the same sequences.
-        first_volumes_key: Hash of the first visit's voxels, geometry and the preprocessing configuration.
     """
 
     grid: Geometry
     brain_mask: BoolArray
     references: Mapping[SequenceName, FloatArray]
     scales: Mapping[SequenceName, IntensityScale]
-    first_volumes_key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +73,6 @@ class PreparedVisit:
         reference_geometry: That grid.
         alignments: One per volume that had a target.
         findings: What was noticed while preparing.
-        key: Hash of this visit's volumes, the frame and the preprocessing configuration, for caching features.
     """
 
     intensities: npt.NDArray[np.float32]
@@ -85,4 +82,3 @@ class PreparedVisit:
     reference_geometry: Geometry
     alignments: tuple[Alignment, ...]
     findings: tuple[Finding, ...]
-    key: str

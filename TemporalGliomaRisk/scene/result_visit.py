@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from TemporalGliomaRisk.errors import InputError
-from TemporalGliomaRisk.timeline.days import MOST_DAYS
 from TemporalGliomaRisk.timeline.volume import FloatArray
 
 FURTHEST_MM = 10_000.0
 """From the scanner's centre; volumes beyond are refused when they are read, so no peak lies there."""
+MOST_DAYS = 36_524
+"""A hundred years: dates may lie further apart than the number of days that a table may state."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,6 @@ POPULATIONS: tuple[PopulationName, ...] = get_args(PopulationName)
 SIMULATOR_VERSIONS: dict[PopulationName, int] = {"main": 1, "wide": 4, "shifted": 5}
 """Stands in every truth file; a population's rises to a number not used before when the same seed gives other bytes."""
 
-SIMULATOR_VERSION = SIMULATOR_VERSIONS["main"]
-
 HORIZON_DAYS = 365
 
 

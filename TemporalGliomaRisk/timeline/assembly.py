@@ -17,6 +17,8 @@ from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline, Visit, Vol
 
 MOST_VISITS = 100
 """Visits of one timeline; whoever has more has mixed patients, and time and memory grow with them."""
+MOST_NAMED = 5
+"""Visits that one sentence names."""
 DATE_TOLERANCE_DAYS = 1
 """Days and dates may tell gaps that differ by one: a day is counted from a time of day or not."""
 
@@ -121,26 +123,45 @@ def _label(prefix: str, name: str) -> str:
 
 def _days_since_first(visits: Sequence[FoundVisit], noticed: list[Finding]) -> list[int]:
     """Days since the first visit, by the first way of telling the day that all visits share."""
-    whens = [visit.when for visit in visits]
     if len(visits) == 1:
-        if not whens[0].known:
+        if not visits[0].when.known:
             noticed.append(finding("days_unknown", visit=1))
         return [0]
-    for values in (
-        [when.days_since_first for when in whens],
-        [when.days_since_treatment for when in whens],
-        [None if when.date is None else when.date.toordinal() for when in whens],
-    ):
-        if None not in values:
-            known = [value for value in values if value is not None]
+    ways = _ways_of_telling(visits)
+    for values in ways.values():
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
             return [value - min(known) for value in known]
-    missing = sum(not when.known for when in whens)
+    missing = sum(not visit.when.known for visit in visits)
     problem = (
         f"{missing} of {len(visits)} visits have no date or day. Give every visit one."
         if missing
-        else "Some visits have a date and others a number of days. Give every visit the same kind."
+        else _mixed_days(visits, ways)
     )
     raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+
+
+def _ways_of_telling(visits: Sequence[FoundVisit]) -> dict[str, list[int | None]]:
+    """The visits' days by every way of telling them, None where a visit's is not told so."""
+    return {
+        "days_since_first_scan": [visit.when.days_since_first for visit in visits],
+        "days_since_treatment": [visit.when.days_since_treatment for visit in visits],
+        "the date": [visit.when.date.toordinal() if visit.when.date else None for visit in visits],
+    }
+
+
+def _mixed_days(visits: Sequence[FoundVisit], ways: Mapping[str, Sequence[int | None]]) -> str:
+    """What to fill in where each visit's day is told, but no way of telling it is common to all."""
+    way, values = max(ways.items(), key=lambda item: sum(value is not None for value in item[1]))
+    lacking = [visit.label or visit.place for visit, value in zip(visits, values, strict=True) if value is None]
+    # A visit that messages have no name for is counted only.
+    named = [name for name in lacking if name != FoundVisit.place][:MOST_NAMED]
+    others = len(lacking) - len(named)
+    where = ", ".join([*named, *([f"{others} {'others' if named else 'of them'}"] if others else [])])
+    return (
+        f"The days of {len(visits)} visits are told in different ways, wanted one that all have: {way} is not given "
+        f"for {where}. Fill it in there."
+    )
 
 
 def _treatment_offset(visits: Sequence[FoundVisit], days: Sequence[int]) -> int | None:
@@ -156,12 +177,7 @@ def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding])
 
     Compared with the visit that agrees with the most others, so that one wrong day is not held against the right ones.
     """
-    ways = {
-        "days_since_first_scan": [visit.when.days_since_first for visit in visits],
-        "days_since_treatment": [visit.when.days_since_treatment for visit in visits],
-        "the date": [visit.when.date.toordinal() if visit.when.date else None for visit in visits],
-    }
-    for (first, ones), (second, others) in itertools.combinations(ways.items(), 2):
+    for (first, ones), (second, others) in itertools.combinations(_ways_of_telling(visits).items(), 2):
         both = [
             (one - other, index)
             for index, (one, other) in enumerate(zip(ones, others, strict=True))

@@ -175,6 +175,9 @@ def check_volume(
 ) -> tuple[list[Finding], str]:
     """Check one volume that was read, its file's header included.
 
+    What the image shows is measured in millimetres, so a volume whose geometry is refused is not asked for it: the
+    true cause is told alone.
+
     Returns:
         Findings, and the hash of its voxels by which copies are recognised.
     """
@@ -182,7 +185,8 @@ def check_volume(
     if isinstance(source, VolumeFile) and is_nifti(source.path):
         header = read_nifti_header(source.path)
         findings += check_forms(header, volume.geometry, visit=visit, sequence=sequence)
-    voxels = check_voxels(volume, visit=visit, sequence=sequence)
+    placed = all(item.severity is not Severity.REFUSAL for item in findings)
+    voxels = check_voxels(volume, visit=visit, sequence=sequence, content=placed)
     return [*findings, *voxels.findings], voxels.voxels_hash
 
 

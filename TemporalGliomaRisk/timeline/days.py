@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 DATES_WANTED = "a date as YYYY-MM-DD or YYYYMMDD"
-DAYS_WANTED = "a whole number of days without points or commas, below a hundred years"
+DAYS_WANTED = (
+    "a whole number of days without points or commas, below 75 years (more is a date as spreadsheets count it)"
+)
 
 _TIME = r"(?:T\d{2}(?:\d{2}){0,2}|[T ] *\d{1,2}(?::\d{2}){1,2})(?:[.,]\d+)?(?: ?[AP]M)?(?:Z| ?[+-]\d{2}:?\d{2})?"
 _DATE = re.compile(rf"(\d{{4}})(-?)(\d{{2}})\2(\d{{2}})(?:{_TIME})?", re.IGNORECASE)
 _DAYS = re.compile(r"([+-]?\d{1,9})(?:[.]0?)?")
 """``2.000`` is two thousand where a point parts the thousands, so no more than one 0 may stand behind it."""
-MOST_DAYS = 36_524
-"""A hundred years. Spreadsheets store dates as days since 1900: a larger number is a date, and none may be shown."""
+MOST_DAYS = 27_393
+"""75 years. Spreadsheets store dates as days since 1900 or 1904: from 27,759 on a number may be a date since 1980, when
+MRI began, and none may be shown."""
 _UNKNOWN = {"", "n/a", "na", "nan", "none", "null", "-"}
 
 

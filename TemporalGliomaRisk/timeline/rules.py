@@ -58,7 +58,13 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "{count} volume files whose names hold no date were left out. Rename them "
         "PATIENT_YYYYMMDD_SEQUENCE or use a table.",
     ),
-    ("columns_ignored", NOTE, "{count} columns of the table are not known and were ignored."),
+    ("columns_ignored", NOTE, "Not known and ignored: {which} of the table."),
+    (
+        "columns_tell_apart",
+        WARNING,
+        "The table's rows differ in {which}, not used, as those of several patients or of other days would. Check that "
+        "all rows are one patient's and their days right; a column that tells patients must be called patient.",
+    ),
     ("subfolders_ignored", NOTE, "{count} folders inside the folder of dated files were ignored."),
     (
         "labels_hidden",
@@ -158,6 +164,11 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "rests_on_untrained_gap",
         WARNING,
         "{where} rests on the gap before visit {first} too, which is unlike those that the model was trained on.",
+    ),
+    (
+        "gaps_not_compared",
+        NOTE,
+        "The model does not say which gaps between visits it was trained on, so those here were not compared.",
     ),
     (
         "single_visit",

@@ -13,9 +13,9 @@ from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days, today
 from TemporalGliomaRisk.timeline.image_file import VOLUME_SUFFIXES, VolumeFile, volume_suffix
 from TemporalGliomaRisk.timeline.refusals import refuse
-from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sequence_names import sequence_from_name
 from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
+from TemporalGliomaRisk.timeline.unused_columns import unused_columns
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline
 
 DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
@@ -87,8 +87,8 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
             mistakes[MOST_TOLD:] = [f"{len(mistakes) - MOST_TOLD} further mistakes are not listed."]
         many = f"{count} mistake{'s' if count > 1 else ''}"
         raise refuse("table_mistakes", problem=f"The table has {many}. {' '.join(mistakes)}")
-    unused = [name for name in table.columns if name and name not in (*KNOWN_COLUMNS, *owners)]
-    findings = [finding("columns_ignored", count=len(unused))] if unused else []
+    used = (*KNOWN_COLUMNS, *owners)
+    findings = unused_columns(table.columns, used, [row for _, row in rows], [when for _, when in days])
     found = [
         FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "", place=places[when])
         for when, sources in visits.items()

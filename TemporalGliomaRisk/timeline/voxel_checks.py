@@ -58,13 +58,14 @@ class VoxelCheck:
     voxels_hash: str
 
 
-def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> VoxelCheck:
+def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName, content: bool = True) -> VoxelCheck:
     """Check one volume's voxels; about 0.2 s for 240 x 240 x 155.
 
     Args:
         volume: The volume.
         visit: Number of the visit, from 1.
         sequence: What the input calls it.
+        content: Whether to look at the head and its fluid, for which the geometry must be right.
     """
     ras = to_nearest_ras(volume)
     with np.errstate(over="ignore"):  # what single precision cannot hold becomes infinite, and is refused as that
@@ -84,7 +85,7 @@ def check_voxels(volume: Volume, *, visit: int, sequence: SequenceName) -> Voxel
         findings.append(finding("intensities_outside", visit=visit, sequence=sequence, **values))
     elif bytes_are_swapped(volume.voxels):
         findings.append(finding("bytes_swapped", visit=visit, sequence=sequence))
-    else:
+    elif content:
         findings += _check_content(voxels, ras.geometry.spacing_mm, visit, sequence)
     return VoxelCheck(findings=tuple(findings), voxels_hash=voxels_hash)
 

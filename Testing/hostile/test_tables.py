@@ -356,7 +356,24 @@ def case_days_with_underscores(at: Workshop) -> Expected:
 
 
 def case_dates_as_a_spreadsheet_counts_them(at: Workshop) -> Expected:
-    return at.refused(at.table(HEADER + "a.nii,FLAIR,43558\nb.nii,FLAIR,43651\n"), "below a hundred years")
+    return at.refused(at.table(HEADER + "a.nii,FLAIR,43558\nb.nii,FLAIR,43651\n"), "as spreadsheets count it")
+
+
+def case_dates_of_before_2000_as_a_spreadsheet_counts_them(at: Workshop) -> Expected:
+    return at.refused(at.table(HEADER + "a.nii,FLAIR,36000\nb.nii,FLAIR,36120\n"), "as spreadsheets count it")
+
+
+def case_dates_of_1980_as_a_spreadsheet_on_an_old_macintosh_counts_them(at: Workshop) -> Expected:
+    return at.refused(at.table(HEADER + "a.nii,FLAIR,27759\nb.nii,FLAIR,27870\n"), "as spreadsheets count it")
+
+
+def case_days_of_75_years(at: Workshop) -> Expected:
+    return at.right(at.table(HEADER + "a.nii,FLAIR,27293\nb.nii,FLAIR,27393\n"))
+
+
+def case_spreadsheet_numbers_in_the_column_of_dates(at: Workshop) -> Expected:
+    text = "path,sequence,date\na.nii,FLAIR,36000\nb.nii,FLAIR,36120\n"
+    return at.refused(at.table(text), "date cannot be read, wanted a date as YYYY-MM-DD")
 
 
 def case_half_a_day(at: Workshop) -> Expected:
@@ -374,7 +391,7 @@ def case_days_that_contradict_dates(at: Workshop) -> Expected:
 
 def case_some_rows_with_dates_and_some_with_days(at: Workshop) -> Expected:
     text = "path,sequence,days_since_treatment,date\na.nii,FLAIR,10,\nb.nii,FLAIR,,2021-01-01\n"
-    return at.refused(at.table(text), "the same kind")
+    return at.refused(at.table(text), "days_since_treatment is not given for Line 3")
 
 
 def case_two_rows_of_one_day_and_sequence(at: Workshop) -> Expected:

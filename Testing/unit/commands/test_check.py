@@ -58,3 +58,23 @@ def test_on_a_terminal_every_visit_is_announced_and_elsewhere_nothing_but_the_ta
         "Checking visit 1",
         "Checking visit 2",
     ]
+
+
+@pytest.mark.parametrize("metadata", ['{"name": "older"}', '{"trained_gaps_days": null}', '{"trained_gaps_days": []}'])
+def test_a_model_that_names_no_gaps_is_told_of_and_refuses_nothing(shared_data, tmp_path, capsys, metadata):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text(metadata)
+    arguments = ["check", str(shared_data / "ms_pair"), "--no-alignment", "--json"]
+    assert main([*arguments, "--model", str(tmp_path)]) == 0
+    found = {item["code"]: item["severity"] for item in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["gaps_not_compared"] == "note"
+    assert main(arguments) == 0
+    assert "gaps_not_compared" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("metadata", ["[]", "7", '{"trained_gaps_days": 7}', '{"trained_gaps_days": [1, 2, 3]}'])
+def test_metadata_of_no_model_ends_in_one_sentence(shared_data, tmp_path, capsys, metadata):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text(metadata)
+    assert main(["check", str(shared_data / "ms_pair"), "--no-alignment", "--model", str(tmp_path)]) == 2
+    assert "metadata.json cannot be read. Name a model folder" in capsys.readouterr().err

@@ -176,6 +176,8 @@ def test_the_card_says_which_visits_were_left_out_only_where_some_were() -> None
 
     assert "(rank correlation under 0.6, TemporalGliomaRisk/learn/agreement.py)" in card(least_agreement=0.6)
     assert "rank correlation" not in card() + card(least_agreement=-1.0)
+    assert "validation patients as well, less the visits left out." in card(least_agreement=0.6)
+    assert "validation patients as well." in card(least_agreement=-1.0)
 
 
 def test_the_card_says_what_was_laid_into_pairs_and_timelines_of_voids_only_where_there_were_some() -> None:

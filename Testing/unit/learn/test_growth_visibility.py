@@ -31,7 +31,6 @@ def prepared(intensities: np.ndarray, present: list[bool]) -> PreparedVisit:
         reference_geometry=GRID,
         alignments=(),
         findings=(),
-        key="",
     )
 
 
@@ -45,7 +44,6 @@ def three_visits(contrast: float, *, present: tuple[bool, ...] = (True, False, F
         brain_mask=brain,
         references={},
         scales={"FLAIR": IntensityScale(centre=0.0, scale=1.0)},
-        first_volumes_key="",
     )
     first, still = random.normal(0, 0.2, (2, 4, *SHAPE)) * brain
     drift = np.linspace(-1, 1, SHAPE[0])[:, None, None] * brain

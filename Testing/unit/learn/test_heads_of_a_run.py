@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from TemporalGliomaRisk.bundle import load_bundle
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.checkpoints import Place, save_checkpoint
+from TemporalGliomaRisk.learn.cohort import read_cohorts
 from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
@@ -92,3 +94,43 @@ def test_a_fine_tuning_that_was_stopped_is_not_calibrated(
     cohort = finetuning[finetuning.index("--cohort") + 1]
     assert main(["calibrate", "--cohort", cohort, "--run", str(run), "--output", str(tmp_path / "model")]) == 2
     assert "run finetune to its end first" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def calibrated(finetuning: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """The arguments of calibrating a run of which one visit's contrast was turned, and the model that came of it."""
+    run = tmp_path_factory.mktemp("turned") / "run"
+    shutil.copytree(finetuning[finetuning.index("--run") + 1], run)
+    cohort = finetuning[finetuning.index("--cohort") + 1]
+    parts = RunFolder.open(run).split(read_cohorts([Path(cohort)]))
+    file = run / "prepared" / parts["validation"][0].patient_id / "volumes.npy"
+    volumes = np.load(file)
+    volumes[-1] *= -1
+    np.save(file, volumes)
+    arguments = ["calibrate", "--cohort", cohort, "--run", str(run), "--sanity-patients", "1"]
+    assert main([*arguments, "--output", str(run.parent / "model")]) == 0
+    return arguments, run.parent / "model"
+
+
+def test_a_model_counts_the_visits_that_were_used_and_those_that_were_left_out(
+    calibrated: tuple[list[str], Path],
+) -> None:
+    # Of three visits, with one turned, none agrees with both others.
+    model = load_bundle(calibrated[1])
+    visits = {part: model.metadata[f"{part}_visits"] for part in ("training", "validation")}
+    assert visits == {"training": 12, "validation": 9}
+    assert (model.metadata["validation_patients"], model.metadata["visits_left_out"]) == (3, 3)
+    assert model.doubt is not None
+    assert (model.doubt.training_visits, model.doubt.validation_visits) == (12, 9)
+    assert "3 visits, not counted under Sample size" in " ".join(model.card.split())
+
+
+def test_a_finished_model_is_measured_on_the_device_asked_for(
+    calibrated: tuple[list[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    arguments, bundle = calibrated
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    output = tmp_path / "measured"
+    assert main([*arguments, "--weights-of", str(bundle), "--output", str(output), "--device", "cuda"]) == 0
+    assert "The GPU that was asked for is not available here; the CPU was used." in capsys.readouterr().err
+    assert load_bundle(output).doubt.unusual_above == load_bundle(bundle).doubt.unusual_above

@@ -140,7 +140,6 @@ def test_registration_gives_the_same_numbers_on_one_thread_and_on_two(glioma, fi
     assert results[0].alignments[0].moved
     np.testing.assert_allclose(results[0].visit_ras_to_frame_ras, results[1].visit_ras_to_frame_ras, rtol=0, atol=1e-5)
     assert np.abs(results[0].intensities - results[1].intensities).max() <= 1e-5
-    assert results[0].key == results[1].key
 
 
 def test_another_body_part_of_noise_is_refused_by_name(first):

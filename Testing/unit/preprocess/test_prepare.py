@@ -172,25 +172,6 @@ def test_a_later_visit_changed_leaves_an_earlier_one_the_same_bit_for_bit(glioma
     second_after = prepare_visit(second, frame_again, NEVER)
     assert before.intensities.tobytes() == after.intensities.tobytes()
     assert second_before.intensities.tobytes() == second_after.intensities.tobytes()
-    assert (before.key, second_before.key) == (after.key, second_after.key)
-
-
-def test_keys_change_with_a_voxel_a_setting_and_the_first_visit(glioma, flair_first):
-    frame, first = flair_first
-    later = visit_of({"FLAIR": glioma["FLAIR"]}, 90)
-    key = prepare_visit(later, frame, NEVER).key
-    voxels = glioma["FLAIR"].voxels.copy()
-    voxels[60, 60, 40] += 1
-    changed = {"FLAIR": Volume(voxels=voxels, geometry=glioma["FLAIR"].geometry)}
-    other_frame, _ = prepare_first_visit(visit_of(changed), NEVER)
-    keys = {
-        key,
-        first.key,
-        prepare_visit(visit_of(changed, 90), frame, NEVER).key,
-        prepare_visit(later, frame, dataclasses.replace(NEVER, bias_order=2)).key,
-        prepare_visit(later, other_frame, NEVER).key,
-    }
-    assert len(keys) == 5
 
 
 def test_gain_gamma_and_bias_of_another_scanner_are_taken_away(glioma, flair_first):

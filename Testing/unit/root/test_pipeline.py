@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import shutil
@@ -215,7 +216,6 @@ def test_a_further_visit_costs_one_encoding_and_changes_no_bit(
         assert len(calls) == 3
         again = predict_risk(on_disk, model, options=TRUSTED, brain_mask=brain, cache=cache)
         assert len(calls) == 3
-    assert [result.encoded.from_cache for result in cached.visits] == [True, True, False]
     assert_same_bits(cached, trusted, 3)
     assert_same_bits(again, trusted, 3)
     assert again.findings == trusted.findings
@@ -273,6 +273,25 @@ def test_another_first_visit_is_another_entry(
         alone = replace(on_disk, visits=(replace(second, days_since_first=0),))
         predict_risk(alone, model, options=replace(TRUSTED, mask="none"), cache=cache)
         assert len(calls) == 1
+
+
+def test_another_version_of_a_library_is_another_entry(
+    on_disk: Timeline, model: RiskModel, brain: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = VisitCache(folder=tmp_path / "cache")
+    alone = replace(on_disk, visits=on_disk.visits[:1])
+    known = importlib.metadata.version
+
+    def encodings(upgraded: str) -> int:
+        monkeypatch.setattr(
+            importlib.metadata, "version", lambda name: f"{known(name)}{'.1' if name == upgraded else ''}"
+        )
+        with encodings_counted(model) as calls:
+            predict_risk(alone, model, options=TRUSTED, brain_mask=brain, cache=cache)
+        return len(calls)
+
+    upgrades = ("", "", "torch", "monai", "SimpleITK", "numpy", "scipy", "pydicom", "torch")
+    assert [encodings(upgraded) for upgraded in upgrades] == [1, 0, 1, 1, 1, 1, 1, 0, 0]
 
 
 def integral(path: Path) -> float:

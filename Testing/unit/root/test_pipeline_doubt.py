@@ -154,8 +154,11 @@ def test_a_visit_from_the_cache_is_doubted_the_same(
 ) -> None:
     strict = replace(model, doubt=replace(model.doubt, unusual_above=-100.0))
     cache = VisitCache(folder=tmp_path)
+    encodings: list[int] = []
+    handle = model.network.encoder.register_forward_hook(lambda *given: encodings.append(1))
     made, kept = (predict_risk(timeline, strict, options=TRUSTED, brain_mask=brain, cache=cache) for _ in range(2))
-    assert all(result.encoded.from_cache for result in kept.visits)
+    handle.remove()
+    assert len(encodings) == len(timeline.visits)
     assert kept.findings == made.findings
     assert "change_unlike_training" in codes(kept)[1]
 

@@ -198,6 +198,20 @@ def test_bright_fluid_called_flair_and_dark_fluid_called_t2w_warn(bids, make_hea
     assert any(message.startswith("T2w of visit 1: fluid looks dark") for message in found)
 
 
+@pytest.mark.parametrize("fault", ["spacing_outside", "handedness_disagrees"])
+def test_of_a_volume_whose_geometry_is_refused_no_content_is_told(one_file, make_head, fault):
+    volume = changed(make_head(0, fluid="bright"), scale=0.001 if fault == "spacing_outside" else 1.0)
+    matrix = volume.geometry.ijk_to_ras
+    mirrored = np.diag([-1.0, 1, 1, 1]) @ matrix if fault == "handedness_disagrees" else matrix
+    save(one_file[0], volume.voxels, matrix, mirrored)
+    assert codes(checked(one_file[1])) == {fault}
+
+
+def test_voxels_of_one_value_are_told_beside_a_geometry_that_is_refused(one_file, make_head):
+    write_nifti(changed(make_head(), scale=0.001, constant=True), one_file[0])
+    assert codes(checked(one_file[1])) == {"spacing_outside", "empty"}
+
+
 def test_no_real_volume_contradicts_its_label(shared_data):
     for name in ("ms_pair/sub-01", "glioma_single/sub-01", "glioblastoma_pairs/sub-01", "glioblastoma_pairs/sub-05"):
         report = checked(shared_data / name)

@@ -10,6 +10,7 @@ import pytest
 
 from TemporalGliomaRisk.errors import TimelineError, VolumeError
 from TemporalGliomaRisk.timeline.days import parse_date
+from TemporalGliomaRisk.timeline.finding import Severity
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
@@ -289,6 +290,83 @@ def test_an_id_beside_a_column_that_names_the_patient_tells_none(tmp_path, make_
     (tmp_path / "t.csv").write_text("\n".join(["path,sequence,days_since_treatment,patient,id", *rows]))
     timeline = read_timeline(tmp_path / "t.csv")
     assert (len(timeline.visits), codes(timeline)) == (2, {"columns_ignored"})
+
+
+def table_with(folder, make_head, columns, cells):
+    """A table with a visit every hundred days and some columns more, a row a visit."""
+    write_nifti(make_head(), folder / "a.nii.gz")
+    rows = [f"a.nii.gz,FLAIR,{100 * number},{more}" for number, more in enumerate(cells)]
+    (folder / "t.csv").write_text("\n".join([f"path,sequence,days_since_treatment,{columns}", *rows]))
+    return {item.code: item for item in read_timeline(folder / "t.csv").findings}
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("patient key 2", ("SECRET", "SECRET", "B")),
+        ("date_of_birth", ("2010-04-01", "2010-04-01", "2011-07-03")),
+        ("PatientSex", ("F", "", "M")),
+        ("key", ("SECRET", "B", "SECRET", "B")),
+        ("kind", ("1203", "1204", "1204", "1203")),
+        ("scan_date", ("2020-01-01", "2020-03-01", "2019-12-31")),
+        ("acq_time", ("2020-01-01T10:00:00", "2020-03-01T10:00:00", "2019-12-31T10:00:00")),
+    ],
+)
+def test_a_column_not_used_that_tells_rows_apart_is_warned_of_by_its_number(tmp_path, make_head, column, cells):
+    found = table_with(tmp_path, make_head, column, cells)
+    warning = found["columns_tell_apart"]
+    assert warning.severity is Severity.WARNING
+    assert warning.message.startswith("The table's rows differ in column 4, not used, as those of several patients")
+    assert not any(word in warning.message for word in ("SECRET", "2010", "2020", column.lower().replace(" ", "_")))
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("patient key 2", ("A", "A", "A")),
+        ("patient_age", ("4", "5", "5")),
+        ("scanner", ("Prisma", "Skyra", "Prisma", "Skyra")),
+        ("hash", ("a1", "b2", "c3", "d4")),
+        ("finding", ("none", "none", "new", "new")),
+        ("finding", ("none", "new", "none", "none")),
+        ("finding", ("none", "", "none", "new")),
+        ("report_date", ("2020-01-01", "2020-03-01", "2020-03-01")),
+    ],
+)
+def test_a_column_of_what_changes_in_one_patient_is_no_warning(tmp_path, make_head, column, cells):
+    assert set(table_with(tmp_path, make_head, column, cells)) == {"columns_ignored"}
+
+
+def test_columns_not_used_are_told_by_their_numbers_those_of_bids_apart(tmp_path, make_head):
+    columns = "note,session_id," + ",".join(f"c{number}" for number in range(8))
+    found = table_with(tmp_path, make_head, columns, ["SECRET,1,,,,,,,,", "x,2,,,,,,,,"])
+    message = "Not known and ignored: columns 4, 6, 7, 8, 9, 10 and 3 more of the table."
+    assert [item.message for item in found.values()] == [message]
+    assert set(table_with(tmp_path, make_head, "session_id,age,sex", ["1,4,F", "2,5,F"])) == set()
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "wanted"),
+    [
+        ("days_since_treatment,date", ("10,", ",2020-01-01", ",2020-06-01"), "the date is not given for Line 2."),
+        (
+            "days_since_treatment,days_since_first_scan",
+            ("10,", "40,", ",60", ",90", "95,"),
+            "days_since_treatment is not given for Line 4, Line 5.",
+        ),
+    ],
+)
+def test_days_told_in_different_ways_are_refused_by_the_lines_that_lack_the_commonest(
+    tmp_path, make_head, columns, cells, wanted
+):
+    write_nifti(make_head(), tmp_path / "a.nii.gz")
+    rows = [f"a.nii.gz,FLAIR,{days}" for days in cells]
+    (tmp_path / "t.csv").write_text("\n".join([f"path,sequence,{columns}", *rows]))
+    message = str(refused(tmp_path / "t.csv"))
+    assert message == (
+        f"The days of {len(cells)} visits are told in different ways, wanted one that all have: {wanted} "
+        "Fill it in there."
+    )
 
 
 def test_a_patient_asked_of_a_table_that_tells_none_is_to_be_left_out(tmp_path, make_head):
