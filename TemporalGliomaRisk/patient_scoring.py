@@ -6,7 +6,8 @@ Patients are prepared where that has not been done, scored, and forgotten, so th
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,12 +157,19 @@ class PatientScoring:
             shutil.rmtree(self.folder / stored_name(label))
         return found
 
-    def score_all(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[ScoredPatient]:
+    def score_all(
+        self, tasks: Sequence[Task], *, jobs: int, lost: Callable[[int], object] = lambda done: None
+    ) -> Iterator[ScoredPatient]:
         """Patients in their order.
 
         Args:
             tasks: The cohort.
             jobs: Processes, with one thread each where there are several; on a GPU they prepare and this one scores.
+                Where one of them is killed from outside, as for its memory, others go on from the patient it was at.
+            lost: Called then with the number of patients done.
+
+        Raises:
+            BrokenProcessPool: If a process is lost at a patient again.
         """
         if jobs <= 1:
             yield from map(self.score, tasks)
@@ -169,8 +177,18 @@ class PatientScoring:
         if device_of(self.model.network).type != "cpu":
             yield from self.score_behind(tasks, jobs=jobs)
             return
-        with processes(jobs, _begin, (self,)) as pool:
-            yield from pool.map(_score_here, tasks)
+        done, lost_at = 0, -1
+        while done < len(tasks):
+            try:
+                with processes(jobs, _begin, (self,)) as pool:
+                    for found in pool.map(_score_here, tasks[done:]):
+                        done += 1
+                        yield found
+            except BrokenProcessPool:
+                if lost_at == done:
+                    raise
+                lost_at = done
+                lost(done)
 
     def score_behind(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[ScoredPatient]:
         """Patients in their order, some prepared ahead by several processes, scored by this one."""

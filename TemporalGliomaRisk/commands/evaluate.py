@@ -172,7 +172,11 @@ def _scored(
     ]
     cohort = ScoredCohort()
     with tqdm(total=len(tasks), desc="score", unit="patient", disable=None) as bar:
-        for scored in scoring.score_all(tasks, jobs=arguments.jobs):
+
+        def lost(done: int) -> None:
+            bar.write(f"A process was killed after {done} patients were scored; others go on.", file=sys.stderr)
+
+        for scored in scoring.score_all(tasks, jobs=arguments.jobs, lost=lost):
             cohort.add(scored)
             bar.update()
     return cohort

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -33,7 +34,7 @@ from TemporalGliomaRisk.files import sha256_of
 from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort, split_patients
 from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
 from TemporalGliomaRisk.learn.run_folder import Beginning, RunFolder
-from TemporalGliomaRisk.patient_scoring import PatientScoring
+from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.simulate.cohort import PARTICIPANT_COLUMNS, write_patient
@@ -346,6 +347,25 @@ def test_evaluation_counts_every_landmark_row_and_writes_the_card(
     assert len([*(work / "evaluation" / "prepared").glob("sub-*")]) == len(PATIENTS)
 
 
+def test_an_evaluation_survives_a_process_that_is_killed(bundle: Path, cohort: Path, tmp_path: Path) -> None:
+    scoring = PatientScoring(
+        model=load_bundle(bundle), peer=None, rival=None, folder=tmp_path, discard=False, seed=1, order_patients=2
+    )
+    patients = [
+        Task(number=number, patient=patient, participant={}) for number, patient in enumerate(read_cohort(cohort))
+    ]
+    found: list[list[float]] = []
+    lost: list[int] = []
+    for scored in scoring.score_all(patients, jobs=2, lost=lost.append):
+        if not found:
+            multiprocessing.active_children()[0].kill()
+        found.append([row.hazards.risk for row in scored.rows])
+    assert len(lost) == 1
+    here = [[row.hazards.risk for row in scoring.score(task).rows] for task in patients]
+    # A process that shares the machine has one thread: other last digits.
+    assert found == [pytest.approx(rows, abs=1e-5) for rows in here]
+
+
 def test_a_rival_is_compared_in_pairs_on_the_same_rows(
     bundle: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -389,7 +409,11 @@ def test_two_processes_find_what_one_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if ahead:  # As on a GPU.
-        monkeypatch.setattr(PatientScoring, "score_all", PatientScoring.score_behind)
+        monkeypatch.setattr(
+            PatientScoring,
+            "score_all",
+            lambda scoring, tasks, *, jobs, lost: scoring.score_behind(tasks, jobs=jobs),
+        )
         monkeypatch.setattr("TemporalGliomaRisk.patient_scoring.AT_ONCE", 1)
     found = evaluated(bundle, cohort, tmp_path / "by-two", "--discard-prepared", "--jobs", "2")
     assert not [*(tmp_path / "by-two" / "prepared").glob("sub-*")]
