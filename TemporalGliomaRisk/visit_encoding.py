@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -225,7 +226,8 @@ def _versions() -> dict[str, str | None]:
         try:
             found[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
-            found[library] = None
+            # A host may bring one of its own, without a record that pip would know it by.
+            found[library] = getattr(sys.modules.get(library), "__version__", None)
     return found
 
 

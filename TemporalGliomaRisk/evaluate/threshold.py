@@ -10,7 +10,8 @@ from TemporalGliomaRisk.evaluate.censoring import censoring_weights
 from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, BoolArray, FloatArray, LandmarkRows, checked_risk
 
 DEFINITION = (
-    "the lowest risk of largest F1 over all validation landmark rows, weighted by inverse probability of censoring"
+    "the lowest risk of largest F1 over the validation landmark rows that were calibrated on, weighted by inverse "
+    "probability of censoring"
 )
 
 

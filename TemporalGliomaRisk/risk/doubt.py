@@ -3,7 +3,9 @@
 A sequence's summary (``encode.summary``) is compared with those of training visits by a Mahalanobis distance with a
 shrunk covariance; so is the summary of its change since the first visit. The logarithm of each distance is measured in
 spreads from its mean over validation visits, and a visit's score is the largest over its sequences and both kinds.
-The two thresholds are quantiles over validation visits, at rates that stand here and were not chosen by any result.
+The two thresholds are quantiles over the validation visits that can be judged, at rates that stand here and were not
+chosen by any result. A visit with a sequence of which training saw too little is always unlike it and sets neither;
+``calibrate`` gives no visit whose contrast is unlike that of the patient's others (``learn.agreement``).
 
 Sources:
     Lee K, et al. A simple unified framework for detecting out-of-distribution samples. NeurIPS 2018.
@@ -72,10 +74,10 @@ class Doubt:
         unusual_above: Score above which a visit is unlike training.
         at_odds_above: Spread of the members' log hazards above which they are at odds.
         training_visits: Visits that say what is usual.
-        validation_visits: Visits that set the thresholds.
+        validation_visits: Visits that set the thresholds: those given, without the ones that can't be judged.
         validation_patients: Their patients.
-        false_alarm_rate: Share of validation visits above ``unusual_above``, by design.
-        at_odds_rate: Share of validation visits above ``at_odds_above``, by design.
+        false_alarm_rate: Share of those visits above ``unusual_above``, by design.
+        at_odds_rate: Share of those visits above ``at_odds_above``, by design.
 
     Raises:
         ModelError: If a threshold is not finite.
@@ -174,7 +176,8 @@ def fit_doubt(train: Sequence[VisitSummary], validation: Sequence[Sequence[Visit
 
     Args:
         train: Visits.
-        validation: Patients, each with its visits.
+        validation: Patients, each with its visits. A visit with a sequence unknown from training sets no threshold and
+            is not counted, since it is called unlike training whatever the threshold is.
 
     Raises:
         ModelError: If there are too few visits.
@@ -203,16 +206,20 @@ def fit_doubt(train: Sequence[VisitSummary], validation: Sequence[Sequence[Visit
         unusual_above=0.0,
         at_odds_above=0.0,
         training_visits=len(train),
-        validation_visits=len(watched),
-        validation_patients=len(validation),
+        validation_visits=0,
+        validation_patients=0,
     )
-    scores = [score for score in (judge(begun, visit).score for visit in watched) if math.isfinite(score)]
-    if not scores:
+    scored = [[(judge(begun, visit).score, visit.spread) for visit in patient] for patient in validation]
+    judged = [[pair for pair in patient if math.isfinite(pair[0])] for patient in scored]
+    pairs = [pair for patient in judged for pair in patient]
+    if not pairs:
         raise ModelError("No validation visit has a sequence that training visits have; bring more patients.")
     return replace(
         begun,
-        unusual_above=upper_quantile(scores, FALSE_ALARM_RATE),
-        at_odds_above=upper_quantile([visit.spread for visit in watched], AT_ODDS_RATE),
+        unusual_above=upper_quantile([score for score, _ in pairs], FALSE_ALARM_RATE),
+        at_odds_above=upper_quantile([spread for _, spread in pairs], AT_ODDS_RATE),
+        validation_visits=len(pairs),
+        validation_patients=sum(map(bool, judged)),
     )
 
 

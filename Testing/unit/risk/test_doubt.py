@@ -99,6 +99,17 @@ def test_members_spread_is_the_logarithm_of_their_ratio_within_the_horizon() -> 
     assert members_spread(hazards[:1]) == 0
 
 
+def test_visits_that_cannot_be_judged_set_no_threshold_and_are_not_counted(doubt: Doubt) -> None:
+    unknown = [
+        replace(visit, present=torch.tensor([False, False, False, True]), common=torch.zeros(4).bool(), spread=9.0)
+        for visit in visits(300, 12)
+    ]
+    judged = [visits(5, 100 + patient) for patient in range(120)]
+    found = fit_doubt(visits(600, 1), [[*judged[0], *unknown], *judged[1:], unknown])
+    assert (found.validation_visits, found.validation_patients) == (600, 120)
+    assert (found.unusual_above, found.at_odds_above) == (doubt.unusual_above, doubt.at_odds_above)
+
+
 def test_too_few_visits_are_refused() -> None:
     with pytest.raises(ModelError, match="takes 8 training visits"):
         fit_doubt(visits(3, 1), [visits(3, 2)])

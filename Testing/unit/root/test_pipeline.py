@@ -34,7 +34,7 @@ from TemporalGliomaRisk.timeline.sitk_images import (
 from TemporalGliomaRisk.timeline.visit import Timeline, Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 from TemporalGliomaRisk.visit_cache import VisitCache
-from TemporalGliomaRisk.visit_encoding import VisitEncoding
+from TemporalGliomaRisk.visit_encoding import VisitEncoding, _versions
 
 TRUSTED = PredictOptions(device="cpu", register="never")
 
@@ -292,6 +292,18 @@ def test_another_version_of_a_library_is_another_entry(
 
     upgrades = ("", "", "torch", "monai", "SimpleITK", "numpy", "scipy", "pydicom", "torch")
     assert [encodings(upgraded) for upgraded in upgrades] == [1, 0, 1, 1, 1, 1, 1, 0, 0]
+
+
+def test_a_library_that_a_host_brought_without_a_record_tells_its_own_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    found = _versions()
+    assert {name: found[name] for name in ("SimpleITK", "numpy")} == {
+        "SimpleITK": sitk.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def integral(path: Path) -> float:
