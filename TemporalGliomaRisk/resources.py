@@ -1,10 +1,11 @@
-"""Where what ships beside the code lies: models, sample patients, templates.
+"""What this installation holds: models, sample patients and templates beside the code, and versions of libraries.
 
 In the source tree and in Slicer's install tree, Resources/ lies beside the package; in an installed wheel, inside it.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from TemporalGliomaRisk.errors import UsageError
@@ -37,3 +38,14 @@ def resource_path(name: str, *, package: Path = _PACKAGE) -> Path:
         f"Resources/{name} is not part of this installation; looked inside the package and beside it. "
         "Install the package anew, or name another path."
     )
+
+
+def library_version(library: str) -> str | None:
+    """A library's version, without loading it; None where it isn't there or doesn't tell."""
+    import importlib.metadata  # noqa: PLC0415  (what starts up need not wait for it)
+
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        # A host may bring one of its own, without a record that pip would know it by.
+        return getattr(sys.modules.get(library), "__version__", None)

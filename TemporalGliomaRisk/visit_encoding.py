@@ -7,9 +7,7 @@ preprocessing, the model and the versions of what computes it, and on nothing el
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +30,7 @@ from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.preprocess.prepared import Alignment, Frame, IntensityScale, PreparedVisit
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
+from TemporalGliomaRisk.resources import library_version
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 from TemporalGliomaRisk.timeline.visit import SequenceName, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
@@ -108,7 +107,7 @@ class VisitEncoding:
         self._first_files: list[str] | None = None
         self._frame: Frame | None = None
         self._cells: BoolArray | None = None
-        self._versions = _versions()
+        self._versions = {library: library_version(library) for library in LIBRARIES}
         self.seconds = {"prepare": 0.0, "encode": 0.0}
 
     @property
@@ -217,18 +216,6 @@ class VisitEncoding:
             "device": self._device.type,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _versions() -> dict[str, str | None]:
-    """Versions of the libraries that decide the numbers, None for one that doesn't tell."""
-    found: dict[str, str | None] = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            # A host may bring one of its own, without a record that pip would know it by.
-            found[library] = getattr(sys.modules.get(library), "__version__", None)
-    return found
 
 
 def _file_hashes(visit: Visit) -> list[str] | None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, folder, refuse_in_cohort, tell
 
 if TYPE_CHECKING:
+    import torch
+
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.explain.sanity import HeatmapSanity
@@ -74,9 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_in_cohort(arguments.output, arguments.cohort, "--output")
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
+    from TemporalGliomaRisk.device import choose_device
     from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder
 
+    device, findings = choose_device(arguments.device)
+    tell(findings)
     finished = None if arguments.weights_of is None else load_bundle(arguments.weights_of)
     if finished is None:
         run_folder = RunFolder.open(arguments.run_folder)
@@ -84,9 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         run_folder = RunFolder.begin(arguments.run_folder, configs.from_json(RunConfig, finished.metadata["run"]))
     parts = run_folder.split(read_cohorts(arguments.cohort))
     if finished is not None:
-        _measure_finished(finished, run_folder, parts, arguments)
+        _measure_finished(finished, run_folder, parts, arguments, device)
     else:
-        _calibrate(run_folder, parts, arguments)
+        _calibrate(run_folder, parts, arguments, device)
     return 0
 
 
@@ -101,9 +106,10 @@ def _check_output(folder: Path) -> None:
         raise UsageError("The output folder holds something else than a model bundle. Name a new one with --output.")
 
 
-def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace) -> None:
+def _calibrate(
+    run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace, device: torch.device
+) -> None:
     from TemporalGliomaRisk.bundle import write_bundle
-    from TemporalGliomaRisk.device import as_on_the_processor, choose_device
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
@@ -117,17 +123,13 @@ def _calibrate(run_folder: RunFolder, parts: dict[str, Any], arguments: argparse
         order_head,
     )
 
-    device, findings = choose_device(arguments.device)
-    tell(findings)
     least = least_agreement(finetuning_settings(run_folder))
-    network = assemble_network(run_folder).to(device)
+    network = assemble_network(run_folder)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
     learnable = agreeing(validation, least)
-    with as_on_the_processor(device):
-        watched = _summarised("calibrate", network, learnable, members=True)
+    watched = _watched("calibrate", network, learnable, device)
     rows = [row for patient in watched for row in patient.rows]
     ensemble, single = fit_both(rows)
-    network.to("cpu")
     train = run_folder.prepared(parts["train"], jobs=arguments.jobs)
     metadata = bundle_metadata(
         arguments.output.name, run_folder, agreeing(train, least), learnable, drawn=(*train, *validation)
@@ -193,30 +195,28 @@ def _thresholds(rows: Sequence[ScoredVisit], ensemble: Calibration, single: Cali
 
 
 def _measure_finished(
-    model: RiskModel, run_folder: RunFolder, parts: dict[str, Any], arguments: argparse.Namespace
+    model: RiskModel,
+    run_folder: RunFolder,
+    parts: dict[str, Any],
+    arguments: argparse.Namespace,
+    device: torch.device,
 ) -> None:
     """The same weights, constants and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
-    from TemporalGliomaRisk.device import as_on_the_processor, choose_device
     from TemporalGliomaRisk.learn.agreement import agreeing
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import least_agreement, licence_text, next_version
 
-    device, findings = choose_device(arguments.device)
-    tell(findings)
-    network = model.network.to(device)
     least = least_agreement(model.metadata.get("finetuning"))
     train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
     train = agreeing(train, least)
     validation = agreeing(run_folder.prepared(parts["validation"], jobs=arguments.jobs), least)
-    with as_on_the_processor(device):
-        watched = _summarised("watched visits", network, validation, members=True)
-    network.to("cpu")
+    watched = _watched("watched visits", model.network, validation, device)
     shown = _spread(validation, arguments.sanity_patients)
-    doubt, sanity = _measure(network, model.calibration, train, watched, shown)
+    doubt, sanity = _measure(model.network, model.calibration, train, watched, shown)
     write_bundle(
         arguments.output,
-        network=network,
+        network=model.network,
         preprocessing=model.preprocessing,
         calibration=model.calibration,
         single_visit_calibration=model.single_visit_calibration,
@@ -258,6 +258,19 @@ def _measure(
         print(f"The model won't say which visits are unlike training. {error}", file=sys.stderr)
         doubt = None
     return doubt, sanity
+
+
+def _watched(
+    what: str, network: EvidenceModel, patients: Sequence[StoredPatient], device: torch.device
+) -> list[SummarisedPatient]:
+    """Validation patients, by all members, on a device; the network is on the processor afterwards."""
+    from TemporalGliomaRisk.device import as_on_the_processor
+
+    network.to(device)
+    with as_on_the_processor(device):
+        found = _summarised(what, network, patients, members=True)
+    network.to("cpu")
+    return found
 
 
 def _summarised(

@@ -104,7 +104,7 @@ def as_json(learnt: Iterable[Learnt]) -> list[dict[str, Any]]:
 def knows_by_another_split(learnt: Iterable[Learnt], split: SplitConfig, cohorts: Sequence[Path]) -> bool:
     """Whether one of the cohorts was learnt from under another split, so that patients kept apart now are known."""
     others = {sha256 for one in learnt if one.split != split for sha256 in one.cohorts_sha256}
-    return any(cohort_sha256(read_cohort(folder)) in others for folder in cohorts)
+    return bool(others) and any(cohort_sha256(read_cohort(folder)) in others for folder in cohorts)
 
 
 def refuse_another_split(learnt: Iterable[Learnt], split: SplitConfig, cohorts: Sequence[Path], *, whose: str) -> None:

@@ -1,7 +1,7 @@
 """What a patient's visits were prepared from, so that nobody learns from images, days or outcomes of before.
 
-Images are told apart by size and time of change, which costs nothing, and only where those differ by their bytes: a
-cohort that was copied elsewhere is still the same.
+Whether files were changed is told by their sizes and times of change, which costs little, and only where those differ
+by their bytes: a cohort that was copied elsewhere is still the same.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ def inputs_of(patient: CohortPatient, visits: Sequence[Visit]) -> dict[str, Any]
         visits: Those that are prepared.
 
     Returns:
-        ``sessions_sha256`` (None without a sessions table), ``images`` (for every file of ``VISIT SEQUENCE``, visits
-        from 1, what its size and time of change come to, and its hash), and ``truth`` (the simulator's record without
-        the patient's label, None for real patients).
+        ``sessions_sha256`` (None without a sessions table), ``files_state`` (what names, sizes and times of change of
+        all the patient's files come to), ``images_sha256`` (a list for each ``VISIT SEQUENCE``, visits from 1), and
+        ``truth`` (the simulator's record without the patient's label, None for real patients).
     """
     return {
         "sessions_sha256": _sessions_hash(patient),
-        "images": {
-            name: [[_state(path), sha256_of(path)] for path in files] for name, files in _image_files(visits).items()
-        },
+        "files_state": _files_state(patient.folder),
+        "images_sha256": _images_sha256(visits),
         "truth": _truth(patient, len(visits)),
     }
 
@@ -56,9 +55,8 @@ def refuse_another(patient: CohortPatient, prepared: Path) -> None:
     try:
         facts = json.loads(prepared.read_text(encoding="utf-8"))
         found = (facts["event_observed"], facts["follow_up_days"])
-        images = {name: [(state, sha256) for state, sha256 in files] for name, files in facts.get("images", {}).items()}
         visits = len(facts["days_since_first"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(patient.patient_id, patient.told) from error
     if found != (patient.event_observed, patient.follow_up_days):
         raise InputError(
@@ -76,39 +74,37 @@ def refuse_another(patient: CohortPatient, prepared: Path) -> None:
             f"{patient.told}: the simulator's truth was changed after the visits were prepared in this folder; name a "
             "new folder, so that images and truth are of one patient."
         )
-    if images and _other_images(patient, images):
+    if "images_sha256" in facts and _other_images(patient, facts):
         raise InputError(
             f"{patient.told}: images were replaced, added or taken away after the visits were prepared in this folder; "
             "name a new folder, so that what is learnt from is what the cohort holds."
         )
 
 
-def _other_images(patient: CohortPatient, prepared: Mapping[str, Sequence[tuple[str, str]]]) -> bool:
+def _other_images(patient: CohortPatient, facts: Mapping[str, Any]) -> bool:
+    if _files_state(patient.folder) == facts.get("files_state"):
+        return False
     try:
-        files = _image_files(patient.input_visits(read_timeline(patient.folder).visits))
+        visits = patient.input_visits(read_timeline(patient.folder).visits)
     except GliomaRiskError:
         return False  # Whoever keeps prepared visits only, to save room, goes on with them.
-    return {name: len(paths) for name, paths in files.items()} != {
-        name: len(known) for name, known in prepared.items()
-    } or any(
-        path.is_file() and state != _state(path) and sha256 != sha256_of(path)
-        for name, paths in files.items()
-        for path, (state, sha256) in zip(paths, prepared[name], strict=True)
-    )
+    return bool(_images_sha256(visits) != facts["images_sha256"])
 
 
-def _image_files(visits: Sequence[Visit]) -> dict[str, tuple[Path, ...]]:
+def _images_sha256(visits: Sequence[Visit]) -> dict[str, list[str | None]]:
+    """Of every file by visit and sequence; None for a link to nothing."""
     return {
-        f"{number} {sequence}": visit.sources[sequence].files
+        f"{number} {sequence}": [sha256_of(path) if path.is_file() else None for path in visit.sources[sequence].files]
         for number, visit in enumerate(visits, 1)
         for sequence in visit.sequences
     }
 
 
-def _state(path: Path) -> str:
-    """Of size and time of change together, hashed: a run's files hold no date."""
-    state = path.stat()
-    return hashlib.sha256(f"{state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
+def _files_state(folder: Path) -> str:
+    """Of all files' names, sizes and times of change together, hashed: a run's files hold no name and no date."""
+    files = [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
+    states = sorted((path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns) for path, state in files)
+    return hashlib.sha256(repr(states).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _sessions_hash(patient: CohortPatient) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from TemporalGliomaRisk import RESEARCH_USE_ONLY, config
 from TemporalGliomaRisk.files import sha256_of, write_json_whole
 from TemporalGliomaRisk.report.record import without_numpy
 from TemporalGliomaRisk.report.schema import check_content, read_checked
+from TemporalGliomaRisk.resources import library_version
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.visit import Timeline
 
@@ -191,10 +191,8 @@ def versions(torch_version: str | None = None) -> dict[str, str]:
     """Versions of Python, this package and the libraries whose numbers could differ, the installed ones only."""
     found = {"python": platform.python_version(), "TemporalGliomaRisk": TemporalGliomaRisk.__version__}
     for library in LIBRARIES:
-        try:
-            found[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        if (version := library_version(library)) is not None:
+            found[library] = version
     if torch_version is not None:
         found["torch"] = torch_version
     return found

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from TemporalGliomaRisk.timeline.days import When, today
+from TemporalGliomaRisk.timeline.days import When, today, ways_of_telling
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import LONGEST_LABEL
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse_if_any
@@ -127,7 +127,7 @@ def _days_since_first(visits: Sequence[FoundVisit], noticed: list[Finding]) -> l
         if not visits[0].when.known:
             noticed.append(finding("days_unknown", visit=1))
         return [0]
-    ways = _ways_of_telling(visits)
+    ways = ways_of_telling([visit.when for visit in visits])
     for values in ways.values():
         known = [value for value in values if value is not None]
         if len(known) == len(values):
@@ -139,15 +139,6 @@ def _days_since_first(visits: Sequence[FoundVisit], noticed: list[Finding]) -> l
         else _mixed_days(visits, ways)
     )
     raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
-
-
-def _ways_of_telling(visits: Sequence[FoundVisit]) -> dict[str, list[int | None]]:
-    """The visits' days by every way of telling them, None where a visit's is not told so."""
-    return {
-        "days_since_first_scan": [visit.when.days_since_first for visit in visits],
-        "days_since_treatment": [visit.when.days_since_treatment for visit in visits],
-        "the date": [visit.when.date.toordinal() if visit.when.date else None for visit in visits],
-    }
 
 
 def _mixed_days(visits: Sequence[FoundVisit], ways: Mapping[str, Sequence[int | None]]) -> str:
@@ -177,7 +168,8 @@ def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding])
 
     Compared with the visit that agrees with the most others, so that one wrong day is not held against the right ones.
     """
-    for (first, ones), (second, others) in itertools.combinations(_ways_of_telling(visits).items(), 2):
+    ways = ways_of_telling([visit.when for visit in visits])
+    for (first, ones), (second, others) in itertools.combinations(ways.items(), 2):
         both = [
             (one - other, index)
             for index, (one, other) in enumerate(zip(ones, others, strict=True))

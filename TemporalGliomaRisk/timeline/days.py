@@ -37,6 +37,15 @@ class When:
         return (self.date, self.days_since_treatment, self.days_since_first) != (None, None, None)
 
 
+def ways_of_telling(whens: Sequence[When]) -> dict[str, list[int | None]]:
+    """Visits' days by every way of telling them, None where a visit's is not told so."""
+    return {
+        "days_since_first_scan": [when.days_since_first for when in whens],
+        "days_since_treatment": [when.days_since_treatment for when in whens],
+        "the date": [when.date.toordinal() if when.date else None for when in whens],
+    }
+
+
 class Dated(Protocol):
     """A visit of the timeline, the scene or the report, as far as its days go."""
 

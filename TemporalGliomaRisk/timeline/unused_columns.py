@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from TemporalGliomaRisk.timeline.days import When, is_unknown, parse_date
+from TemporalGliomaRisk.timeline.days import When, is_unknown, parse_date, ways_of_telling
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.rules import finding
 
@@ -76,11 +76,7 @@ def _numbered(numbers: Sequence[int]) -> str:
 
 def _by_day(rows: Sequence[Mapping[str, str]], days: Sequence[When]) -> list[list[Mapping[str, str]]]:
     """The rows of each day, in order; all as one day where no way of telling it is common to them."""
-    ways = (
-        [when.days_since_first for when in days],
-        [when.days_since_treatment for when in days],
-        [when.date.toordinal() if when.date else None for when in days],
-    )
+    ways = ways_of_telling(days).values()
     common = next((values for values in ways if None not in values), [0] * len(days))
     groups: dict[int, list[Mapping[str, str]]] = defaultdict(list)
     for day, row in zip(common, rows, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -10,20 +9,16 @@ from typing import Any
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.resources import resource_path
+from TemporalGliomaRisk.resources import library_version, resource_path
 
 
 def hello() -> dict[str, Any]:
     """Without loading anything heavy."""
-    try:
-        torch = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        torch = None
     return {
         "package": TemporalGliomaRisk.__version__,
         "pid": os.getpid(),
         "python": platform.python_version(),
-        "torch": torch,
+        "torch": library_version("torch"),
         "models": shipped_models(),
         "research_use_only": TemporalGliomaRisk.RESEARCH_USE_ONLY,
     }

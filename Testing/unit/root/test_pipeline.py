@@ -22,6 +22,7 @@ from TemporalGliomaRisk import pipeline
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.report.record import RiskRecord, read_risk_record
+from TemporalGliomaRisk.resources import library_version
 from TemporalGliomaRisk.results import ORDER_CONFIDENCE, write_results
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -34,7 +35,7 @@ from TemporalGliomaRisk.timeline.sitk_images import (
 from TemporalGliomaRisk.timeline.visit import Timeline, Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 from TemporalGliomaRisk.visit_cache import VisitCache
-from TemporalGliomaRisk.visit_encoding import VisitEncoding, _versions
+from TemporalGliomaRisk.visit_encoding import VisitEncoding
 
 TRUSTED = PredictOptions(device="cpu", register="never")
 
@@ -299,8 +300,7 @@ def test_a_library_that_a_host_brought_without_a_record_tells_its_own_version(mo
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", unknown)
-    found = _versions()
-    assert {name: found[name] for name in ("SimpleITK", "numpy")} == {
+    assert {name: library_version(name) for name in ("SimpleITK", "numpy")} == {
         "SimpleITK": sitk.__version__,
         "numpy": np.__version__,
     }
