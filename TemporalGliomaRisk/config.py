@@ -56,11 +56,11 @@ def _typed(hint: Any, value: Any, name: str) -> Any:
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_json(hint, value)
-    if typing.get_origin(hint) is tuple:
+    if (kind := typing.get_origin(hint)) in (tuple, list):
         inner = typing.get_args(hint)[0]
         if not isinstance(value, (list, tuple)):
             raise UsageError(f"Wanted a list for {name}, got {type(value).__name__}.")
-        return tuple(_typed(inner, item, name) for item in value)
+        return kind(_typed(inner, item, name) for item in value)
     return _plainly_typed(hint, value, name)
 
 

@@ -21,7 +21,7 @@ from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.summary import summarise_visit
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.evaluate.heatmaps import HeatmapScore, score_heatmap
-from TemporalGliomaRisk.evaluate.known_groups import EFFECT, KnownPatient
+from TemporalGliomaRisk.evaluate.known_groups import EFFECT
 from TemporalGliomaRisk.evaluate.observer import PLACES, by_worst_lesion, ideal_observer_score
 from TemporalGliomaRisk.explain.certainty import DoubtKeeper
 from TemporalGliomaRisk.learn.cohort import CohortPatient
@@ -49,21 +49,58 @@ class Task:
     Args:
         number: Place in the cohort, from 0, which seeds what is drawn for the patient.
         patient: The patient.
-        participant: What participants.tsv says.
     """
 
     number: int
     patient: CohortPatient
-    participant: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredRow:
+    """A landmark row in plain numbers.
+
+    Args:
+        patient_id: BIDS label, or what stands for it.
+        visit_number: Number of visits so far.
+        days_to_end: Days to the event or the last contact.
+        event: Whether the end is an event.
+        risk: From all visits so far.
+        single_visit_risk: From this visit alone.
+        local_hazard: What the map adds up to.
+        sequences: Pulse sequences that the visit has.
+    """
+
+    patient_id: str
+    visit_number: int
+    days_to_end: float
+    event: bool
+    risk: float
+    single_visit_risk: float
+    local_hazard: float
+    sequences: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: ScoredVisit) -> ScoredRow:
+        """Of a row with its map."""
+        hazards = row.without_map().hazards
+        return cls(
+            patient_id=row.patient_id,
+            visit_number=row.visit_number,
+            days_to_end=row.days_to_end,
+            event=row.event,
+            risk=hazards.risk,
+            single_visit_risk=hazards.single_visit_risk,
+            local_hazard=float(hazards.horizon_terms.sum()),
+            sequences=row.sequences,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredPatient:
-    """What was found of a patient; see :class:`ScoredCohort`, which gathers it.
+    """What was found of a patient; see :class:`ScoredCohort`, which gathers it. JSON-ready, without maps.
 
     Args:
-        rows: Landmark rows without their maps.
-        known: What is known beside the images.
+        rows: Landmark rows.
         maps: The last map before an observed event, if something grew.
         maps_off_borders: The same without borders that may only have moved.
         readers: (rows,) each, of :data:`SEES_FROM_MM`; empty without truth.
@@ -76,8 +113,7 @@ class ScoredPatient:
         shown_after_days: Days from the event to the visit that showed it, 0 without an event; None where not known.
     """
 
-    rows: list[ScoredVisit]
-    known: KnownPatient
+    rows: list[ScoredRow]
     maps: list[HeatmapScore]
     maps_off_borders: list[HeatmapScore]
     readers: tuple[list[float], ...]
@@ -206,8 +242,7 @@ class PatientScoring:
         grid_mm = model.preprocessing.grid_mm
         ordered = task.number < self.order_patients
         return ScoredPatient(
-            rows=[row.without_map() for row in rows],
-            known=KnownPatient(participant=task.participant, truth=patient.truth),
+            rows=[ScoredRow.of(row) for row in rows],
             maps=_map_score(patient, rows, patient.growth_before_event, grid_mm),
             maps_off_borders=_map_score(patient, rows, patient.growth_off_borders_before_event, grid_mm),
             readers=tuple(_reader_scores(patient, seed, least_mm) for least_mm in SEES_FROM_MM),

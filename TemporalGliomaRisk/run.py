@@ -257,7 +257,7 @@ def run_check(
     Args:
         given: What to read.
         patient: Which one, where the input holds several.
-        trained_gaps_days: Of the model whose training the gaps are compared with.
+        trained_gaps_days: Of the model whose training the gaps are compared with, None if it doesn't say.
         alignment: Whether every visit is measured against the first.
         progress: Told of every visit.
     """

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.heatmaps import summarise_heatmaps
-from TemporalGliomaRisk.evaluate.known_groups import known_groupings
+from TemporalGliomaRisk.evaluate.known_groups import KnownPatient, known_groupings
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
 from TemporalGliomaRisk.evaluate.ordering import summarise_order
 from TemporalGliomaRisk.evaluate.subgroups import evaluate_subgroups
@@ -21,8 +21,8 @@ from TemporalGliomaRisk.evaluate.table import EvaluationConfig, auroc_shares, co
 from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder
-from TemporalGliomaRisk.learn.scoring import ScoredVisit, landmark_columns
-from TemporalGliomaRisk.patient_scoring import SEES_FROM_MM, ScoredPatient
+from TemporalGliomaRisk.learn.scoring import landmark_columns
+from TemporalGliomaRisk.patient_scoring import SEES_FROM_MM, ScoredPatient, ScoredRow
 
 Item = TypeVar("Item")
 Thresholds = tuple[float | None, float | None]
@@ -33,25 +33,28 @@ class ScoredCohort:
     """The patients so far.
 
     Attributes:
-        patients: Each one's scores, without maps.
+        patients: Each one's scores.
+        known: Of each, what is known beside the images.
     """
 
     patients: list[ScoredPatient] = field(default_factory=list)
+    known: list[KnownPatient] = field(default_factory=list)
 
-    def add(self, patient: ScoredPatient) -> None:
+    def add(self, patient: ScoredPatient, known: KnownPatient) -> None:
         """Take in the next patient of the cohort."""
         self.patients.append(patient)
+        self.known.append(known)
 
     @cached_property
-    def _rows(self) -> list[ScoredVisit]:
+    def _rows(self) -> list[ScoredRow]:
         """All landmark rows, a patient's visits together."""
         return _joined(one.rows for one in self.patients)
 
     @cached_property
     def _risks(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(rows,) each, from all visits so far and from the visit alone."""
-        hazards = [row.hazards for row in self._rows]
-        return np.array([one.risk for one in hazards]), np.array([one.single_visit_risk for one in hazards])
+        rows = self._rows
+        return np.array([row.risk for row in rows]), np.array([row.single_visit_risk for row in rows])
 
     def measured(self, thresholds: Thresholds, bootstrap: BootstrapConfig) -> dict[str, Any]:
         """Every figure, with its interval.
@@ -61,7 +64,7 @@ class ScoredCohort:
             bootstrap: How intervals are made.
         """
         found = {
-            "cohort": _cohort(one.known.truth for one in self.patients),
+            "cohort": _cohort(one.truth for one in self.known),
             **self._compared(thresholds, bootstrap),
             "subgroups": self._subgroups(bootstrap),
         }
@@ -148,10 +151,9 @@ class ScoredCohort:
     def _subgroups(self, bootstrap: BootstrapConfig) -> dict[str, Any]:
         rows = LandmarkRows(**landmark_columns(self._rows))
         sequences = [row.sequences for row in self._rows]
-        known = [one.known for one in self.patients]
         doubted = _joined(one.doubted for one in self.patients)
         said = doubted if len(doubted) == len(self._rows) else []
-        groupings = known_groupings(known, rows.patient.tolist(), rows.visits.tolist(), sequences, said)
+        groupings = known_groupings(self.known, rows.patient.tolist(), rows.visits.tolist(), sequences, said)
         config = EvaluationConfig(bootstrap=bootstrap)
         return evaluate_subgroups(self._risks[0], rows, groupings, config)
 
@@ -165,7 +167,7 @@ def _order(orders: list[ScoredOrder], level: float) -> dict[str, Any]:
         np.array([one.confidence for one in orders]),
         np.array([one.repeat_confidence for one in orders]),
         event=np.array([one.event for one in orders]),
-        growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders]),
+        growth_diameter_mm=np.array([one.growth_diameter_mm for one in orders], dtype=np.float64),  # None: NaN
         level=level,
     )
 
@@ -181,13 +183,13 @@ def _cohort(truths: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     }
 
 
-def _quietness(scored: list[ScoredVisit]) -> dict[str, dict[str, float]]:
+def _quietness(scored: list[ScoredRow]) -> dict[str, dict[str, float]]:
     """What the maps add up to at each patient's last visit, apart for those with an event observed and without."""
     last = {row.patient_id: row for row in scored}
     sums: dict[str, list[float]] = {"event_follows": [], "no_event_observed": []}
     for row in last.values():
         name = "event_follows" if row.event else "no_event_observed"
-        sums[name].append(float(row.hazards.horizon_terms.sum()))
+        sums[name].append(row.local_hazard)
     return {
         name: {
             "patients": len(numbers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import textwrap
 from pathlib import Path
@@ -43,7 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.timeline.checks import MeasureAlignment, TimelineCheck, check_timeline
     from TemporalGliomaRisk.timeline.reading import read_timeline
     from TemporalGliomaRisk.timeline.refusals import TimelineRefused
-    from TemporalGliomaRisk.timeline.rules import finding
 
     measure: MeasureAlignment | None = None
     if not arguments.no_alignment:
@@ -52,18 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
         measure = measure_alignment
 
     patient_id = None
-    gaps_days = trained_gaps_of(arguments.model)
+    trained_gaps_days = trained_gaps_of(arguments.model)
     try:
         timeline = read_timeline(arguments.timeline, patient=arguments.patient)
         patient_id = timeline.patient_id
         report = check_timeline(
             timeline,
-            trained_gaps_days=gaps_days,
+            trained_gaps_days=trained_gaps_days,
             measure_alignment=measure,
             progress=listener,
         )
-        if gaps_days is None:
-            report = dataclasses.replace(report, findings=(*report.findings, finding("gaps_not_compared")))
     except TimelineRefused as error:
         report = TimelineCheck(rows=(), findings=error.findings)
     print(as_json(patient_id, report) if arguments.json else as_text(patient_id, report))

@@ -6,7 +6,8 @@ cohorts, for the ideal observer, and how the heatmaps point at true growth. With
 model of a run, with the paired difference to it: the peer to beat, never part of a bundle. ``--rival`` does the same
 for another bundle, as one that was trained before. Subgroups are those of
 evaluate/known_groups.py. Two plots lie beside evaluation.json; ``--card`` puts all of it into the bundle's model card,
-one section a ``--title``, so that several cohorts can stand in one card.
+one section a ``--title``, so that several cohorts can stand in one card. Every patient's scores are kept in the output
+folder: an evaluation that was ended goes on, and one that is asked again scores nobody anew.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 MAIN_TITLE = "Test patients"
 MOST_RESAMPLES = 100_000
-EVALUATION, PREPARED = "evaluation.json", "prepared"
-"""The figures, and the folder of the visits as they are prepared, kept for another model's evaluation."""
+EVALUATION, PREPARED, SCORES = "evaluation.json", "prepared", "scores"
+"""The figures; the folder of the visits as they are prepared, kept for another model's evaluation; and the patients'
+scores, by which an evaluation that was ended goes on, and figures are told again under another title in no time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_title(arguments.title)
     check_output(arguments.output)
     refuse_in_cohort(arguments.output, [arguments.cohort], "--output")
-    refuse_other_contents(arguments.output, (EVALUATION, PREPARED), than="an evaluation")
+    refuse_other_contents(arguments.output, (EVALUATION, PREPARED, SCORES), than="an evaluation")
     model = load_bundle(arguments.model)
     device, findings = choose_device(arguments.device)
     tell(findings)
@@ -147,15 +149,18 @@ def _scored(
     rival: Rival | None,
     patients: Sequence[CohortPatient],
 ) -> ScoredCohort:
-    """Every patient's scores, with a progress bar."""
+    """Every patient's scores, with a progress bar; kept ones of an evaluation before are used."""
     from tqdm import tqdm
 
+    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
+    from TemporalGliomaRisk.files import remove_leftovers
+    from TemporalGliomaRisk.kept_scores import KeptScores, made_by
     from TemporalGliomaRisk.learn.prepared_store import begin_preparing
     from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
-    said = _participants(arguments.cohort)
     folder = arguments.output / PREPARED
+    remove_leftovers(arguments.output)
     begin_preparing(patients, folder, model.preprocessing)
     scoring = PatientScoring(
         model=model,
@@ -166,19 +171,27 @@ def _scored(
         seed=arguments.seed,
         order_patients=arguments.order_patients,
     )
-    tasks = [
-        Task(number=number, patient=patient, participant=said.get(patient.patient_id, {}))
-        for number, patient in enumerate(patients)
-    ]
-    cohort = ScoredCohort()
-    with tqdm(total=len(tasks), desc="score", unit="patient", disable=None) as bar:
+    kept = KeptScores(folder=arguments.output / SCORES, made_by=made_by(scoring))
+    tasks = [Task(number=number, patient=patient) for number, patient in enumerate(patients)]
+    found = {task.number: scored for task in tasks if (scored := kept.load(task)) is not None}
+    missing = [task for task in tasks if task.number not in found]
+    if found:
+        print(f"{len(found)} of {len(tasks)} patients were scored before, so their scores are used.", file=sys.stderr)
+    with tqdm(total=len(tasks), initial=len(found), desc="score", unit="patient", disable=None) as bar:
 
         def lost(done: int) -> None:
-            bar.write(f"A process was killed after {done} patients were scored; others go on.", file=sys.stderr)
+            scored = len(tasks) - len(missing) + done
+            bar.write(f"A process was killed after {scored} patients were scored; others go on.", file=sys.stderr)
 
-        for scored in scoring.score_all(tasks, jobs=arguments.jobs, lost=lost):
-            cohort.add(scored)
+        for task, scored in zip(missing, scoring.score_all(missing, jobs=arguments.jobs, lost=lost), strict=True):
+            kept.keep(task, scored)
+            found[task.number] = scored
             bar.update()
+    said = _participants(arguments.cohort)
+    cohort = ScoredCohort()
+    for task in tasks:
+        label, truth = task.patient.patient_id, task.patient.truth_record()
+        cohort.add(found[task.number], KnownPatient(participant=said.get(label, {}), truth=truth))
     return cohort
 
 

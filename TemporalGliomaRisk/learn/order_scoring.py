@@ -24,13 +24,13 @@ class ScoredOrder:
 
     Args:
         event: Whether an event was observed after the last visit.
-        growth_diameter_mm: Of true growth from the first visit to the last; NaN where the truth is not known.
+        growth_diameter_mm: Of true growth from the first visit to the last; None where the truth is not known.
         confidence: Probability given to the true order of the first and the last visit.
         repeat_confidence: The same for two pictures of the last visit, of which neither came first.
     """
 
     event: bool
-    growth_diameter_mm: float
+    growth_diameter_mm: float | None
     confidence: float
     repeat_confidence: float
 
@@ -84,7 +84,7 @@ def order_of_patient(
     )
 
 
-def _growth_diameter_mm(patient: StoredPatient, grid_mm: float) -> float:
-    """Diameter of the ball that has the volume of true growth from the first to the last visit; NaN without truth."""
+def _growth_diameter_mm(patient: StoredPatient, grid_mm: float) -> float | None:
+    """Diameter of the ball that has the volume of true growth from the first to the last visit; None without truth."""
     growth = patient.growth
-    return math.nan if growth is None else float((6 * int(growth.sum()) * grid_mm**3 / math.pi) ** (1 / 3))
+    return None if growth is None else float((6 * int(growth.sum()) * grid_mm**3 / math.pi) ** (1 / 3))

@@ -34,7 +34,7 @@ def inputs_of(patient: CohortPatient, visits: Sequence[Visit]) -> dict[str, Any]
     """
     return {
         "sessions_sha256": _sessions_hash(patient),
-        "files_state": _files_state(patient.folder),
+        "files_state": files_state(patient.folder),
         "images_sha256": _images_sha256(visits),
         "truth": _truth(patient, len(visits)),
     }
@@ -82,7 +82,7 @@ def refuse_another(patient: CohortPatient, prepared: Path) -> None:
 
 
 def _other_images(patient: CohortPatient, facts: Mapping[str, Any]) -> bool:
-    if _files_state(patient.folder) == facts.get("files_state"):
+    if files_state(patient.folder) == facts.get("files_state"):
         return False
     try:
         visits = patient.input_visits(read_timeline(patient.folder).visits)
@@ -100,8 +100,8 @@ def _images_sha256(visits: Sequence[Visit]) -> dict[str, list[str | None]]:
     }
 
 
-def _files_state(folder: Path) -> str:
-    """Of all files' names, sizes and times of change together, hashed: a run's files hold no name and no date."""
+def files_state(folder: Path) -> str:
+    """Names, sizes and times of change of all files in a folder, hashed: a run's files hold no name and no date."""
     files = [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
     states = sorted((path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns) for path, state in files)
     return hashlib.sha256(repr(states).encode("utf-8", "surrogateescape")).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +140,27 @@ def score_patients(
     return rows
 
 
-def landmark_columns(rows: Sequence[ScoredVisit]) -> dict[str, npt.NDArray[Any]]:
+class FollowedVisit(Protocol):
+    """What of a landmark row says what followed it; see :class:`ScoredVisit`."""
+
+    @property
+    def patient_id(self) -> str:
+        """BIDS label."""
+
+    @property
+    def visit_number(self) -> int:
+        """Number of visits so far."""
+
+    @property
+    def days_to_end(self) -> float:
+        """Days to the event or the last contact."""
+
+    @property
+    def event(self) -> bool:
+        """Whether the end is an event."""
+
+
+def landmark_columns(rows: Sequence[FollowedVisit]) -> dict[str, npt.NDArray[Any]]:
     """What followed each row, as columns: ``patient`` (a number for each), ``visits``, ``days``, ``event_observed``."""
     labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in rows))}
     return {

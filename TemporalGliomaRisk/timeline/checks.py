@@ -106,7 +106,7 @@ def check_timeline(
 
     Args:
         timeline: The timeline as read.
-        trained_gaps_days: Least and greatest gap between visits that the model was trained on; None leaves that out.
+        trained_gaps_days: Least and greatest gap between visits that the model was trained on, None if it doesn't say.
         measure_alignment: Measures every visit against the first; None leaves that out.
         progress: Told of every visit.
     """
@@ -158,7 +158,9 @@ def check_days(timeline: Timeline, *, trained_gaps_days: tuple[int, int] | None 
     findings = []
     if len(timeline.visits) == 1:
         findings.append(finding("single_visit"))
-    if trained_gaps_days is not None:
+    elif trained_gaps_days is None:
+        findings.append(finding("gaps_not_compared"))
+    else:
         low, high = trained_gaps_days
         first: int | None = None
         for number, gap in enumerate(timeline.gaps_days, start=1):

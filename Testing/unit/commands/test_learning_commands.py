@@ -7,6 +7,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -351,19 +352,78 @@ def test_an_evaluation_survives_a_process_that_is_killed(bundle: Path, cohort: P
     scoring = PatientScoring(
         model=load_bundle(bundle), peer=None, rival=None, folder=tmp_path, discard=False, seed=1, order_patients=2
     )
-    patients = [
-        Task(number=number, patient=patient, participant={}) for number, patient in enumerate(read_cohort(cohort))
-    ]
+    patients = [Task(number=number, patient=patient) for number, patient in enumerate(read_cohort(cohort))]
     found: list[list[float]] = []
     lost: list[int] = []
     for scored in scoring.score_all(patients, jobs=2, lost=lost.append):
         if not found:
             multiprocessing.active_children()[0].kill()
-        found.append([row.hazards.risk for row in scored.rows])
+        found.append([row.risk for row in scored.rows])
     assert len(lost) == 1
-    here = [[row.hazards.risk for row in scoring.score(task).rows] for task in patients]
+    here = [[row.risk for row in scoring.score(task).rows] for task in patients]
     # A process that shares the machine has one thread: other last digits.
     assert found == [pytest.approx(rows, abs=1e-5) for rows in here]
+
+
+def test_an_evaluation_that_is_killed_goes_on_at_the_patient_it_was_at(
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
+    evaluation: tuple[dict[str, Any], str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out"
+    place = ["--cohort", str(cohort), "--model", str(bundle), "--output", str(output), "--discard-prepared"]
+    command = [sys.executable, "-m", "TemporalGliomaRisk", "evaluate", *place]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and not [*output.glob("scores/sub-*.json")]:
+            time.sleep(0.01)
+        running.kill()
+    kept = len([*output.glob("scores/sub-*.json")])
+    assert 0 < kept < len(PATIENTS), "The process must be killed between the first patient and the last."
+    capsys.readouterr()
+    found = evaluated(bundle, cohort, output, "--discard-prepared")
+    assert f"{kept} of {len(PATIENTS)} patients were scored before" in capsys.readouterr().err
+    assert len([*output.glob("scores/*")]) == len(PATIENTS)  # What was being written when it was killed is gone.
+    for key in ("several_visits", "single_visit", "ideal_observer"):
+        for ours, theirs in zip(found[key]["groups"], evaluation[0][key]["groups"], strict=True):
+            for name, metric in theirs["metrics"].items():
+                assert ours["metrics"][name]["value"] == pytest.approx(metric["value"], abs=1e-5), name
+    for key in ("order", "heatmaps_at_last_visit_before_event", "local_hazard_at_last_visit", "subgroups"):
+        assert found.keys() & {key} == evaluation[0].keys() & {key}
+
+
+def test_scores_are_used_again_for_the_same_patients_and_scoring_alone(
+    bundle: Path, cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied, model, output = tmp_path / "cohort", tmp_path / "model", tmp_path / "out"
+    shutil.copytree(cohort, copied)
+    shutil.copytree(bundle, model)
+    table = copied / "participants.tsv"
+    columns, *rows = table.read_text("utf-8").splitlines()
+    table.write_text("\n".join([f"{columns}\tnickname", *(f"{row}\tZebedee" for row in rows)]) + "\n", "utf-8")
+    before = evaluated(model, copied, output)
+    capsys.readouterr()
+
+    def used(*options: str) -> int:
+        after = evaluated(model, copied, output, *options)
+        told = re.search(rf"(\d+) of {len(PATIENTS)} patients were scored before", capsys.readouterr().err)
+        assert {**after, "title": ""} == {**before, "title": ""} or options
+        return int(told[1]) if told else 0
+
+    assert used() == len(PATIENTS)
+    assert used("--title", "The same patients", "--card") == len(PATIENTS)  # A card makes no other model.
+    assert used("--seed", "2") == 0
+    first, second, *_ = sorted(output.glob("scores/sub-*.json"))
+    assert not [path for path in output.glob("scores/sub-*.json") if "Zebedee" in path.read_text("utf-8")]
+    first.write_text("{", "utf-8")
+    content = json.loads(second.read_text("utf-8"))
+    content["scores"]["rows"][0]["risk"] = "high"
+    second.write_text(json.dumps(content), "utf-8")
+    assert used("--seed", "2") == len(PATIENTS) - 2
+    truth = next(copied.glob("truth/*/truth.json"))
+    truth.write_text(truth.read_text("utf-8") + "\n", "utf-8")
+    assert used("--seed", "2") == len(PATIENTS) - 1
 
 
 def test_a_rival_is_compared_in_pairs_on_the_same_rows(

@@ -8,15 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
 from TemporalGliomaRisk.evaluate.words import results_text
 from TemporalGliomaRisk.learn.cohort import read_cohort
-from TemporalGliomaRisk.learn.scoring import ScoredVisit
-from TemporalGliomaRisk.patient_scoring import ScoredPatient, _shown_after_days
-from TemporalGliomaRisk.risk.ensemble import VisitHazards
+from TemporalGliomaRisk.patient_scoring import ScoredPatient, ScoredRow, _shown_after_days
 from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
 FEW = BootstrapConfig(resamples=20)
@@ -25,17 +22,22 @@ SHOWN_AFTER, EVENTS, WITHOUT = 40.0, 12, 20
 
 def scored(number: int, *, event: bool, days: tuple[float, ...]) -> ScoredPatient:
     """A patient whose hazard is one of the number alone; ``days`` go from each visit to the end."""
-    hazard = torch.full((4,), 0.01 * (number + 1), dtype=torch.float64)
-    hazards = VisitHazards(
-        background=hazard / 2, terms=hazard[None] / 2, member_hazards=hazard[None], single_visit_hazards=hazard
-    )
+    risk = 0.01 * (number + 1)
     rows = [
-        ScoredVisit(patient_id=f"sub-{number}", visit_number=visit, days_to_end=left, event=event, hazards=hazards)
+        ScoredRow(
+            patient_id=f"sub-{number}",
+            visit_number=visit,
+            days_to_end=left,
+            event=event,
+            risk=risk,
+            single_visit_risk=risk,
+            local_hazard=risk / 2,
+            sequences=(),
+        )
         for visit, left in enumerate(days, 1)
     ]
     return ScoredPatient(
         rows=rows,
-        known=KnownPatient(participant={}, truth=None),
         maps=[],
         maps_off_borders=[],
         readers=([], [], []),
@@ -53,7 +55,8 @@ def cohort() -> ScoredCohort:
     gathered = ScoredCohort()
     for number in range(EVENTS + WITHOUT):
         event = number >= WITHOUT
-        gathered.add(scored(number, event=event, days=(350.0, 100.0) if event else (900.0, 650.0)))
+        days = (350.0, 100.0) if event else (900.0, 650.0)
+        gathered.add(scored(number, event=event, days=days), KnownPatient(participant={}, truth=None))
     return gathered
 
 
@@ -90,7 +93,7 @@ def test_the_model_s_share_is_given_of_each_reader_s_way_on_the_reader_s_own_sco
     # The deceived reader has the model's own order; the other one sees through everything.
     for number, one in enumerate(gathered.patients):
         surely = [float(one.rows[0].event) + rng.uniform(0, 0.1)] * len(one.rows)
-        deceived = [row.hazards.risk for row in one.rows]
+        deceived = [row.risk for row in one.rows]
         gathered.patients[number] = replace(one, readers=(surely,) * 3, deceived=deceived)
     found = gathered.measured((None, None), FEW)
     shares = {name: found[name][0]["metrics"]["auroc_share"] for name in found if name.startswith("share_of_")}
