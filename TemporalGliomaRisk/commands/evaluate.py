@@ -13,6 +13,7 @@ folder: an evaluation that was ended goes on, and one that is asked again scores
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from TemporalGliomaRisk.commands import add_device, add_jobs, folder, refuse_in_
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
     from TemporalGliomaRisk.learn.cohort import CohortPatient
+    from TemporalGliomaRisk.learn.cohort_seen import Seen
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
     from TemporalGliomaRisk.patient_scoring import Rival
     from TemporalGliomaRisk.scored_cohort import ScoredCohort
@@ -103,6 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_in_cohort(arguments.output, [arguments.cohort], "--output")
     refuse_other_contents(arguments.output, (EVALUATION, PREPARED, SCORES), than="an evaluation")
     model = load_bundle(arguments.model)
+    if arguments.card:
+        _refuse_shared_pictures(arguments.title, model.card)
     device, findings = choose_device(arguments.device)
     tell(findings)
     model.network.to(device)
@@ -113,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
         other.network.to(device)
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
-    learnt_from, seen = who_was_seen(patients, model, other)
+    seen = _who_was_seen(arguments, patients, model, other)
     with as_on_the_processor(device):
         cohort = _scored(arguments, model, peer, rival, patients)
     found = {
@@ -123,17 +127,23 @@ def run(arguments: argparse.Namespace) -> int:
         # A card that is written anew changes the hash of the whole, not these.
         "risk_files_sha256": model.risk_files,
         "patients": len(patients),
-        "learnt_from": learnt_from,
-        "seen_patients": seen,
+        "part": arguments.part,
+        "held_out": seen.held_out,
+        "learnt_from": seen.learnt_from,
+        "seen_patients": seen.patients,
         **cohort.measured(
             _thresholds(model.metadata), BootstrapConfig(resamples=arguments.resamples, seed=arguments.seed)
         ),
     }
     found["redone_by"] = _redone_by(arguments, found)
     if peer:
-        found["reference_settings"] = {**configs.to_json(peer.config), "calibration_scale": peer.scale}
+        found["reference_settings"] = {
+            **configs.to_json(peer.config),
+            "calibration_scale": peer.scale,
+            "learnt_from": seen.by_reference,
+        }
     if other:
-        found["rival_model"] = {"name": other.name, "sha256": other.sha256}
+        found["rival_model"] = {"name": other.name, "sha256": other.sha256, "learnt_from": seen.by_rival}
     write_json_whole(arguments.output / EVALUATION, found)
     print(f"{results_text(found)}\n\n{subgroups_text(found)}")
     _write_plots(arguments.output, "", found, model)
@@ -250,22 +260,31 @@ def _refuse_knowing_rival(arguments: argparse.Namespace, rival: RiskModel, model
         )
 
 
-def who_was_seen(
-    patients: Sequence[CohortPatient], model: RiskModel, other: RiskModel | None
-) -> tuple[bool, int | None]:
-    """Whether the model learnt from the patients, and from how many (None: not known); says so, and of the rival."""
-    from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
+def _who_was_seen(
+    arguments: argparse.Namespace, patients: Sequence[CohortPatient], model: RiskModel, other: RiskModel | None
+) -> Seen:
+    """Find out who learnt from the patients, and say where it makes figures flatter."""
+    from TemporalGliomaRisk.learn.cohort import read_cohort
+    from TemporalGliomaRisk.learn.cohort_seen import who_saw
+    from TemporalGliomaRisk.learn.learnt_from import learnt_of_model, learnt_of_run
+    from TemporalGliomaRisk.learn.run_folder import RunFolder
 
-    truths = [patient.truth_record() for patient in patients]
-    seen = seen_patients(patients, truths, model.metadata)
-    learnt_from = bool(seen) or learnt_from_cohort(patients, model.metadata)
-    if learnt_from:
-        whom = f"{seen} of these {len(patients)} patients" if seen else "this cohort"
+    found = who_saw(
+        patients,
+        model.metadata,
+        test_part_of=read_cohort(arguments.cohort) if arguments.part == "test" else (),
+        reference=learnt_of_run(RunFolder.open(arguments.reference)) if arguments.reference else (),
+        rival=learnt_of_model(other.metadata) if other else (),
+    )
+    if found.learnt_from:
+        whom = f"{found.patients} of these {len(patients)} patients" if found.patients else "this cohort"
         message = f"The model learnt from {whom}, so these figures flatter; ask for --part test, or another cohort."
         print(message, file=sys.stderr)
-    elif other and (seen_patients(patients, truths, other.metadata) or learnt_from_cohort(patients, other.metadata)):
-        print("The model of --rival learnt from patients of this cohort, so its figures flatter.", file=sys.stderr)
-    return learnt_from, seen
+    for knows, option in ((found.by_reference, "--reference"), (found.by_rival, "--rival")):
+        if knows:
+            message = f"The model of {option} learnt from patients of this cohort, so its figures flatter."
+            print(message, file=sys.stderr)
+    return found
 
 
 def _participants(cohort: Path) -> dict[str, dict[str, str]]:
@@ -326,10 +345,26 @@ def _write_plots(folder: Path, suffix: str, found: Mapping[str, Any], model: Ris
     return written
 
 
+def _suffix(title: str) -> str:
+    """What the pictures' names end in."""
+    return "" if title == MAIN_TITLE else "-" + re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _refuse_shared_pictures(title: str, card: str) -> None:
+    """Refuse a title whose pictures would take the place of another's in the card."""
+    from TemporalGliomaRisk.errors import UsageError
+    from TemporalGliomaRisk.learn.card_parts import titles_in
+
+    others = [other for other in titles_in(card, "evaluation") if other != title and _suffix(other) == _suffix(title)]
+    if others:
+        raise UsageError(
+            f"The card holds {others[0]!r}, whose pictures have the names that those of this --title would have; "
+            "name a title that differs in more than signs and capitals, or that very one."
+        )
+
+
 def _write_card(arguments: argparse.Namespace, found: Mapping[str, Any], model: RiskModel) -> None:
     """Results, subgroups and plots into the bundle, in the section of this title; others stay as they are."""
-    import re
-
     from TemporalGliomaRisk.bundle import CARD, seal_bundle
     from TemporalGliomaRisk.evaluate.words import results_text, subgroups_text
     from TemporalGliomaRisk.files import write_text_whole
@@ -337,8 +372,8 @@ def _write_card(arguments: argparse.Namespace, found: Mapping[str, Any], model: 
 
     path = arguments.model / CARD
     title = arguments.title
-    suffix = "" if title == MAIN_TITLE else "-" + re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
-    pictures = [f"![{name.split('.')[0]}]({name})" for name in _write_plots(path.parent, suffix, found, model)]
+    written = _write_plots(path.parent, _suffix(title), found, model)
+    pictures = [f"![{name.split('.')[0]}]({name})" for name in written]
     results, subgroups = "\n\n".join([results_text(dict(found)), *pictures]), subgroups_text(found)
     card = path.read_text(encoding="utf-8")
     if has_part(card, "subgroups"):

@@ -43,7 +43,7 @@ def patient_resamples(patient: IntArray, config: BootstrapConfig) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A number on all rows with its percentile interval; None where undefined.
+    """A number on all rows with its interval; None where undefined.
 
     Args:
         value: On all rows.
@@ -58,13 +58,26 @@ class Interval:
     undefined_resamples: int
 
 
-def interval(value: float, resampled: FloatArray, config: BootstrapConfig) -> Interval:
-    """Percentile interval of ``resampled`` (resamples,); none when more than half of the resamples are undefined."""
+def interval(value: float, resampled: FloatArray, config: BootstrapConfig, *, least: float | None = None) -> Interval:
+    """Percentile interval of ``resampled`` (resamples,); none when more than half of the resamples are undefined.
+
+    Args:
+        value: On all rows.
+        resampled: (resamples,).
+        config: Level.
+        least: Of a number that can't be below, as a sum of absolute gaps, to which resampling adds gaps of its own:
+            what it adds on average is taken off all resamples, and the interval is cut off at ``least``.
+
+    Source:
+        Bias of a bootstrap: Davison AC, Hinkley DV. Bootstrap Methods and their Application, 1997, 2.2.
+    """
     defined = resampled[np.isfinite(resampled)]
     missing = int(resampled.size - defined.size)
     if not np.isfinite(value):
         return Interval(value=None, low=None, high=None, undefined_resamples=missing)
     if 2 * defined.size < resampled.size:
         return Interval(value=float(value), low=None, high=None, undefined_resamples=missing)
+    if least is not None:
+        defined = np.maximum(defined - (defined.mean() - value), least)
     low, high = np.quantile(defined, [(1 - config.level) / 2, (1 + config.level) / 2])
     return Interval(value=float(value), low=float(low), high=float(high), undefined_resamples=missing)

@@ -28,6 +28,8 @@ class LandmarkRows:
         visits: (rows,), visits up to and with the landmark, at least 1.
         days: (rows,), days from the landmark to the event or to the end of follow-up, at least 0.
         event_observed: (rows,), True where ``days`` ends with the event, False where it ends with censoring.
+        days_since_first: (rows,), days from the patient's first visit to the landmark, by which follow-up is the same
+            clock for all rows of a patient; None where rows are subjects of their own, each with a clock from 0.
 
     Raises:
         ShapeError: If lengths differ or a number is not finite or out of range.
@@ -37,6 +39,7 @@ class LandmarkRows:
     visits: IntArray
     days: FloatArray
     event_observed: BoolArray
+    days_since_first: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Check lengths and ranges once, and fix the types."""
@@ -44,6 +47,11 @@ class LandmarkRows:
         for name, kind in kinds.items():
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=kind))
             check_shape(getattr(self, name), name, (np.asarray(self.patient).size,))
+        if self.days_since_first is not None:
+            object.__setattr__(self, "days_since_first", np.asarray(self.days_since_first, dtype=np.float64))
+            check_shape(self.days_since_first, "days_since_first", (len(self),))
+            if not (np.isfinite(self.days_since_first).all() and (self.days_since_first >= 0).all()):
+                raise ShapeError("days_since_first must be finite and at least 0 in every landmark row.")
         if not (np.isfinite(self.days).all() and (self.days >= 0).all() and (self.visits >= 1).all()):
             raise ShapeError("days must be finite and at least 0, and visits at least 1, in every landmark row.")
 
@@ -53,12 +61,14 @@ class LandmarkRows:
 
         Days count from the patient's first visit; all visits lie before the end.
         """
-        columns: dict[str, list[Any]] = {"patient": [], "visits": [], "days": [], "event_observed": []}
+        names = ("patient", "visits", "days", "event_observed", "days_since_first")
+        columns: dict[str, list[Any]] = {name: [] for name in names}
         for number, (visits, end, event) in enumerate(timelines):
             columns["patient"] += [number] * len(visits)
             columns["visits"] += range(1, len(visits) + 1)
             columns["days"] += [end - day for day in visits]
             columns["event_observed"] += [event] * len(visits)
+            columns["days_since_first"] += visits
         return cls(**{name: np.array(values) for name, values in columns.items()})
 
     def __len__(self) -> int:
@@ -72,6 +82,7 @@ class LandmarkRows:
             visits=self.visits[keep],
             days=self.days[keep],
             event_observed=self.event_observed[keep],
+            days_since_first=None if self.days_since_first is None else self.days_since_first[keep],
         )
 
     def cases(self, horizon_days: float = HORIZON_DAYS) -> BoolArray:

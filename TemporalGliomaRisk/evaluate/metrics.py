@@ -48,8 +48,8 @@ def auprc(risk: FloatArray, cases: BoolArray, weights: FloatArray) -> FloatArray
 def f1(risk: FloatArray, cases: BoolArray, weights: FloatArray, threshold: float) -> FloatArray:
     """F1 of calling every risk at or above ``threshold``, which was chosen on other patients."""
     called = risk >= threshold
-    true = weights @ (called & cases)
-    return _ratio(2 * true, weights @ called.astype(float) + weights @ cases.astype(float))
+    true, positive = weights @ (called & cases), weights @ cases.astype(float)
+    return np.where(positive > 0, _ratio(2 * true, weights @ called.astype(float) + positive), np.nan)
 
 
 def brier(risk: FloatArray, cases: BoolArray, weights: FloatArray) -> FloatArray:

@@ -15,10 +15,10 @@ import numpy as np
 from TemporalGliomaRisk.evaluate.bootstrap import interval, patient_resamples
 from TemporalGliomaRisk.evaluate.censoring import censoring_weights
 from TemporalGliomaRisk.evaluate.landmarks import BoolArray, FloatArray, LandmarkRows, checked_risk
-from TemporalGliomaRisk.evaluate.table import EvaluationConfig, resampled_auroc
+from TemporalGliomaRisk.evaluate.table import EvaluationConfig, patients_in, resampled_auroc
 
 LEAST_PATIENTS, LEAST_EVENTS = 30, 10
-"""A group of fewer patients, or of fewer rows with an event within the horizon, gets no figures."""
+"""A group of fewer patients, or of fewer with an event within the horizon, gets no figures."""
 BLOCK_RESAMPLES = 200
 
 
@@ -55,9 +55,10 @@ def evaluate_subgroups(
 
     Returns:
         ``least_patients``, ``least_events`` and ``groupings``: a list of ``{"title", "by_the_future", "exploratory",
-        "groups", "left_out"}``, where a group has ``name``, ``rows``, ``patients``, ``events`` and the metrics
-        ``auroc``, ``mean_risk``, ``observed_share`` and ``risk_less_observed``, each with ``value``, ``low`` and
-        ``high``, None where undefined (the last three are absent by the future); one left out has its name and counts.
+        "groups", "left_out"}``, where a group has ``name``, ``rows``, ``patients``, ``events``,
+        ``patients_with_event`` and the metrics ``auroc``, ``mean_risk``, ``observed_share`` and
+        ``risk_less_observed``, each with ``value``, ``low`` and ``high``, None where undefined (the last three are
+        absent by the future); one left out has its name and counts.
     """
     numbers = checked_risk(risk, rows)
     counts = np.concatenate([np.ones((1, len(rows))), patient_resamples(rows.patient, config.bootstrap)])
@@ -85,8 +86,9 @@ def _grouping(
             "rows": len(some),
             "patients": int(np.unique(some.patient).size),
             "events": int(some.cases(config.horizon_days).sum()),
+            "patients_with_event": patients_in(some, some.cases(config.horizon_days)),
         }
-        if head["patients"] < LEAST_PATIENTS or head["events"] < LEAST_EVENTS:
+        if head["patients"] < LEAST_PATIENTS or head["patients_with_event"] < LEAST_EVENTS:
             left_out.append(head)
             continue
         groups.append({**head, "metrics": _metrics(risk, rows, counts, (inside, beside), config)})

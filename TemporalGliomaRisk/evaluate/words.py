@@ -26,12 +26,14 @@ def results_text(found: dict[str, Any]) -> str:
         parts.append(
             "The published architecture (`reference`), same rows; one network trained from random weights on outcomes "
             f"alone, on volumes averaged over {settings['pooling']} voxels along each axis, so the distance is not the "
-            "architecture's alone:\n\n" + format_table(found["reference"]["groups"], peers)
+            f"architecture's alone{_flatter(settings)}:\n\n" + format_table(found["reference"]["groups"], peers)
         )
         parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], peers))
     if "rival" in found:
         name = found["rival_model"]["name"]
-        parts.append(f"`{name}`, same rows:\n\n" + format_table(found["rival"]["groups"], peers))
+        parts.append(
+            f"`{name}`, same rows{_flatter(found['rival_model'])}:\n\n" + format_table(found["rival"]["groups"], peers)
+        )
         parts.append(f"Model above less `{name}`, paired:\n\n" + format_table(found["several_less_rival"], peers))
     parts.append(_calibration_text(several["groups"]))
     if at_visit := found.get("event_at_next_visit"):
@@ -60,6 +62,11 @@ def results_text(found: dict[str, Any]) -> str:
         lines = "\n".join(commands)
         parts.append(f"The same patients are drawn and these figures redone by:\n\n```sh\n{lines}\n```")
     return "\n\n".join(part.strip() for part in parts if part)
+
+
+def _flatter(other: Mapping[str, Any]) -> str:
+    """What makes another model's figures too good."""
+    return "; it learnt from patients of this cohort, so its figures flatter" if other.get("learnt_from") else ""
 
 
 def _heatmap_table(maps: dict[str, Any]) -> str:
@@ -122,6 +129,8 @@ def whom(found: Mapping[str, Any]) -> str:
         seen = f"of whom the model learnt from {known:,}"
     elif found.get("learnt_from"):
         seen = "of a cohort that the model learnt from"
+    elif found.get("held_out"):
+        seen = "of a cohort that the model learnt from, of the part that its split keeps for the end"
     else:
         seen = (
             "that the model never saw" if known == 0 else "not of a cohort that the model is known to have learnt from"
@@ -258,16 +267,21 @@ def subgroups_text(found: Mapping[str, Any]) -> str:
         parts = ["No group is large enough."]
     small = [
         f"{_titled(one)}: "
-        + ", ".join(f"{group['name']} ({group['patients']}, {group['events']})" for group in one["left_out"])
+        + ", ".join(f"{group['name']} ({group['patients']}, {_with_event(group)})" for group in one["left_out"])
         for one in subgroups["groupings"]
         if one["left_out"]
     ]
     if small:
         parts.append(
-            f"Left out, fewer than {subgroups['least_patients']} patients or {subgroups['least_events']} rows with an "
-            f"event within the horizon (patients, such rows): {'; '.join(small)}."
+            f"Left out, fewer than {subgroups['least_patients']} patients or {subgroups['least_events']} of them with "
+            f"an event within the horizon (patients, those with one): {'; '.join(small)}."
         )
     return "\n\n".join(parts)
+
+
+def _with_event(group: Mapping[str, Any]) -> int:
+    """Patients with an event; evaluations of before counted rows."""
+    return int(group.get("patients_with_event", group["events"]))
 
 
 def _titled(grouping: Mapping[str, Any]) -> str:

@@ -53,13 +53,22 @@ def card_with(card: str, part: Part, title: str, text: str) -> str:
     inside, closed, after = rest.partition(ends)
     if not (found and closed):
         raise InputError(f"The model card has no markers for its {part}; write the bundle again with calibrate.")
-    pattern = rf"<!-- {part} of ([^<>]+) begins -->\n(.*?)\n<!-- {part} of \1 ends -->"
-    texts = dict(re.findall(pattern, inside, re.DOTALL))
+    texts = _sections(part, inside)
     texts[title] = f"### {title}\n\n{text.strip()}"
     sections = "\n\n".join(
         f"<!-- {part} of {name} begins -->\n{words}\n<!-- {part} of {name} ends -->" for name, words in texts.items()
     )
     return f"{before}{begins}\n{sections}\n{ends}{after}"
+
+
+def titles_in(card: str, part: Part) -> list[str]:
+    """Whose texts one of a card's parts holds."""
+    return list(_sections(part, card))
+
+
+def _sections(part: Part, text: str) -> dict[str, str]:
+    pattern = rf"<!-- {part} of ([^<>]+) begins -->\n(.*?)\n<!-- {part} of \1 ends -->"
+    return dict(re.findall(pattern, text, re.DOTALL))
 
 
 def has_part(card: str, part: Part) -> bool:

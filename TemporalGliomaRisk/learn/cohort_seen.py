@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, split_patients
@@ -34,12 +34,7 @@ def seen_patients(
         None where nobody is known to be seen and that cannot be told of everybody: a patient or some of those learnt
         from were not simulated, the metadata are older, or weights or heads began with those of another model.
     """
-    known = learnt_of_model(metadata)
-    found = sum(
-        any(_learnt(patient, truth, one) for one in known)
-        for patient, truth in zip(patients, truths, strict=True)
-        if truth is not None
-    )
+    found = _seen(patients, truths, learnt_of_model(metadata))
     if found:
         return found
     of_simulated = sum(one["patients"] for one in metadata.get("simulated_cohorts") or [])
@@ -47,6 +42,68 @@ def seen_patients(
     begun = (metadata.get("run") or {}).get("begun_from") or metadata.get("heads_begun_from")
     everybody = None not in truths and all({"seed", "patient_number"} <= set(truth or ()) for truth in truths)
     return 0 if everybody and of_simulated == learnt_from > 0 and not begun else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is known of who has learnt from patients that are evaluated.
+
+    Args:
+        learnt_from: Whether the model has, from some of them at least.
+        patients: From how many; None where that isn't known.
+        held_out: Whether they are those of the model's own cohort that its split keeps for the end.
+        by_reference: Whether a reference model beside it has.
+        by_rival: Whether another model beside it has.
+    """
+
+    learnt_from: bool
+    patients: int | None
+    held_out: bool = False
+    by_reference: bool = False
+    by_rival: bool = False
+
+
+def who_saw(
+    patients: Sequence[CohortPatient],
+    metadata: Mapping[str, Any],
+    *,
+    test_part_of: Sequence[CohortPatient] = (),
+    reference: Sequence[Learnt] = (),
+    rival: Sequence[Learnt] = (),
+) -> Seen:
+    """Who has learnt from the patients of an evaluation.
+
+    Args:
+        patients: Those evaluated.
+        metadata: The bundle's.
+        test_part_of: The whole cohort, where they are the part of it that the bundle's split keeps for the end.
+        reference: What a reference model beside it learnt from.
+        rival: What another model beside it learnt from.
+    """
+    truths = [patient.truth_record() for patient in patients]
+    seen, cohort = seen_patients(patients, truths, metadata), cohort_sha256(patients)
+
+    def knows(learnt: Sequence[Learnt]) -> bool:
+        return any(cohort in one.cohorts_sha256 for one in learnt) or bool(_seen(patients, truths, learnt))
+
+    return Seen(
+        learnt_from=bool(seen) or learnt_from_cohort(patients, metadata),
+        patients=seen,
+        held_out=bool(test_part_of) and learnt_from_cohort(test_part_of, metadata),
+        by_reference=knows(reference),
+        by_rival=knows(rival),
+    )
+
+
+def _seen(
+    patients: Sequence[CohortPatient], truths: Sequence[Mapping[str, Any] | None], learnt: Sequence[Learnt]
+) -> int:
+    """How many of the patients are named by number and not kept for the end."""
+    return sum(
+        any(_learnt(patient, truth, one) for one in learnt)
+        for patient, truth in zip(patients, truths, strict=True)
+        if truth is not None
+    )
 
 
 def _learnt(patient: CohortPatient, truth: Mapping[str, Any], learnt: Learnt) -> bool:

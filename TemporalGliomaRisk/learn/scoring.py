@@ -161,13 +161,17 @@ class FollowedVisit(Protocol):
 
 
 def landmark_columns(rows: Sequence[FollowedVisit]) -> dict[str, npt.NDArray[Any]]:
-    """What followed each row, as columns: ``patient`` (a number for each), ``visits``, ``days``, ``event_observed``."""
+    """What followed each row, as the columns of ``LandmarkRows``; a patient's days count from the first row here."""
     labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in rows))}
+    longest: dict[str, float] = {}
+    for row in rows:
+        longest[row.patient_id] = max(row.days_to_end, longest.get(row.patient_id, 0.0))
     return {
         "patient": np.array([labels[row.patient_id] for row in rows], dtype=np.int64),
         "visits": np.array([row.visit_number for row in rows], dtype=np.int64),
         "days": np.array([row.days_to_end for row in rows], dtype=np.float64),
         "event_observed": np.array([row.event for row in rows], dtype=np.bool_),
+        "days_since_first": np.array([longest[row.patient_id] - row.days_to_end for row in rows], dtype=np.float64),
     }
 
 

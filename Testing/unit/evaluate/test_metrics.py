@@ -74,6 +74,45 @@ def test_weights_restore_the_share_of_cases_that_censoring_hid() -> None:
     assert weights.sum() == pytest.approx(len(rows), rel=0.01)
 
 
+def test_a_patient_s_rows_share_one_clock_and_count_once_by_hand() -> None:
+    # One is seen on days 0 and 100 and lost on day 300, one on day 0 with an event on day 200, one on days 0 and 250
+    # and lost on day 400, one on day 0 and lost on day 150.
+    rows = LandmarkRows.of_timelines(
+        [([0, 100], 300, False), ([0], 200, True), ([0, 250], 400, False), ([0], 150, False)]
+    )
+    # Lost on day 150: one of four. On day 300, the event gone: one of two. On day 400: the last.
+    at_365 = censoring_survival(rows, np.full(len(rows), 365.0))
+    np.testing.assert_allclose(at_365, [3 / 8, 0, 3 / 8, 3 / 8, 0, 3 / 8], atol=1e-200)
+    np.testing.assert_allclose(
+        censoring_survival(rows, np.minimum(rows.days, 365.0)), [3 / 4, 3 / 4, 3 / 4, 3 / 8, 1 / 2, 1]
+    )
+    # Of rows from the second visit on, nobody is at risk before that visit.
+    later = rows.chosen(rows.visits == 2)
+    np.testing.assert_allclose(censoring_survival(later, later.days + 0.5), [1 / 2, 0], atol=1e-200)
+
+
+def test_weights_restore_the_share_of_cases_where_later_landmarks_have_less_follow_up_left() -> None:
+    rng = np.random.default_rng(4)
+    timelines, fates = [], []
+    for _ in range(20_000):
+        # Who is to have an event has it late: risk and time since the first visit go together.
+        event, lost = rng.uniform(300, 1100) if rng.random() < 0.4 else np.inf, rng.uniform(300, 1000)
+        visits = [day for day in (0.0, 200.0, 400.0, 600.0) if day < min(event, lost)]
+        timelines.append((visits, min(event, lost), event <= lost))
+        fates += [event - day <= 365 for day in visits]
+    rows, truly = LandmarkRows.of_timelines(timelines), np.array(fates)
+    each = LandmarkRows(patient=rows.patient, visits=rows.visits, days=rows.days, event_observed=rows.event_observed)
+    for some in (rows.visits >= 3, np.ones(len(rows), bool)):
+        ours, pooled = (censoring_weights(one.chosen(some)) for one in (rows, each))
+        cases, number = rows.chosen(some).cases(), rows.visits[some].astype(float)
+        assert ours @ cases / ours.sum() == pytest.approx(truly[some].mean(), abs=0.004)
+        ranked = roc_auc_score(truly[some], number)
+        assert metrics.auroc(number, cases, ours[None])[0] == pytest.approx(ranked, abs=0.01)
+    # With a clock for each row, loss is shared out among landmarks that have more of it and those that have less.
+    assert abs(pooled @ cases / pooled.sum() - truly[some].mean()) > 0.01
+    assert metrics.auroc(number, cases, pooled[None])[0] > ranked + 0.05
+
+
 @pytest.mark.parametrize("decimals", [1, 6])
 def test_without_censoring_all_agree_with_scikit_learn_ties_included(decimals: int) -> None:
     risk, rows = drawn()

@@ -63,7 +63,7 @@ def test_groups_too_small_are_named_with_their_counts_and_get_no_figures() -> No
 
     assert [group["name"] for group in found["groupings"][0]["groups"]] == ["many"]
     assert found["groupings"][0]["left_out"][0]["patients"] == 29
-    assert "fewer than 30 patients or 10 rows" in subgroups_text({"subgroups": found})
+    assert "fewer than 30 patients or 10 of them with an event" in subgroups_text({"subgroups": found})
     assert "kind: few (29, " in subgroups_text({"subgroups": found})
 
 

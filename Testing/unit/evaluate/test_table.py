@@ -149,7 +149,41 @@ def test_a_group_without_cases_says_that_its_auroc_is_undefined() -> None:
 
     assert found["auroc"]["value"] is None
     assert found["auroc"]["reason"] == "undefined on these rows"
+    assert found["f1"]["value"] is None
     assert found["brier"]["value"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("events", "given"), [(3, False), (9, False), (10, True)])
+def test_few_patients_with_an_event_have_a_number_and_no_interval(events: int, given: bool) -> None:
+    # Each has two rows, so that rows with an event are enough and patients with one are not.
+    patient = np.repeat(np.arange(60), 2)
+    rows = LandmarkRows(
+        patient=patient,
+        visits=np.tile([1, 2], 60),
+        days=np.where(patient < events, 100.0, 800.0),
+        event_observed=patient < events,
+    )
+    risk = np.random.default_rng(5).uniform(size=120)
+    group = evaluate_risks(risk, rows, FEW)["groups"][0]
+    assert (group["events"], group["patients_with_event"]) == (2 * events, events)
+    assert group["metrics"]["auroc"]["value"] is not None
+    assert (group["metrics"]["auroc"]["low"] is not None) == given
+    assert (compare_risks(risk, risk[::-1], rows, FEW)[0]["metrics"]["brier"]["high"] is not None) == given
+
+
+def test_the_calibration_error_of_a_calibrated_risk_lies_in_its_interval_down_to_zero() -> None:
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        risk = np.repeat(rng.beta(2, 6, 450), 5)
+        event = rng.random(risk.size) < risk
+        rows = LandmarkRows(
+            patient=np.repeat(np.arange(450), 5),
+            visits=np.tile(np.arange(1, 6), 450),
+            days=np.where(event, 100.0, 800.0),
+            event_observed=event,
+        )
+        found = evaluate_risks(risk, rows, FEW)["groups"][0]["metrics"]["calibration_error"]
+        assert 0 <= found["low"] <= found["value"] <= found["high"]
 
 
 def test_one_patient_has_numbers_and_no_interval() -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from TemporalGliomaRisk.bundle import load_bundle
-from TemporalGliomaRisk.commands.evaluate import who_was_seen
 from TemporalGliomaRisk.evaluate.words import whom
-from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, split_patients
-from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
+from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, read_cohort, split_patients
+from TemporalGliomaRisk.learn.cohort_seen import Seen, learnt_from_cohort, seen_patients, who_saw
+from TemporalGliomaRisk.learn.learnt_from import learnt_of_model
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 
 SEED = 20261
@@ -102,17 +101,38 @@ def test_of_patients_without_truth_nothing_is_claimed(tmp_path: Path) -> None:
     assert seen_of((*simulated(tmp_path, range(40, 42)), real), metadata()) == 1
 
 
-def test_two_models_are_asked_with_one_reading_of_every_truth_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_all_models_are_asked_with_one_reading_of_every_truth_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patients, read = simulated(tmp_path, range(1, 4)), []
     truth_record = CohortPatient.truth_record
     monkeypatch.setattr(CohortPatient, "truth_record", lambda one: read.append(one) or truth_record(one))
-    shipped = load_bundle(resource_path(DEFAULT_MODEL))
-    model = replace(shipped, metadata=metadata(simulated_cohorts=[], training_patients=0, validation_patients=0))
-    assert who_was_seen(patients, model, replace(shipped, metadata=metadata())) == (False, None)
-    assert "The model of --rival learnt from patients of this cohort" in capsys.readouterr().err
+    model = metadata(simulated_cohorts=[], training_patients=0, validation_patients=0)
+    knowing = learnt_of_model(metadata())
+    assert who_saw(patients, model, rival=knowing) == Seen(learnt_from=False, patients=None, by_rival=True)
     assert read == list(patients)
+    assert who_saw(patients, model, reference=knowing) == Seen(learnt_from=False, patients=None, by_reference=True)
+    assert who_saw(patients, metadata()).learnt_from
+
+
+def test_of_real_patients_the_part_that_the_split_keeps_is_no_other_cohort(tmp_path: Path) -> None:
+    real = [
+        CohortPatient(
+            patient_id=f"sub-{number}", folder=tmp_path, truth=None, event_observed=number < 9, follow_up_days=500.0
+        )
+        for number in range(30)
+    ]
+    test = split_patients(real, seed=1, fractions=(0.5, 0.2, 0.3))["test"]
+    model = {
+        "cohorts_sha256": [cohort_sha256(real)],
+        "run": {"split": {"seed": 1, "fractions": [0.5, 0.2, 0.3]}},
+        "training_patients": 15,
+    }
+    found = who_saw(test, model, test_part_of=real)
+    assert found == Seen(learnt_from=False, patients=None, held_out=True)
+    said = whom({"patients": len(test), "learnt_from": False, "seen_patients": None, "held_out": True})
+    assert said.endswith("of a cohort that the model learnt from, of the part that its split keeps for the end")
+    assert not who_saw(test, model, test_part_of=test).held_out
 
 
 def test_words_claim_no_more_than_is_known() -> None:
