@@ -39,6 +39,8 @@ MOST_FILES = 1000
 LONGEST_NAME = 200
 SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
 WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
+SIMULATED = "simulated data"
+"""What metadata say of a model whose own patients were all simulated (``trained_on``)."""
 ORDER, PRETRAINED = "models/order.safetensors", "models/pretrained.safetensors"
 NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
 CONFIG_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceConfig"
@@ -100,6 +102,12 @@ class RiskModel:
     def risk_files(self) -> dict[str, str]:
         """SHA-256 of the files that every risk is made with, by path: weights and calibration; empty in memory."""
         return {name: digest for name, digest in self.files.items() if name in (WEIGHTS, CALIBRATION)}
+
+
+def only_simulated(metadata: Mapping[str, Any]) -> bool:
+    """Whether a bundle's weights learnt from simulated patients alone, those that they began with included."""
+    learnt = metadata.get("learnt_from") or []
+    return metadata.get("trained_on") == SIMULATED and all(one.get("simulated_cohorts") for one in learnt)
 
 
 def load_bundle(folder: Path) -> RiskModel:

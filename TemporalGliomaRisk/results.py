@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.bundle import only_simulated
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.explain.certainty import uncertain_codes
 from TemporalGliomaRisk.files import alone_in, remove_leftovers, written_together
@@ -28,6 +29,8 @@ from TemporalGliomaRisk.report.html import ModelCard, write_report
 from TemporalGliomaRisk.report.montage import write_montage
 from TemporalGliomaRisk.report.pictures import VisitVolumes, gather_pictures
 from TemporalGliomaRisk.report.record import (
+    CAVEAT,
+    OTHER_CAVEAT,
     Measurement,
     ModelRecord,
     Peak,
@@ -176,6 +179,7 @@ def risk_record(prediction: Prediction, *, heatmaps: bool) -> RiskRecord:
             name=model.name,
             sha256=model.sha256,
             version=str(model.metadata.get("version")),
+            caveat=CAVEAT if only_simulated(model.metadata) else OTHER_CAVEAT,
             heatmap_check=None if model.heatmap_sanity is None else model.heatmap_sanity.sentence,
         ),
         visits=tuple(
@@ -183,6 +187,7 @@ def risk_record(prediction: Prediction, *, heatmaps: bool) -> RiskRecord:
             for number in range(1, len(prediction.visits) + 1)
         ),
         warnings=tuple(Warned.of(finding) for finding in by_visit.get(None, [])),
+        research_use_only=model.metadata["caveat"],
     )
 
 
@@ -297,7 +302,7 @@ def _audit(
     prediction: Prediction, asked: Mapping[str, Any], seconds: Mapping[str, float], brain_mask: str | None
 ) -> AuditRecord:
     model = prediction.model
-    return build_audit(
+    audit = build_audit(
         prediction.timeline,
         device=prediction.device,
         options=asked,
@@ -310,6 +315,7 @@ def _audit(
         torch_version=torch.__version__,
         brain_mask=brain_mask,
     )
+    return replace(audit, research_use_only=model.metadata["caveat"])
 
 
 def _card(prediction: Prediction) -> ModelCard:

@@ -116,6 +116,7 @@ def _calibrate(
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
         bundle_metadata,
+        caveat,
         finetuning_settings,
         fit_both,
         least_agreement,
@@ -123,6 +124,7 @@ def _calibrate(
         order_head,
     )
 
+    run_folder.refuse_others_taught(run_folder.heads_folder, parts)
     least = least_agreement(finetuning_settings(run_folder))
     network = assemble_network(run_folder)
     validation = run_folder.prepared(parts["validation"], jobs=arguments.jobs)
@@ -139,6 +141,7 @@ def _calibrate(
         "notes": list(arguments.note),
         **_learnt_from(run_folder, arguments.cohort, (*train, *validation)),
     }
+    metadata["caveat"] = caveat(metadata)
     usual = agreeing(_spread(train, arguments.doubt_patients), least)
     doubt, sanity = _measure(network, ensemble, usual, watched, _spread(learnable, arguments.sanity_patients))
     write_bundle(

@@ -145,12 +145,15 @@ def run(arguments: argparse.Namespace) -> int:
         if finished is not None:
             shared = replace(shared, begun_from=sha256_of(arguments.heads_from / WEIGHTS))
         parts = run_folder.split(read_cohorts(arguments.cohort))
+        evidence = arguments.architecture == "evidence"
+        if ranks.first:
+            run_folder.note_taught(run_folder.heads_folder if evidence else run_folder.reference_folder, parts)
         stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
         if ranks.first:
             known = () if finished is None else learnt_of_model(finished.metadata)
             note_learnt(run_folder, (*known, learnt_of_stage(run_folder, arguments.cohort, stored)))
-        if arguments.architecture == "evidence":
+        if evidence:
             _evidence(arguments, shared, run_folder, train, validation, finished=finished, ranks=ranks)
         elif ranks.first:
             _reference(arguments, run_folder, train, validation)

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from TemporalGliomaRisk.bundle import SIMULATED, only_simulated
 from TemporalGliomaRisk.learn.card_parts import CARD_WIDTH, DOUBT_BEGINS, DOUBT_ENDS, marked
 from TemporalGliomaRisk.learn.cohort_facts import simulate_command
 from TemporalGliomaRisk.learn.export import least_agreement
@@ -87,9 +88,12 @@ def _population(metadata: Mapping[str, Any]) -> str:
     if versions:
         text += (
             f" Simulator version {versions}: how anatomies, tumours, operations, treatment effects and scanners are "
-            "made is written, with sources, in TemporalGliomaRisk/simulate/PHYSICS.md. No child's image was used, and "
-            "nothing here says how the model does on one."
+            "made is written, with sources, in TemporalGliomaRisk/simulate/PHYSICS.md."
         )
+    if only_simulated(metadata):
+        text += " No child's image was used, and nothing here says how the model does on one."
+    elif metadata["trained_on"] == SIMULATED:
+        text += " Its weights began with those of a model that learnt from other patients, who are not described here."
     return _fill(text)
 
 
@@ -105,13 +109,14 @@ def _drawn(cohort: Mapping[str, Any]) -> str:
 
 
 def _endpoint(metadata: Mapping[str, Any]) -> str:
-    if metadata.get("simulator_versions"):
-        what = (
-            "An event is the first day on which true lesion growth passes 25 % in cross-section over the smallest so "
-            "far and is at least 10 mm across (after RAPNO)."
-        )
-    else:
-        what = "An event is what the cohort's participants.tsv calls one (event_observed, follow_up_days)."
+    growth = (
+        "the first day on which true lesion growth passes 25 % in cross-section over the smallest so far and is at "
+        "least 10 mm across (after RAPNO)."
+    )
+    told = "what the cohort's participants.tsv calls one (event_observed, follow_up_days)."
+    what = f"An event is {growth if metadata.get('simulator_versions') else told}"
+    if metadata.get("simulator_versions") and metadata["trained_on"] != SIMULATED:
+        what = f"An event of a simulated patient is {growth} That of another is {told}"
     return _fill(
         f"{what} The risk at a visit is that of an event within {HORIZON_DAYS} days of it. Every visit before the "
         "event is one landmark row; visits on or after the event are never inputs."
@@ -275,7 +280,7 @@ def _fairness(metadata: Mapping[str, Any]) -> str:
         "risk and by treatment effect, were named or defined anew after a model's figures had been seen; the others "
         "before this model was judged."
     )
-    if metadata.get("simulator_versions"):
+    if only_simulated(metadata):
         text += " Simulated patients have no sex and no origin, so nothing can be said of either."
     return _fill(text)
 

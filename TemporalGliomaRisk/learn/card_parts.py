@@ -14,6 +14,8 @@ from TemporalGliomaRisk.explain.sanity import HeatmapSanity
 from TemporalGliomaRisk.risk.doubt import Doubt
 
 DOUBT_BEGINS, DOUBT_ENDS = "<!-- doubt begins -->", "<!-- doubt ends -->"
+WRONG_BEGIN, WRONG_END = "<!-- wrong inputs begin -->", "<!-- wrong inputs end -->"
+"""Around what was measured on wrong inputs, by one set of thresholds."""
 CARD_WIDTH = 118
 Part = Literal["evaluation", "subgroups"]
 LONGEST_TITLE = 60
@@ -77,7 +79,11 @@ def has_part(card: str, part: Part) -> bool:
 
 
 def card_with_doubt(card: str, doubt: Doubt | None, sanity: HeatmapSanity) -> str:
-    """A card that says when not to believe the model; an earlier account of it is replaced."""
+    """A card that says when not to believe the model; an earlier account of it is replaced.
+
+    What was measured on wrong inputs by the thresholds of before goes: of the new ones it says nothing.
+    """
+    card = re.sub(rf"\n*{WRONG_BEGIN}.*?{WRONG_END}", "", card, flags=re.DOTALL)
     before, begins, rest = card.partition(DOUBT_BEGINS)
     _, ends, after = rest.partition(DOUBT_ENDS)
     if not (begins and ends):
@@ -89,15 +95,20 @@ def card_with_doubt(card: str, doubt: Doubt | None, sanity: HeatmapSanity) -> st
 
 
 def _usual_text(doubt: Doubt) -> str:
+    passing = (
+        f"lets pass all but {doubt.false_alarm_rate:.0%} of {doubt.validation_visits} visits"
+        if (doubt.validation_visits + 1) * doubt.false_alarm_rate >= 1
+        else f"is that of the farthest of {doubt.validation_visits} visits, too few for less than one further visit in "
+        f"{doubt.validation_visits + 1} beyond it,"
+    )
     text = (
         "A visit is called unlike training by a Mahalanobis distance (shrunk covariance) of its encoder features, "
         "pooled in the brain, its intensities and the size of its brain; and likewise by its change since the first "
-        f"visit. What is usual comes from {doubt.training_visits} training visits; the threshold lets pass all but "
-        f"{doubt.false_alarm_rate:.0%} of {doubt.validation_visits} visits of {doubt.validation_patients} validation "
-        "patients. Members count as at odds when the logarithms of their hazards lie "
-        f"{doubt.at_odds_above:.2f} or more apart, which {doubt.at_odds_rate:.0%} of those visits pass. Both rates "
-        "were set before any wrong input was looked at. A first visit's risk rests on one visit and is always called "
-        "uncertain. Left and right are not told apart."
+        f"visit. What is usual comes from {doubt.training_visits} training visits; the threshold {passing} of "
+        f"{doubt.validation_patients} validation patients. Members count as at odds when the logarithms of their "
+        f"hazards lie {doubt.at_odds_above:.2f} or more apart, which {doubt.at_odds_rate:.0%} of those visits pass. "
+        "Both rates were set before any wrong input was looked at. A first visit's risk rests on one visit and is "
+        "always called uncertain. Left and right are not told apart."
     )
     return textwrap.fill(text, CARD_WIDTH)
 

@@ -35,7 +35,12 @@ class Place:
 
 
 def begin_with(
-    path: Path, config: Any, *, what: str, understood: Callable[[Any], Any] = lambda written: written
+    path: Path,
+    config: Any,
+    *,
+    what: str,
+    understood: Callable[[Any], Any] = lambda written: written,
+    other: str | None = None,
 ) -> None:
     """Write the settings of what is begun now; what was begun before goes on with the same ones.
 
@@ -44,6 +49,7 @@ def begin_with(
         config: The settings, a dataclass.
         what: What they are of, to begin a sentence with.
         understood: Gives what an earlier version wrote as this one would have written it.
+        other: What to say where it was begun with others, None for a sentence on settings.
 
     Raises:
         InputError: If it was begun with other settings, or what they were cannot be read.
@@ -52,7 +58,7 @@ def begin_with(
     if not path.exists():
         write_json_whole(path, content)
     elif understood(read_settings(path, what=what)) != content:
-        raise InputError(f"{what} was begun with other settings; ask for those, or name a new run folder.")
+        raise InputError(other or f"{what} was begun with other settings; ask for those, or name a new run folder.")
 
 
 def read_settings(path: Path, *, what: str) -> Any:

@@ -11,8 +11,8 @@ from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.risk.hazards import HORIZON_DAYS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
-FIRST_ANATOMY = "mni152"
-"""What simulated patients of version 1, which don't say, were made from."""
+FIRST_ANATOMY, BUILT_IN_ANATOMIES = "mni152", ("mni152", "colin27")
+"""What simulated patients of version 1, which don't say, were made from; and all that the simulator brings along."""
 
 
 def cohort_facts(train: Sequence[StoredPatient], validation: Sequence[StoredPatient]) -> dict[str, Any]:
@@ -54,8 +54,9 @@ def simulated_cohorts(truths: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
     Returns:
         For each ``population``, ``simulator_version``, ``seed``, ``recurrent_fraction``, ``extent_hazard_ratios``,
         ``sequences`` that were rendered, ``patients``, and the numbers of the ``first_patient`` and the
-        ``last_patient`` among them.
+        ``last_patient`` among them; ``further_anatomies`` where some were made from anatomies of a user's.
     """
+    others: dict[tuple[Any, ...], set[str]] = {}
     found: dict[tuple[Any, ...], list[int]] = {}
     for truth in truths:
         config = truth.get("config", {})
@@ -68,6 +69,7 @@ def simulated_cohorts(truths: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
             tuple(config.get("sequences", SEQUENCES)),
         )
         found.setdefault(key, []).append(int(truth.get("patient_number", 0)))
+        others.setdefault(key, set()).update({_anatomy(truth)} - set(BUILT_IN_ANATOMIES))
     names = ("population", "simulator_version", "seed", "recurrent_fraction", "extent_hazard_ratios", "sequences")
     return [
         {
@@ -75,13 +77,21 @@ def simulated_cohorts(truths: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
             "patients": len(numbers),
             "first_patient": min(numbers),
             "last_patient": max(numbers),
+            **({"further_anatomies": sorted(others[key])} if others[key] else {}),
         }
         for key, numbers in sorted(found.items(), key=lambda item: str(item[0]))
     ]
 
 
+def _anatomy(truth: Mapping[str, Any]) -> str:
+    """What a simulated patient's brain was made from."""
+    return str(truth.get("parameters", {}).get("anatomy", FIRST_ANATOMY))
+
+
 def simulate_command(cohort: Mapping[str, Any], output: str) -> str | None:
     """The command that draws one of :func:`simulated_cohorts` anew; None where its settings were not written down.
+
+    Anatomies of a user's stand in it as a folder that only the user has.
 
     Args:
         cohort: It, or an entry that a bundle holds, which may be older.
@@ -98,6 +108,8 @@ def simulate_command(cohort: Mapping[str, Any], output: str) -> str | None:
         options.append("--extent-hazard-ratios")
     if list(SEQUENCES) != (sequences := cohort.get("sequences", list(SEQUENCES))):
         options.append(f"--sequences {' '.join(sequences)}")
+    if cohort.get("further_anatomies"):
+        options.append("--anatomies ANATOMIES")
     return f"python -m TemporalGliomaRisk simulate {' '.join(options)} --output {output}"
 
 

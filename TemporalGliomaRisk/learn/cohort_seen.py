@@ -38,7 +38,8 @@ def seen_patients(
     if found:
         return found
     of_simulated = sum(one["patients"] for one in metadata.get("simulated_cohorts") or [])
-    learnt_from = metadata.get("training_patients", 0) + metadata.get("validation_patients", 0)
+    counted = metadata.get("training_patients", 0) + metadata.get("validation_patients", 0)
+    learnt_from = metadata.get("drawn_patients", counted)  # those of whom every visit was left out included
     begun = (metadata.get("run") or {}).get("begun_from") or metadata.get("heads_begun_from")
     everybody = None not in truths and all({"seed", "patient_number"} <= set(truth or ()) for truth in truths)
     return 0 if everybody and of_simulated == learnt_from > 0 and not begun else None

@@ -13,6 +13,7 @@ import torch
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk import config as configs
+from TemporalGliomaRisk.bundle import SIMULATED, only_simulated
 from TemporalGliomaRisk.encode.evidence import EvidenceModel
 from TemporalGliomaRisk.encode.pairs import OrderHead
 from TemporalGliomaRisk.errors import InputError
@@ -132,7 +133,7 @@ def bundle_metadata(
     *,
     drawn: Sequence[StoredPatient],
 ) -> dict[str, Any]:
-    """What the bundle says of itself, read off the run and its patients.
+    """What the bundle says of itself, read off the run and its patients, but for its :func:`caveat`.
 
     Args:
         name: The model's.
@@ -151,13 +152,13 @@ def bundle_metadata(
         "version": TemporalGliomaRisk.__version__,
         "task": "Risk of glioma recurrence within 365 days of each visit, from that visit and earlier ones",
         "intended_use": "Research use only; never a diagnosis.",
-        "trained_on": "simulated data" if len(simulated) == len(drawn) else "a user's cohort",
-        "caveat": TemporalGliomaRisk.RESEARCH_USE_ONLY if simulated else "Research use only.",
+        "trained_on": " and ".join(["a user's cohort"] * (len(simulated) < len(drawn)) + [SIMULATED] * bool(simulated)),
         "simulator_versions": versions,
         "training_patients": len(train),
         "training_visits": int(sum(patient.visits for patient in train)),
         "validation_patients": len(validation),
         "validation_visits": int(sum(patient.visits for patient in validation)),
+        "drawn_patients": len(drawn),
         "visits_left_out": int(sum(patient.visits for patient in drawn) - used_visits),
         "trained_gaps_days": [float(gaps.min()), float(gaps.max())] if len(gaps) else None,
         **cohort_facts(train, validation),
@@ -177,6 +178,11 @@ def bundle_metadata(
         "monai_version": importlib.metadata.version("monai"),
         "optional_packages_version": {"safetensors": importlib.metadata.version("safetensors")},
     }
+
+
+def caveat(metadata: Mapping[str, Any]) -> str:
+    """What stands beside every number, from a bundle's metadata with all that its weights learnt from."""
+    return TemporalGliomaRisk.RESEARCH_USE_ONLY if only_simulated(metadata) else "Research use only."
 
 
 def next_version(metadata: Mapping[str, Any], change: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError, UsageError
 from TemporalGliomaRisk.files import check_output, refuse_other_contents, sha256_of
 from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint, read_settings
-from TemporalGliomaRisk.learn.cohort import CohortPatient, split_patients
+from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, split_patients
 from TemporalGliomaRisk.learn.curves import Curves
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
@@ -24,7 +24,11 @@ from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, load_patient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 
-SETTINGS, PREPARED = "run.json", "prepared"
+SETTINGS, PREPARED, TAUGHT = "run.json", "prepared", "patients.json"
+OTHERS_TAUGHT = (
+    "This run was fine-tuned on other patients, or by other outcomes, than the cohort named now has; name that cohort, "
+    "or begin a new run (pretrain --start-from this run --updates 0 keeps its encoder)."
+)
 LARGEST_RECEPTIVE_FIELD_MM = 40.0
 
 
@@ -94,6 +98,29 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taught:
+    """Patients of a stage, by hashes of their labels and outcomes.
+
+    Args:
+        train: Those learnt from.
+        validation: Those stopped by.
+        patients: Number of both.
+    """
+
+    train: str
+    validation: str
+    patients: tuple[int, ...]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Sequence[CohortPatient]]) -> Taught:
+        """Of the parts of a split."""
+        train, validation = parts["train"], parts["validation"]
+        return cls(
+            train=cohort_sha256(train), validation=cohort_sha256(validation), patients=(len(train), len(validation))
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFolder:
     """A run's folder and its settings."""
 
@@ -146,6 +173,26 @@ class RunFolder:
                     "new run with other shares (--fractions) or another --seed."
                 )
         return parts
+
+    def note_taught(self, folder: Path, parts: Mapping[str, Sequence[CohortPatient]]) -> None:
+        """Write down who a stage's weights in a folder of the run learn from, or see that they are those of before.
+
+        Raises:
+            InputError: If they are others.
+        """
+        path = folder / TAUGHT
+        # Of weights of before this was written down, nobody knows it.
+        if path.exists() or not any(folder.glob("*.safetensors")):
+            begin_with(path, Taught.of(parts), what="This stage of the run", other=OTHERS_TAUGHT)
+
+    def refuse_others_taught(self, folder: Path, parts: Mapping[str, Sequence[CohortPatient]]) -> None:
+        """Refuse patients other than those that a stage's weights learnt from, where that is known.
+
+        Raises:
+            InputError: If they are others.
+        """
+        if (folder / TAUGHT).exists():
+            begin_with(folder / TAUGHT, Taught.of(parts), what="This stage of the run", other=OTHERS_TAUGHT)
 
     def prepared(
         self,

@@ -23,6 +23,11 @@ CAVEAT = (
     "The weights were learned from simulated patients only; no risk here has been compared with what became of a "
     "real child."
 )
+OTHER_CAVEAT = (
+    "What the weights were learned from, and whether their risks were compared with what became of other patients, "
+    "stands in the model's card."
+)
+"""Of a model that learnt from other patients than simulated ones."""
 CLOSED_FORM_TOLERANCE = 1e-4
 """How far a stated risk may lie from 1 - exp(-sum of its hazards): float32 arithmetic, no more."""
 

@@ -54,13 +54,14 @@ ALLOWED: dict[str, set[str]] = {
     "visit_encoding": FOUNDATION | {"bundle", "visit_cache", "timeline", "preprocess", "encode"},
     "pipeline": FOUNDATION
     | {"bundle", "device", "visit_cache", "visit_encoding", "timeline", "preprocess", "encode", "risk", "explain"},
-    "results": FOUNDATION | {"pipeline", "report", "risk", "explain", "timeline"},
+    "results": FOUNDATION | {"bundle", "pipeline", "report", "risk", "explain", "timeline"},
     "run": FOUNDATION | {"bundle", "pipeline", "results", "visit_cache", "timeline", "scene", "preprocess"},
     "repeat": FOUNDATION | {"run", "bundle", "pipeline", "report", "timeline", "preprocess"},
     # What evaluate gathers of a cohort: it needs both the model's side and the statistics, which know nothing of it.
     "patient_scoring": FOUNDATION
     | {"bundle", "device", "encode", "evaluate", "explain", "learn", "processes", "timeline"},
     "scored_cohort": FOUNDATION | {"evaluate", "learn", "patient_scoring"},
+    "kept_scores": FOUNDATION | {"bundle", "device", "learn", "patient_scoring", "visit_encoding"},
     "worker": set(),
     "worker.messages": set(),
     "worker.process": set(),
@@ -83,6 +84,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaluate",
         "patient_scoring",
         "scored_cohort",
+        "kept_scores",
         "worker.server",
         "bundle",
         "device",

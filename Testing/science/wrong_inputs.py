@@ -35,6 +35,7 @@ from scipy import ndimage
 from TemporalGliomaRisk.bundle import RiskModel, load_bundle, seal_bundle
 from TemporalGliomaRisk.errors import BrainMaskError, InputError, RegistrationError
 from TemporalGliomaRisk.files import write_json_whole, write_text_whole
+from TemporalGliomaRisk.learn.card_parts import WRONG_BEGIN, WRONG_END
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
 from TemporalGliomaRisk.processes import processes
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
@@ -67,7 +68,6 @@ SAID_ANYWAY = {
 """Warnings that do not say that an input is wrong: good patients get them too."""
 MOST_VISITS = 4
 MOST_SEQUENCES = 2
-BEGINS, ENDS = "<!-- wrong inputs begin -->", "<!-- wrong inputs end -->"
 
 Change = Callable[[Volume, np.random.Generator, Any], Volume]
 
@@ -446,13 +446,13 @@ def write_card(folder: Path, text: str) -> None:
     """Put the table into the model's card, before its results."""
     path = folder / "docs" / "README.md"
     card = path.read_text(encoding="utf-8")
-    if BEGINS in card:
-        before, _, rest = card.partition(BEGINS)
-        after = rest.partition(ENDS)[2]
+    if WRONG_BEGIN in card:
+        before, _, rest = card.partition(WRONG_BEGIN)
+        after = rest.partition(WRONG_END)[2]
     else:
         before, results, after = card.partition("## Results")
         after = "\n\n" + results + after
-    write_text_whole(path, f"{before}{BEGINS}\n{text}\n{ENDS}{after}")
+    write_text_whole(path, f"{before}{WRONG_BEGIN}\n{text}\n{WRONG_END}{after}")
     seal_bundle(folder)
 
 

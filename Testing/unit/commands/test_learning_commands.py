@@ -296,6 +296,26 @@ def test_running_again_changes_nothing(bundle: Path, cohort: Path, pretrained: P
     assert (bundle / "SHA256SUMS").read_bytes() == sums
 
 
+def test_heads_are_neither_taught_nor_calibrated_anew_as_those_of_other_patients(
+    bundle: Path, cohort: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert load_bundle(bundle).name  # The run is fine-tuned by now.
+    fewer = tmp_path / "cohort"
+    shutil.copytree(cohort, fewer)
+    table = fewer / "participants.tsv"
+    lines = table.read_text("utf-8").splitlines()
+    (left_out,) = split_patients(read_cohort(cohort), seed=SPLIT, fractions=(0.6, 0.4, 0.0))["train"][:1]
+    table.write_text("\n".join(line for line in lines if left_out.patient_id not in line) + "\n", "utf-8")
+    place = ["--cohort", str(fewer), "--run", str(pretrained)]
+    for command in (
+        ["finetune", *place, "--members", "2", "--epochs", "1"],
+        ["calibrate", *place, "--output", str(tmp_path / "other"), *FEW],
+    ):
+        assert main(command) == 2
+        assert "fine-tuned on other patients, or by other outcomes" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def evaluated(bundle: Path, cohort: Path, output: Path, *options: str) -> dict[str, Any]:
     place = ["--cohort", str(cohort), "--model", str(bundle), "--output", str(output)]
     assert main(["evaluate", *place, "--resamples", "20", *options]) == 0
@@ -437,7 +457,8 @@ def test_a_rival_is_compared_in_pairs_on_the_same_rows(
     seal_bundle(other)
     found = evaluated(bundle, cohort, tmp_path / "out", "--rival", str(other), "--discard-prepared")
     said = capsys.readouterr().out
-    assert found["rival_model"] == {"name": "tiny", "sha256": load_bundle(other).sha256}
+    assert found["rival_model"] == {"name": "tiny", "sha256": load_bundle(other).sha256, "learnt_from": True}
+    assert "`tiny`, same rows; it learnt from patients of this cohort, so its figures flatter:" in said
     assert "Model above less `tiny`, paired" in said
     ours, theirs, difference = (
         found[key][0] if key == "several_less_rival" else found[key]["groups"][0]

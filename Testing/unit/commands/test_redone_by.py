@@ -61,6 +61,15 @@ def test_the_command_draws_the_same_patients_by_the_same_settings() -> None:
     assert again == SHIFTED
 
 
+def test_anatomies_that_only_a_user_has_stand_in_the_command() -> None:
+    truth = {"simulator_version": 2, "seed": 7, "patient_number": 1, "config": {"recurrent_fraction": 0.45}}
+    of_ours, of_theirs = (
+        simulated_cohorts([{**truth, "parameters": {"anatomy": name}}])[0] for name in ("colin27", "childrens_template")
+    )
+    assert "--anatomies" not in simulate_command({**of_ours, "extent_hazard_ratios": False}, "DIR")
+    assert " --anatomies ANATOMIES " in simulate_command({**of_theirs, "extent_hazard_ratios": False}, "DIR")
+
+
 def test_the_command_measures_as_was_measured() -> None:
     options = ("--seed 3", "--resamples 70", "--order-patients 9", "--title 'Shifted, again'", "--reference run")
     _, measuring = evaluate._redone_by(asked(*options), drawn(range(4, 9)))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from TemporalGliomaRisk import RESEARCH_USE_ONLY
+from TemporalGliomaRisk.bundle import load_bundle
 from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.explain.sanity import HeatmapSanity, StageSanity
 from TemporalGliomaRisk.learn.card import model_card
-from TemporalGliomaRisk.learn.card_parts import card_with, card_with_doubt, has_part
+from TemporalGliomaRisk.learn.card_parts import DOUBT_ENDS, WRONG_BEGIN, WRONG_END, card_with, card_with_doubt, has_part
 from TemporalGliomaRisk.learn.cohort_facts import cohort_facts, simulated_cohorts
+from TemporalGliomaRisk.learn.export import caveat
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.risk.calibration import Calibration
 
 LEAST = {"name": "tiny", "caveat": "Research use only.", "trained_on": "a user's cohort"}
@@ -203,3 +208,31 @@ def test_the_card_says_it_where_maps_of_random_weights_resemble_the_model_s(corr
     card = " ".join(card_with_doubt(model_card(FULL, *SCALES), None, sanity).split())
 
     assert ("Over the whole brain they do where every weight is random" in card) == is_said
+
+
+def test_of_a_model_that_learnt_from_real_patients_too_nothing_is_said_that_holds_of_simulated_ones_alone() -> None:
+    both = model_card({**FULL, "trained_on": "a user's cohort and simulated data"}, *SCALES)
+    begun = [{"split": None, "cohorts_sha256": ["0"], "simulated_cohorts": []}]
+    went_on = model_card({**FULL, "learnt_from": begun}, *SCALES)
+    for card in (both, went_on):
+        assert "No child's image was used" not in card
+        assert "have no sex" not in card
+    assert "An event of a simulated patient is the first day" in both
+    assert "That of another is what the cohort's participants.tsv calls one" in " ".join(both.split())
+    assert "Its weights began with those of a model that learnt from other patients" in " ".join(went_on.split())
+    assert "No child's image was used" in " ".join(model_card(FULL, *SCALES).split())
+    assert caveat(FULL) == RESEARCH_USE_ONLY
+    for other in ({"trained_on": "a user's cohort and simulated data"}, {"learnt_from": begun}):
+        assert caveat({**FULL, **other}) == "Research use only."
+
+
+@pytest.mark.parametrize(("visits", "said"), [(98, "farthest of 98 visits, too few"), (99, "all but 1% of 99 visits")])
+def test_no_rate_is_promised_that_so_few_visits_cannot_give(visits: int, said: str) -> None:
+    shipped = load_bundle(resource_path(DEFAULT_MODEL))
+    assert shipped.doubt is not None
+    doubt, sanity = replace(shipped.doubt, validation_visits=visits), shipped.heatmap_sanity
+    first = card_with_doubt(model_card(FULL, *SCALES), doubt, sanity)
+    assert said in " ".join(first.split())
+    # What wrong inputs did by thresholds of before is no account of new ones.
+    measured = first.replace(DOUBT_ENDS, f"{DOUBT_ENDS}\n\n{WRONG_BEGIN}\nwarned above 4.6\n{WRONG_END}")
+    assert card_with_doubt(measured, doubt, sanity) == first
