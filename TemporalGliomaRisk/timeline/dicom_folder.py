@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -115,6 +115,7 @@ class _Series:
     order: SliceOrder
     sequence: SequenceName | None
     by_timing: bool
+    overruled: bool
     is_picture: bool
 
 
@@ -122,14 +123,20 @@ def _series(headers: list[DicomHeader]) -> _Series:
     first = headers[0]
     order = order_slices(headers)
     sequence = sequence_from_series(first.description, first.protocol, first.contrast_agent)
+    timed = sequence_from_timing(first.echo_ms, first.repetition_ms, first.inversion_ms)
     by_timing = False
+    overruled = sequence == "T2w" and timed == "FLAIR"
+    if overruled:
+        sequence = timed
     if sequence is None and is_unknown(first.description) and is_unknown(first.protocol):
-        sequence = sequence_from_timing(first.echo_ms, first.repetition_ms, first.inversion_ms)
+        sequence = timed
         by_timing = sequence is not None
         if sequence == "T1w":
             sequence = with_contrast("", first.contrast_agent)
     picture = any(header.is_picture for header in headers) or order.slices < FEWEST_SLICES
-    return _Series(header=first, order=order, sequence=sequence, by_timing=by_timing, is_picture=picture)
+    return _Series(
+        header=first, order=order, sequence=sequence, by_timing=by_timing, overruled=overruled, is_picture=picture
+    )
 
 
 def _by_date(series: Sequence[_Series], noticed: list[Finding]) -> dict[datetime.date | None, list[_Series]]:
@@ -185,6 +192,9 @@ def _visit(date: datetime.date | None, series: Sequence[_Series]) -> FoundVisit:
     studies = len({one.header.study_uid for one in series})
     if studies > 1:
         makers.append(lambda number: finding("several_studies", visit=number, count=studies))
+    if any(one.sequence == "FLAIR" and not one.overruled for one in series):
+        # What calls itself a T2w, and may be a double inversion recovery, takes no FLAIR's place that is called so.
+        series = [replace(one, sequence=None) if one.overruled else one for one in series]
     unclassed = sum(one.sequence is None for one in series)
     if unclassed:
         makers.append(lambda number: finding("series_unclassed", visit=number, count=unclassed))
@@ -197,8 +207,9 @@ def _visit(date: datetime.date | None, series: Sequence[_Series]) -> FoundVisit:
         chosen = max(rivals, key=_worth)
         if len(rivals) > 1:
             makers.append(partial(_finding, "competing_series", sequence, {"count": len(rivals)}))
-        if chosen.by_timing:
-            makers.append(partial(_finding, "sequence_from_timing", sequence, {}))
+        for code, so in (("sequence_from_timing", chosen.by_timing), ("sequence_overruled", chosen.overruled)):
+            if so:
+                makers.append(partial(_finding, code, sequence, {}))
         makers += [partial(_finding, code, sequence, values) for code, values in chosen.order.problems]
         sources[sequence] = partial(_source, chosen.order.paths)
     return FoundVisit(

@@ -220,6 +220,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "from echo, repetition and inversion time.",
     ),
     (
+        "sequence_overruled",
+        WARNING,
+        "{where}: the series' description says T2w, but its echo and inversion times are those of a FLAIR, and as such "
+        "it is read. Use a table if it is none.",
+    ),
+    (
         "competing_series",
         WARNING,
         "{where}: {count} DICOM series compete; the one with the most slices is read, among "

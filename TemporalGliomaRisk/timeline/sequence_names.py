@@ -12,7 +12,7 @@ ASSUMED_SEQUENCE: SequenceName = "FLAIR"
 SYNONYMS: dict[SequenceName, tuple[str, ...]] = {
     "FLAIR": (
         "flair", "t2flair", "flairt2", "t2wflair", "t2fl", "fl", "darkfluid", "tirmdarkfluid", "t2darkfluid",
-        "flairplus",
+        "flairplus", "dafl", "t2dafl", "tirmdafl", "t2tirmdafl", "t2spcdafl",
     ),
     "T2w": ("t2", "t2w", "t2wi", "t2weighted", "t2tse", "t2fse"),
     "T1w": (
@@ -42,6 +42,8 @@ _NOT_THE_HEAD = re.compile(
     r"|\b[hbl]?ws\b|wirbel|\bneck\b|\bhals\b|rachis|abdom|pelvi",
     re.IGNORECASE,
 )
+_DARK_FLUID = re.compile(r"flair|dark[ -]*fl|\bda[ -]*fl(?:uid)?\b", re.IGNORECASE)
+"""What attenuates fluid, as ``da-fl`` in Siemens' names; ``fl`` alone and ``fl3d`` are a FLASH."""
 _GRADIENT_ECHO_T2 = re.compile(r"\bgre\b|\bt?ffe|fl[23]d|flash|\bme[23]d\b|medic|merge|ciss|fiesta", re.IGNORECASE)
 """Of a T2: weighted by T2*, or with fluid and fat alike, where a T2w of spin echoes is wanted."""
 
@@ -90,8 +92,9 @@ def sequence_from_description(description: str, contrast_agent: str) -> Sequence
     """The pulse sequence that a DICOM series' description tells, None if it does not tell.
 
     The rule, in order: descriptions of localizers, diffusion, susceptibility, perfusion, angiography, maps,
-    subtractions, the spine and the neck are none; ``flair`` or ``dark fluid`` is FLAIR, but for ``t1 flair``, which is
-    a T1w; ``t1``, MPRAGE and its kin are as :func:`with_contrast` says; ``t2`` is T2w, but for gradient echoes.
+    subtractions, the spine and the neck are none; ``flair``, ``dark fluid`` or ``da-fl`` is FLAIR, but for
+    ``t1 flair``, which is a T1w; ``t1``, MPRAGE and its kin are as :func:`with_contrast` says; ``t2`` is T2w, but for
+    gradient echoes.
     """
     text = description.replace("_", " ")
     if _is_something_else(description):
@@ -99,8 +102,9 @@ def sequence_from_description(description: str, contrast_agent: str) -> Sequence
     whole = sequence_from_name(description)
     if whole is not None and whole != "T1w":
         return whole
-    inverted = re.search(r"flair|dark[ -]?fl", text, re.IGNORECASE)
-    if inverted and (re.search(r"t2", text, re.IGNORECASE) or not re.search(r"\bt1w?\b", text, re.IGNORECASE)):
+    if _DARK_FLUID.search(text) and (
+        re.search(r"t2", text, re.IGNORECASE) or not re.search(r"\bt1w?\b", text, re.IGNORECASE)
+    ):
         return "FLAIR"
     if re.search(r"t1|mprage|mp2rage|spgr|bravo|\btfe\b|tfl3d|vibe|fspgr", text, re.IGNORECASE):
         return with_contrast(description, contrast_agent)

@@ -137,6 +137,10 @@ def test_truncated_pixels_are_refused_not_filled_with_zeros(series, tmp_path):
         ("T1 +/- C", "", None), ("AX T2 GRE", "", None), ("t2_fl2d_tra", "", None), ("T2 FFE", "", None),
         ("b1000 T2", "", None), ("T2 LWS", "", None), ("SAG T1 CERVICAL", "", None), ("AX T2 NECK", "", None),
         ("T1_FFE", "", "T1w"), ("t1_fl3d_tra", "", "T1w"),
+        ("t2_spc_da-fl_sag_p2_iso", "", "FLAIR"), ("T2_SPC_DA_FL", "", "FLAIR"), ("t2_tirm_da-fl_tra", "", "FLAIR"),
+        ("t2_spc_irprep_dafl_sag", "", "FLAIR"), ("t2_space_dark__fluid", "", "FLAIR"), ("t2_da_fl3d_tra", "", None),
+        ("t1_tirm_da-fl_tra", "", "T1w"), ("t1_da_fl3d_tra", "", "T1w"), ("t2_tse_dafloor", "", "T2w"),
+        ("t2_tse_panda-fl", "", "T2w"), ("t1_flash_3d", "", "T1w"),
     ],
 )  # fmt: skip
 def test_descriptions_tell_sequences_by_the_written_rule(description, agent, wanted):
@@ -208,6 +212,40 @@ def test_studies_of_one_date_that_were_acquired_on_other_days_are_refused_but_ov
     message = str(refusal(tmp_path / "d"))
     assert "up to 122 days apart" in message
     assert "2019" not in message
+
+
+def test_a_siemens_flair_does_not_displace_the_t2w_of_its_visit(series, tmp_path):
+    series("a", description="t2_tse_tra", series_number=1)
+    series("b", description="t2_spc_da-fl_sag_p2_iso", series_number=2, seed=4)
+    timeline = read_timeline(tmp_path / "d")
+    (visit,) = timeline.visits
+    assert visit.sequences == ("FLAIR", "T2w")
+    assert "01_" in visit.sources["T2w"].files[0].name
+    assert not timeline.findings
+
+
+DARK_TIMES = {"EchoTime": 388, "RepetitionTime": 5000, "InversionTime": 1800}
+
+
+def test_a_t2w_with_a_flair_s_times_is_read_as_flair_and_told(series, tmp_path):
+    series("a", description="t2_tse_tra", series_number=1, EchoTime=100, RepetitionTime=4000)
+    series("b", description="t2_spc_sag", series_number=2, seed=4, **DARK_TIMES)
+    timeline = read_timeline(tmp_path / "d")
+    (visit,) = timeline.visits
+    assert visit.sequences == ("FLAIR", "T2w")
+    assert "01_" in visit.sources["T2w"].files[0].name
+    assert [(one.code, one.sequence) for one in timeline.findings] == [("sequence_overruled", "FLAIR")]
+
+
+def test_a_t2w_with_a_flair_s_times_takes_no_place_of_one_that_is_called_so(series, tmp_path):
+    series("a", series_number=1)
+    series("b", description="t2_spc_dir_sag", series_number=2, seed=4, **DARK_TIMES)
+    series("c", description="t2_stir", series_number=3, seed=5, EchoTime=80, RepetitionTime=4000, InversionTime=160)
+    timeline = read_timeline(tmp_path / "d")
+    (visit,) = timeline.visits
+    assert visit.sequences == ("FLAIR", "T2w")
+    assert ["01_" in visit.sources["FLAIR"].files[0].name, "03_" in visit.sources["T2w"].files[0].name] == [True, True]
+    assert {one.code for one in timeline.findings} == {"series_unclassed"}
 
 
 def test_timing_tells_flair_from_t2w_and_t1w():
