@@ -38,8 +38,8 @@ from TemporalGliomaRisk.visit_cache import CacheEntry, VisitCache
 
 PREPARING_SHARE = 0.8
 """Part of a visit's time that preparing takes, for the progress shown."""
-KEPT_VERSION = 2
-"""Raised when preparing notices more than before: a kept entry holds what was noticed then."""
+KEPT_VERSION = 3
+"""Raised when preparing notices more than before, or finds a brain elsewhere: a kept entry is as it was then."""
 LIBRARIES = ("torch", "monai", "SimpleITK", "numpy", "scipy")
 """Those that decide a visit's numbers: of another version, they may give others."""
 NUMBER_HERE = " of visit {number}"

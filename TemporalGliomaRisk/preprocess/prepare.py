@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from TemporalGliomaRisk.errors import BrainMaskError
-from TemporalGliomaRisk.preprocess.alignment import prepared_for_metric
+from TemporalGliomaRisk.preprocess.alignment import mean_displacement_mm, prepared_for_metric
 from TemporalGliomaRisk.preprocess.brain_mask import (
     check_on_brain,
     check_on_head,
@@ -27,7 +27,7 @@ from TemporalGliomaRisk.preprocess.intensity import (
     scaled,
 )
 from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, on_grid
-from TemporalGliomaRisk.preprocess.placement import place_first_visit, place_later_visit, trusted
+from TemporalGliomaRisk.preprocess.placement import Placement, place_first_visit, place_later_visit, trusted
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
 from TemporalGliomaRisk.preprocess.template_mask import template_mask
@@ -42,6 +42,8 @@ NOTICED_MISSING = 0.02
 NOTICED_CUT_CM2 = 20.0
 TEMPLATE_SEQUENCES: tuple[SequenceName, ...] = ("T1w", "FLAIR", "ce-gd_T1w", "T2w")
 LEAST_TEMPLATE_SIMILARITY = 1.03
+PLACED_AGAIN_ABOVE_MM = 1.5
+"""A brain mask that lay further off than this, mean over it, held the metric to the wrong places."""
 
 
 def prepare_first_visit(
@@ -67,12 +69,8 @@ def prepare_first_visit(
     volumes = {name: load(visit, name, 1) for name in visit.sequences}
     reference = reference_sequence({name: loaded.geometry for name, loaded in volumes.items()})
     progress(ProgressEvent(stage="prepare", fraction=0.2, message="read"))
-    mask, findings = _find_brain(volumes, reference, config, brain_mask)
-    grid = grid_around(mask.voxels.astype(bool), mask.geometry, config.grid_mm, config.margin_mm)
-    brain = resample(_as_bytes(mask), grid) > 0.5
-    placement = (
-        trusted(volumes) if config.register == "never" else place_first_visit(volumes, reference, grid, brain, config)
-    )
+    mask, findings, source = _find_brain(volumes, reference, config, brain_mask)
+    grid, brain, placement = _placed(volumes, reference, mask, source, config)
     progress(ProgressEvent(stage="prepare", fraction=0.6, message="aligned"))
     arrays = {name: on_grid(loaded, grid, placement.frame_to_volume[name], brain) for name, loaded in volumes.items()}
     references, scales = {}, {}
@@ -154,13 +152,58 @@ def prepare_visit(
     )
 
 
+def _placed(
+    volumes: Mapping[SequenceName, LoadedVolume],
+    reference: SequenceName,
+    mask: Volume,
+    source: SequenceName,
+    config: PreprocessConfig,
+) -> tuple[Geometry, BoolArray, Placement]:
+    """The model grid, the brain on it, and where the first visit's volumes lie.
+
+    A mask lies where its sequence's header puts it, so where that sequence is moved onto the reference, the mask goes
+    with it; and where that is far, all are placed once more, with the brain in its right place in the metric.
+
+    Args:
+        volumes: The first visit's.
+        reference: Its reference sequence.
+        mask: The brain, in the RAS of ``source``.
+        source: The sequence that the mask is of; the reference for a mask that was given.
+        config: Settings.
+    """
+    grid, brain = _on_model_grid(mask, config)
+    if config.register == "never":
+        return grid, brain, trusted(volumes)
+    placement = place_first_visit(volumes, reference, grid, brain, config)
+    moved = placement.frame_to_volume[source]
+    if np.array_equal(moved, np.eye(4)):
+        return grid, brain, placement
+    off_mm = mean_displacement_mm(moved, np.eye(4), brain, grid)
+    grid, brain = _on_model_grid(_brought_back(mask, moved), config)
+    if off_mm > PLACED_AGAIN_ABOVE_MM:
+        placement = place_first_visit(volumes, reference, grid, brain, config)
+        grid, brain = _on_model_grid(_brought_back(mask, placement.frame_to_volume[source]), config)
+    return grid, brain, placement
+
+
+def _on_model_grid(mask: Volume, config: PreprocessConfig) -> tuple[Geometry, BoolArray]:
+    grid = grid_around(mask.voxels.astype(bool), mask.geometry, config.grid_mm, config.margin_mm)
+    return grid, resample(_as_bytes(mask), grid) > 0.5
+
+
+def _brought_back(mask: Volume, frame_to_volume: FloatArray) -> Volume:
+    """A mask in its volume's RAS, in the frame's."""
+    matrix = np.linalg.inv(frame_to_volume) @ mask.geometry.ijk_to_ras
+    return Volume(voxels=mask.voxels, geometry=Geometry(shape=mask.geometry.shape, ijk_to_ras=matrix))
+
+
 def _find_brain(
     volumes: Mapping[SequenceName, LoadedVolume],
     reference: SequenceName,
     config: PreprocessConfig,
     given: Volume | None,
-) -> tuple[Volume, list[Finding]]:
-    """The brain in the first visit's RAS: given, whole field of view, the stripped volume's own, or the template's."""
+) -> tuple[Volume, list[Finding], SequenceName]:
+    """The brain: given, whole field of view, the stripped volume's own, or the template's; and whose RAS it lies in."""
     if given is not None:
         mask = canonical(given)
         inside = mask.voxels != 0
@@ -170,27 +213,25 @@ def _find_brain(
         if own is not None:
             brain = Volume(voxels=own, geometry=volumes[reference].volume.geometry)
             check_on_brain(inside, mask.geometry, brain, what=reference)
-        return Volume(voxels=inside, geometry=mask.geometry), _cut_findings(inside, mask.geometry)
+        return Volume(voxels=inside, geometry=mask.geometry), _cut_findings(inside, mask.geometry), reference
     loaded = volumes[reference]
     if config.mask == "none":
-        return Volume(voxels=np.ones(loaded.volume.voxels.shape, bool), geometry=loaded.volume.geometry), [
-            _note("whole_field_of_view", "No brain mask was asked for: the whole field of view counts as brain.")
-        ]
+        whole = Volume(voxels=np.ones(loaded.volume.voxels.shape, bool), geometry=loaded.volume.geometry)
+        message = "No brain mask was asked for: the whole field of view counts as brain."
+        return whole, [_note("whole_field_of_view", message)], reference
     for name in (reference, *volumes):
         stripped = volumes[name].stripped
         if stripped is not None:
             check_plausible(stripped, volumes[name].volume.geometry, origin=f"of the stripped {name}")
-            cut = _cut_findings(stripped, volumes[name].volume.geometry)
-            return Volume(voxels=stripped, geometry=volumes[name].volume.geometry), [
-                _note("stripped_already", f"{name} is skull-stripped already; its own mask is the brain mask."),
-                *cut,
-            ]
+            message = f"{name} is skull-stripped already; its own mask is the brain mask."
+            noticed = [_note("stripped_already", message), *_cut_findings(stripped, volumes[name].volume.geometry)]
+            return Volume(voxels=stripped, geometry=volumes[name].volume.geometry), noticed, name
     return _brain_by_template(volumes, reference)
 
 
 def _brain_by_template(
     volumes: Mapping[SequenceName, LoadedVolume], reference: SequenceName
-) -> tuple[Volume, list[Finding]]:
+) -> tuple[Volume, list[Finding], SequenceName]:
     """The template's brain on the sequence it matches most surely: T1w if there, else FLAIR, else the reference."""
     name = next((name for name in TEMPLATE_SEQUENCES if name in volumes), reference)
     small = prepared_for_metric(volumes[name].volume, volumes[name].background.value)
@@ -203,7 +244,8 @@ def _brain_by_template(
             "whole field of view with --mask none."
         )
     message = f"The brain was found on {name} by a registered template; check its outline, or give a mask with --mask."
-    return mask, [_note("brain_by_template", message, name), *_cut_findings(mask.voxels.astype(bool), mask.geometry)]
+    noticed = [_note("brain_by_template", message, name), *_cut_findings(mask.voxels.astype(bool), mask.geometry)]
+    return mask, noticed, name
 
 
 def _own_scale(array: GridArray, brain: BoolArray, config: PreprocessConfig) -> tuple[FloatArray, IntensityScale]:

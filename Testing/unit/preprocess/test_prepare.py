@@ -357,6 +357,31 @@ def test_a_given_mask_on_another_oblique_grid_is_used(glioma):
     assert overlap > 0.97
 
 
+def header_off(volume, shift_mm):
+    matrix = np.array(volume.geometry.ijk_to_ras)
+    matrix[:3, 3] += shift_mm
+    return Volume(voxels=volume.voxels, geometry=Geometry(shape=volume.geometry.shape, ijk_to_ras=matrix))
+
+
+def test_the_mask_of_another_sequence_goes_where_that_sequence_goes(glioma):
+    flair = glioma["FLAIR"]
+    noise = np.abs(np.random.default_rng(3).normal(0, 0.02 * flair.voxels.max(), flair.voxels.shape))
+    head = Volume(voxels=(flair.voxels + noise).astype(np.float32), geometry=flair.geometry)
+    config = PreprocessConfig()
+    right, still = prepare_first_visit(visit_of({"FLAIR": head, "ce-gd_T1w": glioma["ce-gd_T1w"]}), config)
+    off = header_off(glioma["ce-gd_T1w"], (7.0, 7.0, 7.0))
+    frame, moved = prepare_first_visit(visit_of({"FLAIR": head, "ce-gd_T1w": off}), config)
+    assert still.reference_sequence == moved.reference_sequence == "FLAIR"
+    assert [one.moved for one in (*still.alignments, *moved.alignments)] == [False, True]
+    there = resample(Volume(voxels=frame.brain_mask.astype(np.uint8), geometry=frame.grid), right.grid) > 0.5
+    overlap = 2 * (there & right.brain_mask).sum() / (there.sum() + right.brain_mask.sum())
+    assert overlap > 0.97
+    middle = (np.array(flair.geometry.shape) - 1) / 2
+    back = moved.alignments[0].to_target_ras @ np.append(off.geometry.to_ras(middle), 1.0)
+    assert np.linalg.norm(back[:3] - flair.geometry.to_ras(middle)) < 1.0
+    assert "brain_not_covered" not in {one.code for one in moved.findings}
+
+
 @pytest.mark.parametrize("noise", [0.0, 12.0])
 def test_without_a_mask_the_air_around_a_head_sets_no_scale(noise):
     inside = phantom(oblique(25.0), spacing=(2.0, 2.0, 2.0))
