@@ -170,11 +170,18 @@ def number_of(parameters: Any, volume: Any) -> str:
     return str(index)
 
 
+def _bound_widgets(panel: Any) -> dict[str, Any]:
+    """The panel's widgets that show a parameter, by its name."""
+    widgets = vars(slicer.util.childWidgetVariables(panel)).values()
+    return {str(name): widget for widget in widgets if (name := widget.property("SlicerParameterName"))}
+
+
 class Binding:
     """A parameter node wrapped once and bound to a panel; undone in full.
 
     Slicer's wrapper observes its node for each panel bound to it and keeps no tag, so the observation would stay for
-    the session: it is noted here, and removed with the rest.
+    the session: it is noted here, and removed with the rest. Its ``connectGui`` gives no tag back either, by which
+    widgets are let go of again, so the widgets are gathered here.
     """
 
     def __init__(self, node: Any, panel: Any = None) -> None:
@@ -194,7 +201,7 @@ class Binding:
 
         self.parameters.AddObserver = observe
         try:
-            self._panel_tag = self.parameters.connectGui(panel)
+            self._panel_tag = self.parameters.connectParametersToGui(_bound_widgets(panel))
         finally:
             del self.parameters.AddObserver
 

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 
+from TemporalGliomaRisk.errors import OutputError
 from TemporalGliomaRisk.files import (
     LEFTOVER_SECONDS,
     remove_leftovers,
     write_json_whole,
     write_text_whole,
+    written_together,
     written_whole,
 )
+
+RESULTS = ("heatmaps/map.nii", "montage.png", "report.html", "risk.json")
 
 
 def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -45,3 +51,82 @@ def test_only_old_leftovers_of_a_killed_run_are_removed(tmp_path):
     os.utime(old, (past, past))
     remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([young, other])
+
+
+def write_results(folder: Path, text: str) -> None:
+    with written_together(folder, last="risk.json") as staged:
+        for name in RESULTS:
+            write_text_whole(staged / name, text)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch):
+    """Refuse what takes away or replaces the file of some names, as a reader of Windows that has it open does."""
+
+    def by(unlinked: tuple[str, ...] = (), back: tuple[str, ...] = (), kept: tuple[str, ...] = ()) -> None:
+        unlink, replace = Path.unlink, Path.replace
+
+        def unlinking(path: Path, missing_ok: bool = False) -> None:
+            if path.name in unlinked and ".part-" not in path.as_posix():
+                raise PermissionError(13, "Permission denied")
+            unlink(path, missing_ok=missing_ok)
+
+        def replacing(path: Path, target: Path) -> Path:
+            earlier = ".part-earlier" in path.as_posix()
+            placing = ".part-results" in path.as_posix() and not earlier and ".part-" not in Path(target).as_posix()
+            if (placing and path.name == "risk.json") or (earlier and path.name in back) or target.name[:9] in kept:
+                raise PermissionError(13, "Permission denied")
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "unlink", unlinking)
+        monkeypatch.setattr(Path, "replace", replacing)
+
+    return by
+
+
+def test_a_file_that_cannot_be_taken_away_keeps_no_earlier_one_from_coming_back(tmp_path, refused):
+    write_results(tmp_path, "old\n")
+    refused(unlinked=("report.html",))
+    with pytest.raises(OutputError, match=r"could not be written \(Permission denied\)\. Free space"):
+        write_results(tmp_path, "new\n")
+    assert texts(tmp_path) == dict.fromkeys(RESULTS, "old\n")
+
+
+@pytest.mark.parametrize("kept", [(), (".earlier-",)])
+def test_an_earlier_file_that_cannot_be_put_back_is_kept_and_the_others_come_back(tmp_path, refused, kept):
+    write_results(tmp_path, "old\n")
+    refused(back=("report.html",), kept=kept)
+    with pytest.raises(OutputError, match="not all earlier files could be put back; those are kept in a hidden") as why:
+        write_results(tmp_path, "new\n")
+    assert str(tmp_path) not in str(why.value)
+    found = texts(tmp_path)
+    # The last file, which says that all is there, stays with the one that couldn't come back.
+    assert {name for name in found if name[0] != "."} == {"heatmaps/map.nii", "montage.png"}
+    saved = [name for name, text in found.items() if name[0] == "." and text == "old\n"]
+    assert sorted(name.rpartition("/")[2] for name in saved) == ["report.html", "risk.json"]
+    if not kept:
+        assert len(found) == 4
+        remove_leftovers(tmp_path)
+        assert texts(tmp_path) == found
+
+
+def test_an_earlier_file_survives_an_interruption_that_it_cannot_be_put_back_from(tmp_path, refused, monkeypatch):
+    write_results(tmp_path, "old\n")
+    refused(back=("montage.png",))
+    refusing = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        with contextlib.suppress(PermissionError):
+            return refusing(path, target)
+        raise KeyboardInterrupt if path.name == "risk.json" else PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_results(tmp_path, "new\n")
+    assert sorted(name.rpartition("/")[2] for name, text in texts(tmp_path).items() if text == "old\n") == sorted(
+        name.rpartition("/")[2] for name in RESULTS
+    )
