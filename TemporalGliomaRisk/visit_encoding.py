@@ -197,12 +197,12 @@ class VisitEncoding:
         )
 
     def _key(self, visit: Visit) -> str | None:
-        """Hash of all that the entry depends on; None for volumes that are not files."""
+        """Hash of all that the entry depends on; None where the visit's volumes, or the first visit's, are no files."""
         files = _file_hashes(visit)
-        if files is None:
-            return None
-        if self._first_files is None:
+        if self._frame is None:
             self._first_files = files
+        if files is None or self._first_files is None:
+            return None
         content = {
             "files": files,
             "first": self._first_files,

@@ -276,6 +276,28 @@ def test_another_first_visit_is_another_entry(
         assert len(calls) == 1
 
 
+def test_nothing_is_kept_of_a_visit_whose_first_lies_in_memory(
+    on_disk: Timeline, model: RiskModel, brain: Volume, tmp_path: Path
+) -> None:
+    cache = VisitCache(folder=tmp_path / "cache")
+    first, second, _ = on_disk.visits
+
+    def after(power: float, cache: VisitCache | None) -> Prediction:
+        read = {name: source.read() for name, source in first.sources.items()}
+        sources = {
+            name: VolumeInMemory(
+                volume=Volume(voxels=volume.voxels.astype(np.float32) ** power, geometry=volume.geometry)
+            )
+            for name, volume in read.items()
+        }
+        visits = (replace(first, sources=sources), second)
+        return predict_risk(replace(on_disk, visits=visits), model, options=TRUSTED, brain_mask=brain, cache=cache)
+
+    after(1.0, cache)
+    assert_same_bits(after(1.5, cache), after(1.5, None), 2)
+    assert not [*cache.folder.glob("*")]
+
+
 def test_another_version_of_a_library_is_another_entry(
     on_disk: Timeline, model: RiskModel, brain: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
