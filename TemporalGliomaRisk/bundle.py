@@ -38,10 +38,13 @@ LARGEST_TEXT_BYTES = 4_000_000
 MOST_FILES = 1000
 LONGEST_NAME = 200
 SUMS, METADATA, INFERENCE = "SHA256SUMS", "configs/metadata.json", "configs/inference.json"
-WEIGHTS, CALIBRATION, CARD = "models/model.safetensors", "calibration.json", "docs/README.md"
+WEIGHTS, CALIBRATION, CARD, LICENCE = "models/model.safetensors", "calibration.json", "docs/README.md", "LICENSE"
 SIMULATED = "simulated data"
 """What metadata say of a model whose own patients were all simulated (``trained_on``)."""
 ORDER, PRETRAINED = "models/order.safetensors", "models/pretrained.safetensors"
+OWN = (METADATA, INFERENCE, WEIGHTS, ORDER, PRETRAINED, CALIBRATION, DOUBT, DOUBT_TENSORS, SANITY, CARD, LICENCE)
+OWN_DOCUMENTS = (".md", ".png")
+"""How the card and its pictures end, all in one folder."""
 NETWORK_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceModel"
 CONFIG_TARGET = "TemporalGliomaRisk.encode.evidence.EvidenceConfig"
 MONAI_SCHEMA = (
@@ -203,7 +206,7 @@ def write_bundle(
     write_json_whole(folder / CALIBRATION, both)
     write_doubt(folder, doubt, heatmap_sanity)
     write_text_whole(folder / CARD, card)
-    write_text_whole(folder / "LICENSE", licence)
+    write_text_whole(folder / LICENCE, licence)
     seal_bundle(folder)
 
 
@@ -249,10 +252,24 @@ def _monai_facts(network: EvidenceModel) -> dict[str, Any]:
 
 
 def seal_bundle(folder: Path) -> None:
-    """Write ``SHA256SUMS`` over every file of the bundle, in the format of the sha256sum tool."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    """Write ``SHA256SUMS`` over every file of the bundle, in the format of the sha256sum tool.
+
+    What a user or a system put beside them, hidden files and such as no list may name included, is none of them.
+    """
+    documents = [
+        path
+        for path in (folder / CARD).parent.glob("[!.]*")
+        if path.suffix in OWN_DOCUMENTS
+        and _may_be_listed(path.relative_to(folder).as_posix())
+        and folder.resolve() in path.resolve().parents
+    ]
+    files = sorted(path for path in {*(folder / name for name in OWN), *documents} if path.is_file())
     lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_text_whole(folder / SUMS, "".join(lines))
+
+
+def _may_be_listed(name: str) -> bool:
+    return re.fullmatch(rf"[\w./ -]{{0,{LONGEST_NAME}}}", name, re.ASCII) is not None
 
 
 def _check_hashes(folder: Path) -> tuple[str, frozenset[str]]:
@@ -266,7 +283,7 @@ def _check_hashes(folder: Path) -> tuple[str, frozenset[str]]:
         raise ModelError("SHA256SUMS of the model lists more files than any model has; fetch the model again.")
     for line in lines:
         expected, _, name = line.partition("  ")
-        if re.fullmatch(rf"[\w./ -]{{0,{LONGEST_NAME}}}", name, re.ASCII) is None:
+        if not _may_be_listed(name):
             raise ModelError("SHA256SUMS of the model lists no file name; fetch the model again.")
         path = folder / name.replace("\0", "")
         if not name or folder.resolve() not in path.resolve().parents:

@@ -120,6 +120,31 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     assert f"lacks {name}, which SHA256SUMS lists" in refusal(bundle)
 
 
+def test_what_lies_beside_the_bundle_s_own_files_is_not_sealed(bundle: Path) -> None:
+    foreign = (
+        *("docs/Übersicht (1).md", "docs/.hidden.md", "docs/._README.md", "docs/table.xlsx", "docs/kept/old.md"),
+        *(".DS_Store", "models/.DS_Store", "models/model (copy).safetensors", "notes.txt", ".git/LICENSE"),
+    )
+    for name in (*foreign, "docs/results of wide.png"):
+        (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / name).write_bytes(b"x")
+    (bundle / "docs" / "elsewhere.md").symlink_to(bundle.parent / "elsewhere.md")
+    (bundle.parent / "elsewhere.md").write_bytes(b"x")
+    seal_bundle(bundle)
+    assert set(load_bundle(bundle).files) == {*FILES, SUMS, "docs/results of wide.png"}
+    for name in foreign:
+        (bundle / name).unlink()
+    load_bundle(bundle)
+    (bundle / "docs" / "results of wide.png").write_bytes(b"y")
+    assert "another hash" in refusal(bundle)
+
+
+def test_the_shipped_model_is_sealed_with_every_file_of_its(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(resource_path(DEFAULT_MODEL), tmp_path / "copy"))
+    seal_bundle(copy)
+    assert (copy / SUMS).read_bytes() == (resource_path(DEFAULT_MODEL) / SUMS).read_bytes()
+
+
 def test_a_folder_without_hashes_is_no_bundle(bundle: Path) -> None:
     (bundle / SUMS).unlink()
     assert "needs SHA256SUMS" in refusal(bundle)
