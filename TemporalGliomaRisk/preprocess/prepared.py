@@ -21,7 +21,11 @@ class Alignment:
         sequence: The moved volume's pulse sequence.
         target: ``"reference"`` (the visit's reference sequence) or ``"first"`` (the first visit).
         moved: Whether a transform was estimated and applied; False when the input was trusted or measured as aligned.
-        to_target_ras: (4, 4) rigid, from this volume's RAS to the target's RAS; identity when not moved.
+        to_target_ras: (4, 4) rigid, identity when not moved. For ``"first"`` from this volume's RAS to the first
+            visit's. For ``"reference"`` what was left to move once the volume had gone along with its anchor, the
+            visit's first volume with the target ``"first"``: ``to_target_ras @ anchor.to_target_ras`` leads from this
+            volume's RAS to the first visit's. Where the anchor wasn't moved, and at the first visit, which has none,
+            it leads from this volume's RAS to the reference's.
         similarity: Similarity of the two after alignment, by the measure that ``measure`` names; larger is better.
         measure: Name of that measure.
         residual_mm: Estimate of what misalignment remains, mean over the brain; None when it could not be estimated.
