@@ -35,7 +35,10 @@ def write_mrb(scene: Any, path: Path) -> None:
         try:
             scene.SetRootDirectory(folder)
             if not scene.WriteToMRB(str(neutral)) or not neutral.is_file():
-                raise GliomaRiskError("Slicer could not write the scene. Check that the disk has room.")
+                raise GliomaRiskError(
+                    "Slicer could not write the scene. Check that the disk has room and that Slicer can save the "
+                    "scene's other nodes."
+                )
         finally:
             scene.SetURL(url or "")
             scene.SetRootDirectory(root or "")

@@ -44,11 +44,8 @@ def world_from_node(node: Any) -> FloatArray:
 
 
 def image_of(voxels: Any) -> Any:
-    """(I, J, K) voxels as vtkImageData, copied; truth values as bytes, half and integer types VTK lacks widened."""
-    if voxels.dtype == bool:
-        voxels = voxels.astype(np.uint8)
-    elif voxels.dtype == np.float16:
-        voxels = voxels.astype(np.float32)
+    """(I, J, K) voxels as vtkImageData, copied, in a type that Slicer draws and writes."""
+    voxels = voxels.astype(_type_for_slicer(voxels), copy=False)
     flat = np.ascontiguousarray(voxels.transpose(2, 1, 0)).ravel()
     scalars = numpy_support.numpy_to_vtk(flat.astype(flat.dtype.newbyteorder("="), copy=False), deep=True)
     scalars.SetName("voxels")
@@ -56,6 +53,22 @@ def image_of(voxels: Any) -> Any:
     image.SetDimensions(*voxels.shape)
     image.GetPointData().SetScalars(scalars)
     return image
+
+
+def _type_for_slicer(voxels: Any) -> Any:
+    """The voxels' own type where Slicer has it; else one that holds the same numbers, beyond 2^53 nearly the same."""
+    kind, size = voxels.dtype.kind, voxels.dtype.itemsize
+    if kind == "b":
+        return np.uint8
+    if kind == "i" and size == 1:  # a scene with signed bytes is not written
+        return np.int16
+    if kind in "iu" and size == 8:  # drawn in no view, and not written either
+        bounds = np.iinfo(np.int32)
+        fits = voxels.size == 0 or (voxels.min() >= bounds.min and voxels.max() <= bounds.max)
+        return np.int32 if fits else np.float64
+    if kind == "f" and size not in (4, 8):
+        return np.float32 if size == 2 else np.float64
+    return voxels.dtype
 
 
 def set_volume(node: Any, volume: Volume) -> None:

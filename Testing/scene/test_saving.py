@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vtk
 
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.scene.export import write_scene
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.saving import write_mrb
 from TemporalGliomaRisk.scene.settings import MapKind
 from TemporalGliomaRisk.scene.slices import jump, nodes_of_class, slice_logics, slice_pixels
 from TemporalGliomaRisk.scene.views import arrange_views
@@ -175,6 +177,17 @@ def test_a_scene_that_cannot_be_written_leaves_nothing(scene, phantom, three_vis
     assert path.read_bytes() == b"the one from before"
     assert [one.name for one in tmp_path.iterdir()] == ["scene.mrb"]
     assert issubclass(InputError, GliomaRiskError)
+
+
+def test_where_slicer_refuses_a_node_of_someone_else_the_disk_is_not_the_only_one_blamed(scene, tmp_path) -> None:
+    image = vtk.vtkImageData()
+    image.SetDimensions(3, 3, 3)
+    image.AllocateScalars(vtk.VTK_LONG_LONG, 1)
+    scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "of another module").SetAndObserveImageData(image)
+
+    with pytest.raises(GliomaRiskError, match="disk has room and that Slicer can save the scene's other nodes"):
+        write_mrb(scene, tmp_path / "scene.mrb")
+    assert list(tmp_path.iterdir()) == []
 
 
 def _no_room(*_: object) -> None:

@@ -9,7 +9,9 @@ import vtk
 
 from TemporalGliomaRisk.errors import VolumeError
 from TemporalGliomaRisk.scene.maps import difference
+from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.volumes import array_of, new_volume_node, volume_of, vtk_matrix
+from TemporalGliomaRisk.timeline.visit import Timeline, Visit, VolumeInMemory
 from TemporalGliomaRisk.timeline.volume import Volume
 
 
@@ -20,13 +22,73 @@ def oblique(phantom) -> Volume:
     return Volume(voxels=np.arange(210, dtype=np.int16).reshape(5, 7, 6), geometry=geometry)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.float64, bool])
+TYPES = [
+    np.int8,
+    np.uint8,
+    np.int16,
+    np.uint16,
+    np.int32,
+    np.uint32,
+    np.int64,
+    np.uint64,
+    np.float16,
+    np.float32,
+    np.float64,
+    np.longdouble,
+    bool,
+    ">i2",
+    ">i8",
+]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
 def test_a_volume_survives_the_way_into_mrml_and_back(oblique, dtype) -> None:
     volume = Volume(voxels=oblique.voxels.astype(dtype), geometry=oblique.geometry)
     back = volume_of(new_volume_node(volume, "v"))
 
     assert (back.voxels == volume.voxels).all()
     assert back.geometry.same_as(volume.geometry, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numbers"),
+    [
+        (np.int64, (-(2**31), 2**31 - 1)),
+        (np.int64, (-(2**40), 2**40)),
+        (np.uint64, (0, 2**32 + 1)),
+        (np.int8, (-128, 127)),
+    ],
+)
+def test_the_widest_numbers_of_a_type_slicer_lacks_stay_the_same(oblique, dtype, numbers) -> None:
+    voxels = np.zeros(oblique.geometry.shape, dtype)
+    voxels[0, 0, :2] = numbers
+    back = volume_of(new_volume_node(Volume(voxels=voxels, geometry=oblique.geometry), "v"))
+
+    assert back.voxels[0, 0, :2].tolist() == list(numbers)
+    assert back.voxels.dtype.name in ("int16", "int32", "float64")
+
+
+@pytest.mark.parametrize("dtype", [dtype for dtype in TYPES if dtype is not bool])
+def test_every_type_of_voxels_is_drawn_and_saved_like_any_other(scene, phantom, tmp_path, dtype) -> None:
+    def patient(kind: object) -> PatientScene:
+        head = phantom.head(phantom.grid(), np.eye(4), 0.1)
+        source = VolumeInMemory(volume=Volume(voxels=head.voxels.astype(kind), geometry=head.geometry))
+        visit = Visit(session_id="ses-01", days_since_first=0, days_since_treatment=None, sources={"FLAIR": source})
+        return PatientScene.build(scene, Timeline(patient_id="sub-07", visits=(visit,)))
+
+    usual = patient(np.int16)
+    wanted = phantom.pictures(scene)
+    usual.remove()
+    found = patient(dtype)
+    drawn = phantom.pictures(scene)
+    found.save(tmp_path / "scene.mrb")
+
+    assert len(wanted) == 3
+    for name, picture in wanted.items():
+        assert len(np.unique(picture)) > 5
+        # Between voxels Slicer rounds whole numbers and no fractions.
+        assert np.abs(drawn[name] - picture).max() <= (0 if np.dtype(dtype).kind in "iu" else 6)
+    assert (tmp_path / "scene.mrb").stat().st_size > 1000
 
 
 def test_slicer_finds_every_voxel_where_this_package_says_it_is(oblique) -> None:
