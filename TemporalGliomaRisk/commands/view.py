@@ -12,6 +12,8 @@ import os
 import sys
 from pathlib import Path
 
+from TemporalGliomaRisk.commands import add_patient
+
 LAST_PORT = 65535
 
 
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder that predict wrote to, or a timeline in any form (default: the page asks)",
     )
     parser.add_argument("--timeline", type=Path, metavar="PATH", help="the timeline that a result was made from")
+    add_patient(parser)
     parser.add_argument(
         "--port", type=_port, default=0, metavar="N", help="port on 127.0.0.1 (default: one that is free)"
     )
@@ -44,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.path is None and arguments.timeline is not None:
         raise UsageError("--timeline goes with a folder of results, and none is named. Name it before --timeline.")
+    if arguments.path is None and arguments.patient is not None:
+        raise UsageError("--patient goes with a timeline, and none is named. Name it before --patient.")
     try:
         import trame_slicer  # noqa: F401
     except ModuleNotFoundError:
@@ -54,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.viewer.opengl import prepare_drawing
     from TemporalGliomaRisk.viewer.opening import Opened, find
 
-    opened = Opened() if arguments.path is None else find(arguments.path, arguments.timeline)
+    opened = Opened()
+    if arguments.path is not None:
+        opened = find(arguments.path, arguments.timeline, patient=arguments.patient)
     with_3d = prepare_drawing()
     if not with_3d:
         print("This computer cannot draw with OpenGL, so there is no 3D; slices are shown.", file=sys.stderr)

@@ -13,7 +13,7 @@ from TemporalGliomaRisk.timeline.days import When
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
 from TemporalGliomaRisk.timeline.labels import is_plain, may_be_shown, told
-from TemporalGliomaRisk.timeline.refusals import refuse
+from TemporalGliomaRisk.timeline.refusals import refuse, refuse_several
 from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sessions_table import read_sessions_table
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
@@ -51,7 +51,7 @@ def patient_of_dataset(folder: Path, patient: str | None) -> Path:
             raise refuse("patient_not_found", labels=labels)
         return folder / wanted
     if len(folders) > 1:
-        raise refuse("several_patients", count=len(folders), labels=labels)
+        raise refuse_several(names, count=len(names), labels=labels)
     return folders[0]
 
 

@@ -12,7 +12,7 @@ from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, parse_date
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
-from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse, refuse_several
 from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sequence_names import ASSUMED_SEQUENCE, sequence_from_name
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
@@ -50,7 +50,7 @@ def read_dated_files(folder: Path, *, patient: str | None = None, identified: bo
     if patient is not None and patient not in patients:
         raise refuse("patient_not_found", labels="")
     if patient is None and len(patients) > 1:
-        raise refuse("several_patients", count=len(patients), labels=", as the names before the dates differ")
+        raise refuse_several(sorted(patients), count=len(patients), labels=", as the names before the dates differ")
     name = patient if patient is not None else files[0].patient
     visits = _visits([file for file in files if file.patient == name], noticed)
     return build_timeline(visits, findings=noticed, patient_name=name, identified=identified)

@@ -21,7 +21,7 @@ from TemporalGliomaRisk.timeline.days import DATES_WANTED, When, is_unknown, par
 from TemporalGliomaRisk.timeline.dicom_headers import DicomHeader, plain_name, read_dicom_headers
 from TemporalGliomaRisk.timeline.dicom_series import DicomSeries, SliceOrder, order_slices
 from TemporalGliomaRisk.timeline.finding import Finding
-from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse, refuse_several
 from TemporalGliomaRisk.timeline.rules import REFUSAL as REFUSAL_SEVERITY
 from TemporalGliomaRisk.timeline.rules import RULES, finding
 from TemporalGliomaRisk.timeline.sequence_names import (
@@ -92,9 +92,9 @@ def _one_patient(headers: list[DicomHeader], patient: str | None, noticed: list[
         if not kept:
             raise refuse("patient_not_found", labels="")
         headers = kept
-    count = len({key(header) for header in headers})
-    if count > 1:
-        raise refuse("several_patients", count=count, labels=", by their PatientID")
+    keys = {key(header) for header in headers}
+    if len(keys) > 1:
+        raise refuse_several(sorted(filter(None, keys)), count=len(keys), labels=", by their PatientID")
     for what, values in (
         ("names", [plain_name(header.patient_name) for header in headers]),
         ("birth dates", [header.birth_date for header in headers]),

@@ -17,10 +17,12 @@ class TimelineRefused(TimelineError):
 
     Args:
         findings: Everything noticed up to there, at least one of them a refusal.
+        patients: What ``--patient`` may say, where nobody chose among several; never part of the message.
     """
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
+    def __init__(self, findings: Iterable[Finding], *, patients: Iterable[str] = ()) -> None:
         self.findings = tuple(findings)
+        self.patients = tuple(patients)
         refusals = [item.message for item in self.findings if item.severity is REFUSAL]
         told = refusals[:MOST_TOLD]
         if len(refusals) > MOST_TOLD:
@@ -38,6 +40,17 @@ def refuse_if_any(findings: Iterable[Finding]) -> None:
 def refuse(code: str, *, visit: int | None = None, sequence: str | None = None, **values: object) -> TimelineRefused:
     """The error to raise for one broken rule."""
     return TimelineRefused([finding(code, visit=visit, sequence=sequence, **values)])
+
+
+def refuse_several(patients: Iterable[str], *, count: int, labels: str) -> TimelineRefused:
+    """The error to raise where the input holds several patients and nobody said which.
+
+    Args:
+        patients: What ``--patient`` may say.
+        count: How many there are; some may have nothing that tells them.
+        labels: What the message adds.
+    """
+    return TimelineRefused([finding("several_patients", count=count, labels=labels)], patients=patients)
 
 
 class VolumeRefused(VolumeError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_timeline
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days, today
 from TemporalGliomaRisk.timeline.image_file import VOLUME_SUFFIXES, VolumeFile, volume_suffix
-from TemporalGliomaRisk.timeline.refusals import refuse
+from TemporalGliomaRisk.timeline.refusals import refuse, refuse_several
 from TemporalGliomaRisk.timeline.sequence_names import sequence_from_name
 from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 from TemporalGliomaRisk.timeline.unused_columns import unused_columns
@@ -135,9 +135,13 @@ def _rows_of_patient(
         keys = [key for key, keep in zip(keys, chosen, strict=True) if keep]
         if not rows:
             raise refuse("patient_not_found", labels="")
-    count = len(set(keys))
-    if count > 1:
-        raise refuse("several_patients", count=count, labels=f", by its column {' and '.join(owners)}")
+    several = sorted(set(keys))
+    if len(several) > 1:
+        cells = [cell for key in several for cell in set(key)]
+        # A cell of two patients' rows, their hospital's number say, chooses neither.
+        told = [next((cell for cell in key if cell and cells.count(cell) == 1), "") for key in several]
+        where = f", by its column {' and '.join(owners)}"
+        raise refuse_several(filter(None, told), count=len(several), labels=where)
     return rows
 
 

@@ -28,6 +28,7 @@ from TemporalGliomaRisk.viewer.session import Session
 from TemporalGliomaRisk.viewer.stage import Stage
 from TemporalGliomaRisk.viewer.state import ARRANGED_BY_READER, CHOSEN_BY_READER, first_state
 from TemporalGliomaRisk.viewer.uploads import Uploads
+from TemporalGliomaRisk.viewer.words import in_page_words
 
 PAGE = Path(__file__).with_name("templates") / "page.html"
 TITLE = "Temporal Glioma Risk"
@@ -122,7 +123,7 @@ class Viewer:
             "slice": self._stage.set_slice,
             "go_to_peak": self._session.go_to_peak,
             "open": self._open,
-            "open_upload": lambda upload: self._open(str(self._uploads.place(upload))),
+            "open_upload": self._open_upload,
             "predict": self._predict,
             "cancel": self._runs.cancel,
         }
@@ -153,7 +154,7 @@ class Viewer:
 
     def _say_error(self, sentence: str) -> None:
         with self.server.state as state:
-            state.error = sentence
+            state.error = in_page_words(sentence)
 
     # Keys and playing
 
@@ -183,13 +184,17 @@ class Viewer:
 
     # Opening
 
-    async def _open(self, path: str, timeline: str = "") -> None:
+    async def _open_upload(self, upload: str) -> None:
+        await self._open(str(self._uploads.place(upload)), patient=self.server.state.open_patient)
+
+    async def _open(self, path: str, timeline: str = "", patient: str = "") -> None:
         if self._runs.active:
             raise InputError("A prediction is under way; cancel it before another timeline is opened.")
         with self.server.state as state:
             state.error, state.upload = "", {"words": "Reading the folder"}
         try:
-            opened = await asyncio.to_thread(find, _named(path), _named(timeline) if timeline.strip() else None)
+            images = _named(timeline) if timeline.strip() else None
+            opened = await asyncio.to_thread(find, _named(path), images, patient=patient.strip() or None)
             self._session.open(opened)
         finally:
             with self.server.state as state:
@@ -202,14 +207,15 @@ class Viewer:
     # Predicting
 
     def _predict(self) -> None:
-        path = self._session.opened.timeline_path
-        if path is None:
+        opened = self._session.opened
+        if opened.timeline_path is None:
             raise InputError("There is no timeline to predict from; open its folder first.")
         self._results += 1
         with self.server.state as state:
             state.error = state.notice = ""
-        self._asked_for = self._session.opened
-        self._runs.predict(path, self._folder / f"result-{self._results}")
+        self._asked_for = opened
+        output = self._folder / f"result-{self._results}"
+        self._runs.predict(opened.timeline_path, output, patient=opened.patient)
 
     def _show_run(self, shown: dict[str, Any]) -> None:
         with self.server.state as state:
@@ -219,7 +225,7 @@ class Viewer:
         asked_for = self._asked_for
 
         async def take() -> None:
-            opened = await asyncio.to_thread(find, folder, asked_for.timeline_path)
+            opened = await asyncio.to_thread(find, folder, asked_for.timeline_path, patient=asked_for.patient)
             if self._session.opened is asked_for:  # else another patient was opened meanwhile
                 self._session.take_result(opened)
 

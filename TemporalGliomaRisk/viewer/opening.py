@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.result import RiskResult
-from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient
+from TemporalGliomaRisk.timeline.finding import Severity
+from TemporalGliomaRisk.timeline.image_file import left_by_macos
 from TemporalGliomaRisk.timeline.reading import by_its_name, read_timeline
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused
+from TemporalGliomaRisk.timeline.text_table import read_text_table
 from TemporalGliomaRisk.timeline.visit import Timeline
 
 SCENE_FILE, RESULT_FILE, REPORT_FILE = "scene.mrb", "risk.json", "report.html"
+NO_TIMELINE = frozenset({"nothing_to_read", "no_known_sequence", "dates_missing"})
+"""Rules by which a folder holds no timeline, so that a table in it may tell one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +27,14 @@ class Opened:
     Args:
         timeline: The images; None where they are in the scene's file.
         timeline_path: Where they lie, for a prediction; None without a timeline.
+        patient: Whose they are, where that place holds several patients.
         result: The risks; None where there are none yet.
         scene_file: A scene to load; None where it is built from timeline and result.
     """
 
     timeline: Timeline | None = field(default=None, repr=False)
     timeline_path: Path | None = field(default=None, repr=False)
+    patient: str | None = field(default=None, repr=False)
     result: RiskResult | None = field(default=None, repr=False)
     scene_file: Path | None = field(default=None, repr=False)
 
@@ -39,12 +47,13 @@ class Opened:
         return path if path.is_file() else None
 
 
-def find(path: Path, timeline_path: Path | None = None) -> Opened:
+def find(path: Path, timeline_path: Path | None = None, *, patient: str | None = None) -> Opened:
     """Find out what a path holds, and read it.
 
     Args:
         path: A folder that ``predict`` wrote to, or a timeline in any form.
         timeline_path: The timeline that a result was made from.
+        patient: Which one, where the timeline holds several; a result tells by its images where it is not said.
 
     Returns:
         What to show; images are not read yet.
@@ -54,19 +63,16 @@ def find(path: Path, timeline_path: Path | None = None) -> Opened:
     """
     path = by_its_name(path)
     if (path / RESULT_FILE).is_file():
-        return _result(path, timeline_path)
+        return _result(path, timeline_path, patient)
     if timeline_path is not None:
         raise InputError("A timeline goes with a folder of results, and the other path holds no risk.json.")
-    place = _table_in(path) or path
-    return Opened(timeline=read_timeline(place), timeline_path=place)
+    return _timeline(path, patient)
 
 
-def _result(folder: Path, timeline_path: Path | None) -> Opened:
+def _result(folder: Path, timeline_path: Path | None, patient: str | None) -> Opened:
     result = RiskResult.read(folder)
     if timeline_path is not None:
-        timeline = read_timeline(timeline_path)
-        result.check_inputs(timeline)
-        return Opened(timeline=timeline, timeline_path=timeline_path, result=result)
+        return _result_with_images(result, timeline_path, patient)
     if (folder / SCENE_FILE).is_file():
         return Opened(result=result, scene_file=folder / SCENE_FILE)
     raise InputError(
@@ -75,9 +81,64 @@ def _result(folder: Path, timeline_path: Path | None) -> Opened:
     )
 
 
+def _result_with_images(result: RiskResult, path: Path, patient: str | None) -> Opened:
+    """A result with its timeline, whose visits are called as the run called them."""
+    try:
+        opened = _timeline(path, patient, identified=result.identified)
+    except TimelineRefused as refused:
+        if not refused.patients:
+            raise
+        several = refused
+    else:
+        result.check_inputs(opened.timeline)
+        return replace(opened, result=result)
+    found = []
+    for one in several.patients:
+        with contextlib.suppress(InputError):
+            found.append(_result_with_images(result, path, one))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise several
+    raise InputError(
+        "The timeline holds several patients, and the result was made from none of them as they are now. Name the "
+        "right timeline, or run predict again."
+    )
+
+
+def _timeline(path: Path, patient: str | None, *, identified: bool = False) -> Opened:
+    """A timeline as every command reads it; where a folder has none, that of the table in it.
+
+    A browser uploads folders only, so a table comes with what lies beside it.
+    """
+    try:
+        timeline = read_timeline(path, patient=patient, identified=identified)
+    except TimelineRefused as refused:
+        codes = {finding.code for finding in refused.findings if finding.severity is Severity.REFUSAL}
+        table = _table_in(path) if codes <= NO_TIMELINE else None
+        if table is None:
+            raise
+    else:
+        return Opened(timeline=timeline, timeline_path=path, patient=patient)
+    timeline = read_timeline(table, patient=patient, identified=identified)
+    return Opened(timeline=timeline, timeline_path=table, patient=patient)
+
+
 def _table_in(folder: Path) -> Path | None:
-    """The one table in a folder that is no BIDS dataset; a browser uploads a table with what lies beside it."""
-    if not folder.is_dir() or is_bids_patient(folder) or any(is_bids_patient(child) for child in bids_patients(folder)):
-        return None
-    tables = [child for child in folder.iterdir() if child.suffix.lower() in (".csv", ".tsv") and child.is_file()]
-    return tables[0] if len(tables) == 1 else None
+    """The one table in a folder that names volumes and their sequences."""
+    with contextlib.suppress(OSError):
+        tables = [
+            child for child in folder.iterdir() if child.suffix.lower() in (".csv", ".tsv") and _names_volumes(child)
+        ]
+        return tables[0] if len(tables) == 1 else None
+    return None
+
+
+def _names_volumes(path: Path) -> bool:
+    if not path.is_file() or left_by_macos(path):
+        return False
+    try:
+        columns = read_text_table(path, what="The table").columns
+    except TimelineRefused:
+        return False
+    return {"path", "sequence"} <= set(columns)

@@ -49,11 +49,11 @@ class Runs:
         """Start the worker, so that it is ready when it is asked."""
         self._client.start()
 
-    def predict(self, timeline: Path, output: Path) -> None:
-        """Ask for a timeline's risks."""
+    def predict(self, timeline: Path, output: Path, *, patient: str | None = None) -> None:
+        """Ask for a timeline's risks, of one patient where it holds several."""
         if self.active:
             return
-        self._request = self._client.predict(timeline, output)
+        self._request = self._client.predict(timeline, output, patient=patient)
         self._tell(active=True, words="Starting the worker", percent=0, left="", cancelling=False)
         self._task = asyncio.get_running_loop().create_task(self._listen())
 

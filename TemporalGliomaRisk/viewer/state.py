@@ -54,6 +54,7 @@ def first_state(*, with_3d: bool) -> dict[str, Any]:
         "dialog": "",
         "open_path": "",
         "open_timeline": "",
+        "open_patient": "",
         "upload": {"words": ""},
         "run": dict(IDLE),
         "error": "",

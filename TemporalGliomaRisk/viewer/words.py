@@ -12,6 +12,18 @@ from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 from TemporalGliomaRisk.timeline.days import day_count
 
 
+def in_page_words(sentence: str) -> str:
+    """A sentence of the package with the page's own fields in place of the command line's options."""
+    said = {
+        "Choose with --patient.": "Name the one wanted under “Patient” where it is opened.",
+        "The patient named with --patient": "The patient named",
+        "Leave out --patient.": "Leave “Patient” empty.",
+    }
+    for words, ours in said.items():
+        sentence = sentence.replace(words, ours)
+    return sentence
+
+
 def day_words(visit: SceneVisit) -> str:
     """``day 207 after treatment``, or after the first visit where treatment's day is unknown.
 

@@ -12,9 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.timeline.reading import read_timeline
+from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.viewer.app import Viewer
 from TemporalGliomaRisk.viewer.opening import Opened, find
+from TemporalGliomaRisk.viewer.runs import Runs
 from TemporalGliomaRisk.viewer.uploads import Uploads, safe_name
 
 SAMPLES = Path(__file__).resolve().parents[2] / "Resources" / "SampleData"
@@ -77,6 +81,135 @@ def test_an_uploaded_table_is_found_among_its_images(tmp_path: Path) -> None:
     (tmp_path / "scans.csv").write_text("path,sequence,days_since_treatment\nfirst.nii.gz,FLAIR,20\n")
 
     assert find(tmp_path).timeline_path == tmp_path / "scans.csv"
+
+
+def dated(folder: Path, *names: str) -> Path:
+    """Images of the sample patient's first visits, called by a name and a date."""
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names, start=1):
+        session = f"ses-{number:02d}"
+        image = SAMPLES / "sub-01" / session / "anat" / f"sub-01_{session}_FLAIR.nii.gz"
+        shutil.copy(image, folder / f"{name}_FLAIR.nii.gz")
+    return folder
+
+
+def in_a_table(folder: Path, *patients: str) -> Path:
+    """A table of two visits for each patient: images of the sample patients, every patient's another one's."""
+    folder.mkdir()
+    lines = ["subject,path,sequence,date"]
+    for sample, patient in enumerate(patients, start=1):
+        for visit, date in ((1, "2019-03-04"), (2, "2019-07-01")):
+            label, session = f"sub-{sample:02d}", f"ses-{visit:02d}"
+            lines.append(f"{patient},{label}_{session}.nii.gz,FLAIR,{date}")
+            image = SAMPLES / label / session / "anat" / f"{label}_{session}_FLAIR.nii.gz"
+            shutil.copy(image, folder / f"{label}_{session}.nii.gz")
+    (folder / "scans.csv").write_text("\n".join(lines) + "\n")
+    return folder / "scans.csv"
+
+
+def predicted(timeline: Path, output: Path, *options: str) -> Path:
+    arguments = ["predict", str(timeline), "--output", str(output), "--no-cache", "--no-heatmaps", *options]
+    assert main(arguments) == 0
+    return output
+
+
+def test_a_table_of_something_else_beside_dated_files_leaves_them_the_timeline(tmp_path: Path) -> None:
+    folder = dated(tmp_path / "scans", "A_20190304", "A_20190701")
+    (folder / "clinical.csv").write_text("patient,grade\nA,2\n")
+
+    opened = find(folder)
+
+    assert len(opened.timeline.visits) == len(read_timeline(folder).visits) == 2
+    assert opened.timeline_path == folder
+
+
+def test_a_table_of_volumes_beside_dated_files_leaves_them_the_timeline_too_as_predict_does(tmp_path: Path) -> None:
+    folder = dated(tmp_path / "scans", "A_20190304", "A_20190701")
+    (folder / "one.csv").write_text("path,sequence,date\nA_20190304_FLAIR.nii.gz,FLAIR,2019-03-04\n")
+
+    assert len(find(folder).timeline.visits) == 2
+
+
+def test_the_table_that_names_volumes_is_told_from_one_that_does_not(tmp_path: Path) -> None:
+    table = in_a_table(tmp_path / "scans", "anyone")
+    (table.parent / "clinical.tsv").write_text("grade\tage\n2\t7\n")
+    (table.parent / "._scans.csv").write_text("path,sequence\n")
+
+    assert find(table.parent).timeline_path == table
+
+
+def test_a_folder_without_a_timeline_says_why_and_not_what_is_wrong_with_a_table_of_something_else(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "clinical.csv").write_text("patient,grade\nA,2\n")
+
+    with pytest.raises(InputError, match="holds no image that is known"):
+        find(tmp_path)
+
+
+def test_a_result_that_names_its_patient_opens_with_the_timeline_it_was_made_from(tmp_path: Path) -> None:
+    folder = dated(tmp_path / "scans", "Mustermann_20190304", "Mustermann_20190701")
+    result = predicted(folder, tmp_path / "result", "--identified")
+
+    opened = find(result, folder)
+
+    assert [visit.session_id for visit in opened.timeline.visits] == ["ses-20190304", "ses-20190701"]
+    assert opened.result.patient == opened.timeline.patient_id == "sub-Mustermann"
+
+
+@pytest.mark.parametrize("options", [(), ("--identified",)])
+def test_a_result_of_one_of_several_patients_finds_its_own_by_their_images(tmp_path: Path, options: tuple) -> None:
+    table = in_a_table(tmp_path / "scans", "Mustermann", "Musterfrau", "Mustersohn")
+    result = predicted(table, tmp_path / "result", "--patient", "Musterfrau", *options)
+
+    opened = find(result, table)
+
+    assert opened.patient == "Musterfrau"
+    assert [visit.sources["FLAIR"].files[0].name[:6] for visit in opened.timeline.visits] == ["sub-02", "sub-02"]
+    assert find(result, table, patient="Musterfrau").result.patient == opened.result.patient
+    with pytest.raises(InputError, match="is not the file"):
+        find(result, table, patient="Mustersohn")
+    (table.parent / "sub-02_ses-01.nii.gz").write_bytes((table.parent / "sub-03_ses-01.nii.gz").read_bytes())
+    with pytest.raises(InputError, match="from none of them as they are now") as refused:
+        find(result, table)
+    assert "Muster" not in str(refused.value)
+
+
+def test_a_result_of_a_patient_of_a_dataset_opens_with_the_dataset(sample_result: Path) -> None:
+    opened = find(sample_result, SAMPLES)
+
+    assert (opened.timeline.patient_id, opened.patient) == ("sub-01", "sub-01")
+
+
+def test_one_of_several_patients_is_chosen_and_predicted(tmp_path: Path) -> None:
+    assert find(SAMPLES, patient="sub-03").timeline.patient_id == "sub-03"
+    with pytest.raises(TimelineRefused, match="holds 3 patients") as refused:
+        find(SAMPLES)
+    assert refused.value.patients == ("sub-01", "sub-02", "sub-03")
+    several = dated(tmp_path / "scans", "Mustermann_20190304", "Musterfrau_20190701")
+    opened = find(several, patient="Musterfrau")
+    assert len(opened.timeline.visits) == 1
+    asked: list[tuple[Path, str | None]] = []
+    client = SimpleNamespace(predict=lambda timeline, _, *, patient: asked.append((timeline, patient)) or "1")
+    runs = Runs(show=lambda _: None, finished=lambda _: None, failed=lambda _: None, client=client)
+
+    async def go() -> None:
+        runs.predict(opened.timeline_path, tmp_path / "out", patient=opened.patient)
+        runs._task.cancel()
+
+    asyncio.run(go())
+    assert asked == [(several, "Musterfrau")]
+
+
+def test_a_cell_that_two_patients_rows_share_chooses_neither(tmp_path: Path) -> None:
+    table = in_a_table(tmp_path / "scans", "A", "B")
+    text = table.read_text().replace("subject,", "patient_id,subject,")
+    table.write_text(text.replace("\nA,", "\nH7,A,").replace("\nB,", "\nH7,B,"))
+
+    with pytest.raises(TimelineRefused) as refused:
+        read_timeline(table)
+    assert refused.value.patients == ("A", "B")
+    assert len(read_timeline(table, patient="B").visits) == 2
 
 
 @pytest.mark.parametrize("another", [False, True])

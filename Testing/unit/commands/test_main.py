@@ -247,6 +247,13 @@ def test_a_timeline_to_view_without_its_result_is_refused(capsys: pytest.Capture
     assert "--timeline goes with a folder of results, and none is named" in capsys.readouterr().err
 
 
+def test_a_patient_to_view_without_a_timeline_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["view", "--patient", "Mustermann"]) == 2
+    said = capsys.readouterr().err
+    assert "--patient goes with a timeline, and none is named" in said
+    assert "Mustermann" not in said
+
+
 def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     code = (
         "import sys, types, TemporalGliomaRisk.commands as commands\n"
