@@ -6,20 +6,24 @@ with them, because a segmentation and a map refer to the images they were made f
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import highdicom as hd
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, __version__
 from TemporalGliomaRisk.errors import GeometryError, InputError
-from TemporalGliomaRisk.timeline.volume import Volume
+from TemporalGliomaRisk.files import remove_leftovers, written_together
+from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 MANUFACTURER = "TemporalGliomaRisk"
 MODEL = "Temporal Glioma Risk, research use only"
@@ -28,6 +32,7 @@ PER_ML = Code("/mL", "UCUM", "per milliliter")
 LOCAL_HAZARD = Code("local-hazard-365", "99TGR", "Local hazard of recurrence within 365 days")
 SELECTED_REGION = Code("111099", "DCM", "Selected region")
 RELATIONAL_CONCEPT = Code("309825002", "SCT", "Spatial and Relational Concept")
+MAP, REGION = "map.dcm", "region.dcm"
 METHOD = "Identifiers and names replaced, dates removed, days kept"
 
 
@@ -70,13 +75,13 @@ def export_visit(
     threshold_per_mL: float,  # noqa: N803  (mL is the unit's own spelling)
     folder: Path,
 ) -> tuple[Path, ...]:
-    """Write a visit's images, map and region.
+    """Write a visit's images, map and region, all of them or none, in place of an earlier export's.
 
     Args:
         visit: What is written.
         patient: Of :func:`new_patient`.
         threshold_per_mL: The region is where the map reaches this, more than 0.
-        folder: Where to; made if missing.
+        folder: Where to; made if missing. What an earlier export left there goes; files of others stay.
 
     Returns:
         The images' files in order of their slices, then ``map.dcm``, then ``region.dcm`` where the region is not empty.
@@ -84,34 +89,61 @@ def export_visit(
     Raises:
         InputError: If the threshold is not positive.
         GeometryError: If map and volume lie on different grids.
+        OutputError: If a file can't be written; what was there before stays.
     """
     if not threshold_per_mL > 0:
         raise InputError(f"The threshold must be more than 0 hazard per mL, got {threshold_per_mL:g}.")
     if not visit.heatmap.geometry.same_as(visit.volume.geometry, tolerance_mm=1e-2):
         raise GeometryError(f"The map of visit {visit.number} is not on the grid of its volume. Compute it again.")
-    folder.mkdir(parents=True, exist_ok=True)
     images = _images(visit, patient)
-    paths = []
-    for image in images:
-        paths.append(folder / f"image_{int(image.InstanceNumber):04d}.dcm")
-        image.save_as(paths[-1], enforce_file_format=True)
+    made: dict[str, Dataset] = {f"image_{int(image.InstanceNumber):04d}.dcm": image for image in images}
     heat = _slices(np.nan_to_num(np.asarray(visit.heatmap.voxels, dtype=np.float32)), visit)
-    made = {"map.dcm": _parametric_map(images, heat)}
+    made[MAP] = _parametric_map(images, heat)
     region = heat.array >= threshold_per_mL
     if region.any():
-        made["region.dcm"] = _segmentation(images, heat.with_array(region), threshold_per_mL)
-    for name, dataset in made.items():
-        _mark(dataset, visit, patient)
-        dataset.save_as(folder / name, enforce_file_format=True)
-        paths.append(folder / name)
-    return tuple(paths)
+        made[REGION] = _segmentation(images, heat.with_array(region), threshold_per_mL)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    with written_together(folder, last=MAP, stale=_of_earlier_export(folder)) as staged:
+        for name, dataset in made.items():
+            _mark(dataset, visit, patient)
+            dataset.save_as(staged / name, enforce_file_format=True)
+    return tuple(folder / name for name in made)
+
+
+def _of_earlier_export(folder: Path) -> list[str]:
+    """Files by our names that this package wrote: of other identifiers than the new ones, or of more slices."""
+    names = [path.name for path in folder.iterdir() if re.fullmatch(rf"image_\d{{4,}}\.dcm|{REGION}", path.name)]
+    return sorted(name for name in names if _is_ours(folder / name))
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        header = pydicom.dcmread(path, specific_tags=["Manufacturer"], stop_before_pixels=True)
+    except (OSError, InvalidDicomError):
+        return False
+    return header.get("Manufacturer") == MANUFACTURER
+
+
+def _perpendicular(geometry: Geometry) -> Any:
+    """(4, 4), a grid's place with the nearest axes that are perpendicular as exactly as DICOM wants; its middle stays.
+
+    A grid may be off by what a header's rounded numbers are, a tenth of a millimetre at the edge of a head.
+    """
+    matrix = np.array(geometry.ijk_to_ras)
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(matrix[:3, :3] / lengths)
+    middle = (np.array(geometry.shape) - 1) / 2
+    matrix[:3, :3] = left @ right * lengths
+    matrix[:3, 3] = geometry.to_ras(middle) - matrix[:3, :3] @ middle
+    return matrix
 
 
 def _slices(voxels: Any, visit: DicomVisit) -> Any:
     """Voxels as highdicom's volume of slices, rows and columns, right-handed as DICOM is; it turns RAS into LPS."""
     volume = hd.Volume(
         array=voxels,
-        affine=np.array(visit.volume.geometry.ijk_to_ras),
+        affine=_perpendicular(visit.volume.geometry),
         coordinate_system="PATIENT",
         from_reference_convention="RAS",
     )

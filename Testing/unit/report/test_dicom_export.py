@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
@@ -146,3 +147,73 @@ def test_what_makes_no_sense_is_refused(visit: DicomVisit, tmp_path: Path) -> No
     wrong = DicomVisit(number=1, days_since_first=0, sequence="FLAIR", volume=visit.volume, heatmap=elsewhere)
     with pytest.raises(GeometryError, match="grid"):
         export_visit(wrong, new_patient("sub-01"), threshold_per_mL=THRESHOLD, folder=tmp_path)
+
+
+def studies_in(folder: Path) -> set[str]:
+    return {pydicom.dcmread(path).StudyInstanceUID for path in folder.glob("*.dcm")}
+
+
+def test_a_second_export_leaves_nothing_of_the_first_and_what_others_put_there(
+    visit: DicomVisit, tmp_path: Path
+) -> None:
+    export_visit(visit, new_patient("sub-01"), threshold_per_mL=THRESHOLD, folder=tmp_path)
+    (tmp_path / "image_9999.dcm").write_bytes(b"no DICOM")
+    foreign = pydicom.dcmread(tmp_path / "image_0001.dcm")
+    foreign.Manufacturer = "Someone"
+    foreign.save_as(tmp_path / "image_0888.dcm")
+    (tmp_path / "notes.txt").write_text("kept")
+    geometry = Geometry(shape=(11, 9, 5), ijk_to_ras=visit.volume.geometry.ijk_to_ras)
+    fewer = replace(
+        visit,
+        volume=Volume(voxels=visit.volume.voxels[:, :, :5], geometry=geometry),
+        heatmap=Volume(voxels=visit.heatmap.voxels[:, :, :5], geometry=geometry),
+    )
+    paths = export_visit(fewer, new_patient("sub-01"), threshold_per_mL=1.0, folder=tmp_path)
+
+    assert (tmp_path / "image_9999.dcm").read_bytes() == b"no DICOM"
+    others = {"image_9999.dcm", "image_0888.dcm", "notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in paths} | others
+    assert [path.name for path in paths] == [f"image_{number:04d}.dcm" for number in range(1, 6)] + ["map.dcm"]
+    for name in ("image_9999.dcm", "image_0888.dcm"):
+        (tmp_path / name).unlink()
+    assert len(studies_in(tmp_path)) == 1
+
+
+def test_an_export_that_fails_leaves_the_earlier_one_whole(
+    visit: DicomVisit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_visit(visit, new_patient("sub-01"), threshold_per_mL=THRESHOLD, folder=tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    save = pydicom.dataset.Dataset.save_as
+
+    def full(dataset: pydicom.Dataset, path: Path, **options: bool) -> None:
+        if path.name == "map.dcm":
+            raise OSError(28, "No space left on device")
+        save(dataset, path, **options)
+
+    monkeypatch.setattr(pydicom.dataset.Dataset, "save_as", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_visit(visit, new_patient("sub-01"), threshold_per_mL=THRESHOLD, folder=tmp_path)
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_axes_as_little_off_as_a_grid_allows_are_made_perpendicular_and_lie_where_they_were(
+    visit: DicomVisit, tmp_path: Path
+) -> None:
+    matrix = np.array(visit.volume.geometry.ijk_to_ras)
+    matrix[:3, 1] += 9e-4 * matrix[:3, 0] * np.linalg.norm(matrix[:3, 1]) / np.linalg.norm(matrix[:3, 0])
+    geometry = Geometry(shape=SHAPE, ijk_to_ras=matrix)
+    off = replace(
+        visit,
+        volume=Volume(voxels=visit.volume.voxels, geometry=geometry),
+        heatmap=Volume(voxels=visit.heatmap.voxels, geometry=geometry),
+    )
+    export_visit(off, new_patient("sub-01"), threshold_per_mL=THRESHOLD, folder=tmp_path)
+    read = hd.pm.ParametricMap.from_dataset(pydicom.dcmread(tmp_path / "map.dcm")).get_volume()
+
+    corners = np.array(np.meshgrid(*[(0, length - 1) for length in SHAPE], indexing="ij")).reshape(3, -1).T
+    lps = geometry.to_ras(corners) * (-1.0, -1.0, 1.0)
+    found = read.map_reference_to_indices(lps)
+    apart = np.linalg.norm(read.map_indices_to_reference(np.rint(found).astype(int)) - lps, axis=1)
+    assert 1e-4 < apart.max() < 0.01
