@@ -66,12 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not with_3d:
         print("This computer cannot draw with OpenGL, so there is no 3D; slices are shown.", file=sys.stderr)
     options = ViewOptions(port=arguments.port, visit=arguments.visit, with_3d=with_3d)
-    try:
-        asyncio.run(serve(opened, options, lambda address, once: _announce(address, once, arguments.browser)))
-    except OSError as error:
-        raise UsageError(
-            f"Port {arguments.port} on 127.0.0.1 cannot be used ({error.strerror}). Name another with --port."
-        ) from error
+    asyncio.run(serve(opened, options, lambda address, once: _announce(address, once, arguments.browser)))
     return 0
 
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from TemporalGliomaRisk.errors import OutputError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -25,9 +27,19 @@ YOUNGEST_SECONDS = 60.0
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder of this process's own; those that killed viewers of the same user left behind are removed first."""
-    remove_abandoned(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    """A folder of this process's own; those that killed viewers of the same user left behind are removed first.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    try:
+        remove_abandoned(Path(tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    except OSError as error:
+        raise OutputError(
+            f"The viewer's temporary folder cannot be made ({error.strerror}). Free space, or name another place with "
+            "the environment variable TMPDIR."
+        ) from error
     held = _locked(folder)
     try:
         yield folder

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.worker.client import WorkerClient
 
 POLL_SECONDS = 0.1
 IDLE: dict[str, Any] = {"active": False, "words": "", "percent": 0, "left": "", "cancelling": False}
 """What the page shows of a run while there is none."""
+_LOGGER = logging.getLogger(__name__)
 
 
 class Runs:
@@ -71,10 +74,22 @@ class Runs:
 
     async def _listen(self) -> None:
         while self._request is not None:
-            for message in self._client.poll():
+            try:
+                messages = self._client.poll()
+            except Exception as error:  # a run that nobody listens to would never end on the page
+                _LOGGER.debug("The worker could not be asked.", exc_info=True)
+                self._end()
+                self._failed(shown_sentence_of(error, advice="; the run was ended, start it again"))
+                self._client.close(timeout_s=0.0)
+                return
+            for message in messages:
                 if message.get("id") == self._request:
                     self._take(message)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _end(self) -> None:
+        self._request = None
+        self._tell(**IDLE)
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "progress":
@@ -84,8 +99,7 @@ class Runs:
                 left=time_left(message.get("seconds_left")),
             )
             return
-        self._request = None
-        self._tell(**IDLE)
+        self._end()
         if message["type"] == "result":
             self._finished(Path(message["output"]))
         elif message["kind"] != "cancelled":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from trame.app import get_server
 from trame_client.module import vue3 as client_files
 from trame_vuetify.module.v3 import roboto_path
 
+from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.viewer.gate import ENTRANCE_PATH, ENTRANCE_REFUSED, HEADERS, Gate, page_policy
 
@@ -23,6 +25,8 @@ STATIC_ROUTE = "viewer"
 WEBSOCKET = "ws"
 MOST_MESSAGE_BYTES = 1 << 20
 """The page sends clicks and settings over the websocket; files go by ``upload``."""
+OF_BINDING = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM})
+"""System errors by which a port is refused; on Windows, too, they are these once Python has translated them."""
 
 _LOGGER = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -63,18 +67,25 @@ async def run(server: Any, port: int) -> None:
     """Serve until cancelled.
 
     Raises:
-        OSError: If the port is taken.
+        UsageError: If the port is taken, or this user may not use it.
     """
-    await server.start(
-        exec_mode="coroutine",
-        host=HOST,
-        port=port,
-        open_browser=False,
-        show_connection_info=False,
-        disable_logging=True,
-        timeout=0,
-        thread=True,  # signals stay those of the command line
-    )
+    try:
+        await server.start(
+            exec_mode="coroutine",
+            host=HOST,
+            port=port,
+            open_browser=False,
+            show_connection_info=False,
+            disable_logging=True,
+            timeout=0,
+            thread=True,  # signals stay those of the command line
+        )
+    except OSError as error:
+        if error.errno not in OF_BINDING:
+            raise
+        raise UsageError(
+            f"Port {port} on {HOST} cannot be used ({error.strerror}). Name another with --port."
+        ) from error
 
 
 def _keeper(gate: Gate) -> Any:

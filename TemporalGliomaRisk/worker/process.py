@@ -120,7 +120,8 @@ class WorkerProcess:
         """End the process and all it started, at once."""
         if sys.platform == "win32":
             tree = ["taskkill", "/T", "/F", "/PID", str(self._process.pid)]
-            with contextlib.suppress(OSError):
+            # One that takes too long is no system error, and the process itself must end all the same.
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
                 subprocess.run(tree, capture_output=True, check=False, timeout=10)
             with contextlib.suppress(OSError):
                 self._process.kill()

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from TemporalGliomaRisk.scene.host import headless_scene
 from TemporalGliomaRisk.scene.saving import write_mrb
 from TemporalGliomaRisk.viewer import uploads
 from TemporalGliomaRisk.viewer.private_folder import PREFIX, private_folder, remove_abandoned
+from TemporalGliomaRisk.viewer.runs import IDLE, Runs
 from TemporalGliomaRisk.viewer.uploads import Uploads
 
 
@@ -211,3 +213,75 @@ def test_a_clock_that_moved_takes_no_running_viewer_s_folder(
             remove_abandoned(tmp_path)
         assert folder.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+# What the system refuses while it starts and runs
+
+
+def told_by_view(*arguments: str, **environment: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "TemporalGliomaRisk", "view", "--no-browser", *arguments]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=120
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_port_in_use_is_told_by_its_number() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, said = told_by_view("--port", str(port))
+
+    assert status == 2
+    assert f"Port {port} on 127.0.0.1 cannot be used" in said
+
+
+NO_SPACE = """
+import sys, tempfile
+def full(*given, **named):
+    raise OSError(28, "No space left on device", "/data/SECRETNAME")
+tempfile.mkdtemp = full
+from TemporalGliomaRisk.commands import main
+sys.exit(main(["view", "--no-browser"]))
+"""
+
+
+def test_a_full_disk_is_not_taken_for_a_port_in_use() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_SPACE], capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.returncode == 1
+    assert "temporary folder cannot be made (No space left on device)" in done.stderr
+    assert "Port" not in done.stderr
+    assert "SECRETNAME" not in done.stderr
+
+
+def test_a_run_whose_worker_cannot_be_asked_ends_with_a_sentence_and_the_next_one_can_begin(tmp_path: Path) -> None:
+    shown: list[dict[str, Any]] = []
+    said: list[str] = []
+    closed: list[float] = []
+
+    class Client:
+        asked = 0
+
+        def predict(self, *_: Any, **__: Any) -> str:
+            self.asked += 1
+            return f"predict-{self.asked}"
+
+        def poll(self) -> list[dict[str, Any]]:
+            raise subprocess.TimeoutExpired(["taskkill", "/data/SECRETNAME"], 10)
+
+        def close(self, timeout_s: float) -> None:
+            closed.append(timeout_s)
+
+    async def go() -> None:
+        runs = Runs(show=shown.append, finished=lambda _: None, failed=said.append, client=Client())
+        for _ in range(2):
+            runs.predict(tmp_path, tmp_path / "out")
+            await asyncio.wait_for(runs._task, 10)
+            assert not runs.active
+
+    asyncio.run(go())
+    assert shown[-1] == IDLE
+    assert len(closed) == len(said) == 2
+    assert said[0].startswith("Stopped by an unexpected TimeoutExpired")
+    assert said[0].endswith("the run was ended, start it again.")
+    assert "SECRETNAME" not in said[0]

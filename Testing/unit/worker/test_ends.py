@@ -10,13 +10,16 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
 import pytest
 
 from TemporalGliomaRisk.report.record import read_risk_record
+from TemporalGliomaRisk.worker import process
 from TemporalGliomaRisk.worker.client import WorkerClient
+from TemporalGliomaRisk.worker.process import WorkerProcess
 
 PATIENCE_S = 120.0
 STAGES = ("read", "check", "prepare", "encode", "write")
@@ -197,7 +200,9 @@ def test_a_kill_takes_launcher_worker_and_what_they_started(
 
 PARENT = """
 import sys, time
+from TemporalGliomaRisk.worker import process
 from TemporalGliomaRisk.worker.client import WorkerClient
+from TemporalGliomaRisk.worker.process import WorkerProcess
 client = WorkerClient(interpreter=sys.argv[1])
 client.predict(sys.argv[2], sys.argv[3], model=sys.argv[4], register="always", cache=False)
 while True:
@@ -319,3 +324,21 @@ def test_a_worker_that_does_not_stop_is_ended(
         client.cancel()
         answer = client.wait(request, timeout_s=3)
         assert (answer["kind"], client.running) == ("cancelled", False)
+
+
+def test_on_windows_a_slow_taskkill_keeps_nobody_from_ending_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = WorkerProcess([sys.executable, "-c", "input()"], os.environ)
+    asked: list[list[str]] = []
+
+    def slow(command: list[str], **_: Any) -> None:
+        asked.append(command)
+        raise subprocess.TimeoutExpired(command, 10)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "sys", SimpleNamespace(platform="win32"))
+        patch.setattr(process.subprocess, "run", slow)
+        worker.kill()
+
+    assert asked[0][0] == "taskkill"
+    assert worker.exit_status() == -signal.SIGKILL
+    worker.release()
