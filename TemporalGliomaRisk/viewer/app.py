@@ -34,6 +34,10 @@ PAGE = Path(__file__).with_name("templates") / "page.html"
 TITLE = "Temporal Glioma Risk"
 ENDED = '<p class="opening">The viewer has ended. Start it again on the command line.</p>'
 STILL_ALIVE = "; everything else still works"
+NOT_SHOWN = (
+    "The prediction is done and isn't shown, because another timeline was opened meanwhile. Open the one it was for "
+    "and run it again."
+)
 SECONDS_A_VISIT = 1.4
 """While playing."""
 _LOGGER = logging.getLogger(__name__)
@@ -79,6 +83,7 @@ class Viewer:
         self._runs = Runs(show=self._show_run, finished=self._run_finished, failed=self._say_error)
         self._playing: asyncio.Task[None] | None = None
         self._asked_for = Opened()
+        self._reading = False
         self.server.state.update(
             {
                 **first_state(with_3d=options.with_3d),
@@ -190,6 +195,8 @@ class Viewer:
     async def _open(self, path: str, timeline: str = "", patient: str = "") -> None:
         if self._runs.active:
             raise InputError("A prediction is under way; cancel it before another timeline is opened.")
+        self._refuse_while_reading()
+        self._reading = True
         with self.server.state as state:
             state.error, state.upload = "", {"words": "Reading the folder"}
         try:
@@ -197,6 +204,7 @@ class Viewer:
             opened = await asyncio.to_thread(find, _named(path), images, patient=patient.strip() or None)
             self._session.open(opened)
         finally:
+            self._reading = False
             with self.server.state as state:
                 state.upload = {"words": ""}
         with self.server.state as state:
@@ -204,9 +212,15 @@ class Viewer:
         if opened.result is None:
             self._runs.warm_up()
 
+    def _refuse_while_reading(self) -> None:
+        """What is read now changes who is open, so nothing else that does or that needs to know may begin."""
+        if self._reading:
+            raise InputError("A folder is being read; wait until it is shown, then try again.")
+
     # Predicting
 
     def _predict(self) -> None:
+        self._refuse_while_reading()
         opened = self._session.opened
         if opened.timeline_path is None:
             raise InputError("There is no timeline to predict from; open its folder first.")
@@ -223,11 +237,19 @@ class Viewer:
 
     def _run_finished(self, folder: Path) -> None:
         asked_for = self._asked_for
+        self._reading = True
 
         async def take() -> None:
-            opened = await asyncio.to_thread(find, folder, asked_for.timeline_path, patient=asked_for.patient)
-            if self._session.opened is asked_for:  # else another patient was opened meanwhile
+            try:
+                opened = await asyncio.to_thread(find, folder, asked_for.timeline_path, patient=asked_for.patient)
+            finally:
+                self._reading = False
+            if self._session.opened is asked_for:
                 self._session.take_result(opened)
+                return
+            # Another timeline is open: its reader must not take these risks for that one's, nor wait for them.
+            with self.server.state as state:
+                state.notice = NOT_SHOWN
 
         self._later = asyncio.get_running_loop().create_task(self._safely(take)())
 
@@ -271,8 +293,8 @@ async def serve(opened: Opened, options: ViewOptions, ready: Callable[[str, str]
         ready: Given the address, secret included, and one that leads there once, once the page can be opened.
 
     Raises:
-        InputError: If images or maps cannot be read.
-        OSError: If the port is taken.
+        InputError: If images or maps cannot be read, or the port is taken.
+        OutputError: If the folder for what is uploaded and predicted cannot be made.
     """
     with private_folder() as folder:
         await Viewer(opened, options, folder).serve(ready)

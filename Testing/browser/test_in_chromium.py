@@ -505,16 +505,49 @@ def test_the_dialog_is_used_by_keyboard_alone_and_leads_back_to_where_it_was_ope
     reader.page.keyboard.type("/nowhere")
 
     seen = []
-    for _ in range(4):
+    for _ in range(5):
         press("Tab")
         seen.append(reader.page.evaluate(focused))
-    assert seen == ["open_timeline", "upload", "Close", "Open"]
+    assert seen == ["open_timeline", "open_patient", "upload", "Close", "Open"]
     press("Tab")
     assert not reader.page.evaluate("() => document.activeElement.closest('.page > [inert]') !== null")
 
     press("Escape")
     reader.page.wait_for_selector(".dialog", state="detached")
     reader.waits_for(lambda: reader.page.evaluate(focused) == "Open…", what="the button again")
+
+
+def test_one_patient_of_a_dataset_is_opened_by_its_label(reader) -> None:
+    page = reader.page
+    page.click("text=Open…")
+    page.fill('[name="open_path"]', str(SAMPLE.parent))
+    page.click('.dialog button[type="submit"]')
+    page.wait_for_selector(".dialog .message.error")
+    sentence = page.inner_text(".dialog .message.error span")
+    assert "holds 3 patients" in sentence
+    assert "under “Patient”" in sentence
+    assert "--" not in sentence
+
+    page.fill('[name="open_patient"]', "sub-03")
+    page.click('.dialog button[type="submit"]')
+    reader.waits_for(lambda: reader.state("patient")["label"] == "sub-03", what="the third patient")
+    reader.waits_for(lambda: reader.state("dialog") == "", what="the dialog closed")
+    reader.choose(open_patient="")
+
+
+@pytest.mark.parametrize("other", [["predict"], ["open", [str(SAMPLE.parent / "sub-03")]]], ids=["run", "open"])
+def test_while_a_folder_is_read_no_run_and_no_other_folder_begins(reader, sample_result: Path, other: list) -> None:
+    reader.page.evaluate("path => window.trame.trigger('open', [path])", str(SAMPLE.parent / "sub-02"))
+    reader.waits_for(lambda: reader.state("patient")["label"] == "sub-02", what="another timeline")
+
+    both = "([paths, other]) => { window.trame.trigger('open', paths); window.trame.trigger(...other); }"
+    reader.page.evaluate(both, [[str(sample_result), str(SAMPLE)], other])
+
+    reader.waits_for(lambda: "A folder is being read" in reader.state("error"), what="the refusal")
+    reader.waits_for(lambda: reader.state("has_risk"), what="what was asked for first")
+    assert reader.state("patient")["label"] == "sub-01"
+    assert not reader.state("run")["active"]
+    assert reader.state("upload") == {"words": ""}
 
 
 def two_visits(folder: Path) -> Path:

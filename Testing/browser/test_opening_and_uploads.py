@@ -16,7 +16,7 @@ from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused
-from TemporalGliomaRisk.viewer.app import Viewer
+from TemporalGliomaRisk.viewer.app import NOT_SHOWN, Viewer
 from TemporalGliomaRisk.viewer.opening import Opened, find
 from TemporalGliomaRisk.viewer.runs import Runs
 from TemporalGliomaRisk.viewer.uploads import Uploads, safe_name
@@ -212,6 +212,18 @@ def test_a_cell_that_two_patients_rows_share_chooses_neither(tmp_path: Path) -> 
     assert len(read_timeline(table, patient="B").visits) == 2
 
 
+class Page:
+    """What the page knows."""
+
+    notice = ""
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 @pytest.mark.parametrize("another", [False, True])
 def test_a_result_that_is_done_is_shown_unless_another_patient_was_opened_meanwhile(
     sample_result: Path, another: bool
@@ -219,7 +231,9 @@ def test_a_result_that_is_done_is_shown_unless_another_patient_was_opened_meanwh
     taken: list[Opened] = []
     asked_for = Opened(timeline_path=SAMPLES / "sub-01")
     session = SimpleNamespace(opened=asked_for, take_result=taken.append)
-    viewer = SimpleNamespace(_session=session, _asked_for=asked_for, _safely=lambda action: action)
+    page = Page()
+    server = SimpleNamespace(state=page)
+    viewer = SimpleNamespace(_session=session, _asked_for=asked_for, _safely=lambda action: action, server=server)
 
     async def go() -> None:
         Viewer._run_finished(viewer, sample_result)
@@ -229,6 +243,8 @@ def test_a_result_that_is_done_is_shown_unless_another_patient_was_opened_meanwh
 
     asyncio.run(go())
     assert [one.result.patient for one in taken] == ([] if another else ["sub-01"])
+    assert page.notice == (NOT_SHOWN if another else "")
+    assert not viewer._reading
 
 
 # Uploads
