@@ -14,6 +14,11 @@ from TemporalGliomaRisk.timeline.days import day_count
 WIDTH = 1160.0
 _MARGIN = 60.0
 _GREATEST_TILE = 150.0
+_VISITS_A_BAND = 12
+"""So that no label of a day, a risk or a gap is wider than its visit's part of the strip."""
+_BETWEEN_BANDS = 16.0
+_GAP_AT_BEGIN = 16.0
+"""From a row's left edge to the middle of the gap before its first visit, which lies half outside the row elsewhere."""
 _LABEL, _WORD = 44.0, 58.0
 """Widths of a risk's label with its distance to the mark, and of the word beside it where the risk is uncertain."""
 _AXIS_STEPS_DAYS = (30, 90, 180, 365, 730, 1825, 3650)
@@ -47,17 +52,37 @@ class Tile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strip:
-    """The risk strip: tiles at even distances, each tied to its place on an axis of time that is to scale."""
+class Band:
+    """One row of the strip, ``top`` below its begin: tiles at even distances, each tied to its place on an axis.
+
+    The axis is of time, to scale, and of the row's own days: on one of the whole timeline a row's visits would lie on
+    top of each other.
+    """
 
     tiles: tuple[Tile, ...]
+    ticks: tuple[Tick, ...]
+    top: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """The risk strip: one row of tiles, or several where one would be too narrow to read.
+
+    ``axis_y`` is counted from a row's top.
+    """
+
+    bands: tuple[Band, ...]
     side: float
     picture_height: float
     axis_y: float
     height: float
-    ticks: tuple[Tick, ...]
     axis_left: float
     axis_right: float
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """Of all rows."""
+        return tuple(tile for band in self.bands for tile in band.tiles)
 
 
 def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: float = 1.2) -> Strip:
@@ -69,16 +94,44 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
         proportion: Height over width of the thumbnails.
     """
     visits = record.visits
-    pitch = (WIDTH - 2 * 10) / len(visits)
+    count = -(-len(visits) // _VISITS_A_BAND)
+    most = -(-len(visits) // count)
+    pitch = (WIDTH - 2 * 10) / most
     side = min(_GREATEST_TILE, pitch - max(8.0, 0.12 * pitch))
     pitch = min(pitch, side * 1.35)
-    start = (WIDTH - pitch * len(visits)) / 2 if len(visits) > 1 else -(pitch - side) / 2
-    days = day_count(visits).days
-    ends, ticks = _time_axis(days)
+    start = (WIDTH - pitch * most) / 2 if len(visits) > 1 else -(pitch - side) / 2
     picture_height = side * proportion if any(thumbnails) else 0.0
+    # A single visit has no gaps to show, so no axis is drawn under its tile.
+    axis_y = 24 + picture_height + 40 + (92 if len(visits) > 1 else -40)
+    height = axis_y + 44
+    # Rows differ by one visit at most, so that none is left alone in the last one.
+    firsts = [-(-len(visits) * number // count) for number in range(count + 1)]
+    bands = []
+    for number in range(count):
+        of_band = range(firsts[number], firsts[number + 1])
+        tiles, ticks = _tiles(record, thumbnails, of_band, start=start, pitch=pitch, side=side)
+        bands.append(Band(tiles=tiles, ticks=ticks, top=number * (height + _BETWEEN_BANDS)))
+    return Strip(
+        bands=tuple(bands),
+        side=side,
+        picture_height=picture_height,
+        axis_y=axis_y,
+        height=bands[-1].top + height,
+        axis_left=_MARGIN,
+        axis_right=WIDTH - _MARGIN,
+    )
+
+
+def _tiles(
+    record: RiskRecord, thumbnails: list[str | None], indices: range, *, start: float, pitch: float, side: float
+) -> tuple[tuple[Tile, ...], tuple[Tick, ...]]:
+    """The tiles of a row, and the ticks of its axis."""
+    days, gaps = day_count(record.visits).days, record.gaps_days
+    ends, ticks = _time_axis([days[index] for index in indices])
     tiles = []
-    for index, (visit, day, gap) in enumerate(zip(visits, days, record.gaps_days, strict=True)):
-        colour, middle = risk_colour(visit.risk), start + pitch * (index + 0.5)
+    for column, index in enumerate(indices):
+        visit, day, gap = record.visits[index], days[index], gaps[index]
+        colour, middle = risk_colour(visit.risk), start + pitch * (column + 0.5)
         tiles.append(
             Tile(
                 number=index + 1,
@@ -92,22 +145,11 @@ def risk_strip(record: RiskRecord, thumbnails: list[str | None], *, proportion: 
                 ink=ink_on(colour),
                 day=f"day {day}",
                 gap="" if gap is None else f"+{gap}{numbers.NARROW}d",
-                gap_at=middle - pitch / 2,
+                gap_at=middle - pitch / 2 if column else middle - side / 2 + _GAP_AT_BEGIN,
                 picture=thumbnails[index],
             )
         )
-    # A single visit has no gaps to show, so no axis is drawn under its tile.
-    axis_y = 24 + picture_height + 40 + (92 if len(visits) > 1 else -40)
-    return Strip(
-        tiles=tuple(tiles),
-        side=side,
-        picture_height=picture_height,
-        axis_y=axis_y,
-        height=axis_y + 44,
-        ticks=ticks,
-        axis_left=_MARGIN,
-        axis_right=WIDTH - _MARGIN,
-    )
+    return tuple(tiles), ticks
 
 
 @dataclass(frozen=True, kw_only=True)

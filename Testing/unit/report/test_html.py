@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import gc
 import io
+import itertools
 import math
 import re
 import sys
@@ -338,7 +339,10 @@ def test_every_day_of_report_and_montage_counts_from_one_day_which_is_said_once(
     assert [mark.description.split(":")[0] for mark in curve.marks] == [
         f"Visit {number}, day {day}" for number, day in enumerate(days, start=1)
     ]
-    for axis, places in ((strip.ticks, [tile.at for tile in strip.tiles]), (curve.x_ticks, [m.x for m in curve.marks])):
+    for axis, places in (
+        (strip.bands[0].ticks, [tile.at for tile in strip.tiles]),
+        (curve.x_ticks, [m.x for m in curve.marks]),
+    ):
         at = np.interp(days, [int(tick.label.split()[0]) for tick in axis], [tick.at for tick in axis])
         inside = np.array(days) >= int(axis[0].label.split()[0])
         inside &= np.array(days) <= int(axis[-1].label.split()[0])
@@ -351,6 +355,67 @@ def test_every_day_of_report_and_montage_counts_from_one_day_which_is_said_once(
         assert f"<li>Day {day}" in report
         other = f"{numbers.days(record.visits[number - 1].days_since_first)} since the first visit"
         assert (other in report) == (treatment is not None and number > 1)
+
+
+def a_long_record(count: int) -> RiskRecord:
+    """Visits every three months and a bit, all of an uncertain risk."""
+    record = a_record(12)
+    visits = tuple(
+        dataclasses.replace(
+            record.visits[index % 12],
+            session_id=f"ses-{index + 1:03d}",
+            days_since_first=93 * index + index % 3,
+            warnings=(Warned(code="planted", message="Why."),),
+            uncertain_because=("planted",),
+        )
+        for index in range(count)
+    )
+    return dataclasses.replace(record, visits=visits)
+
+
+LETTER = 8.4 / 13
+"""The widest usual letter of a label by the label's size, as wide fonts have it."""
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 12, 13, 24, 25, 60, 100])
+def test_nothing_of_the_strip_lies_over_anything_else_however_many_visits(count: int) -> None:
+    record = a_long_record(count)
+    strip = risk_strip(record, ["data:,"] * count)
+
+    assert [tile.number for tile in strip.tiles] == list(range(1, count + 1))
+    rows = [len(band.tiles) for band in strip.bands]
+    assert max(rows) - min(rows) <= 1
+    assert (len(strip.bands) > 1) == (count > 12)
+    for band in strip.bands:
+        ends: dict[str, float] = {}
+        for tile in band.tiles:
+            for what, middle, width in (
+                ("day", tile.middle, len(tile.day) * 13 * LETTER),
+                ("risk", tile.middle, len(tile.risk) * (21 if strip.side > 90 else 17) * LETTER),
+                ("doubt", tile.middle, len(tile.certainty) * (11 if strip.side > 60 else 9) * LETTER),
+                ("gap", tile.gap_at, len(tile.gap) * 12 * LETTER),
+                ("tile", tile.middle, strip.side),
+            ):
+                assert middle - width / 2 >= max(ends.get(what, 0.0), 0.0), (what, tile.number)
+                ends[what] = middle + width / 2
+                assert ends[what] <= 1160
+            assert strip.axis_left <= tile.at <= strip.axis_right
+    tops = [band.top for band in strip.bands]
+    assert all(below - above > strip.axis_y + 40 for above, below in itertools.pairwise(tops))
+    assert strip.height >= tops[-1] + strip.axis_y + 40
+
+
+def test_a_long_strip_is_drawn_in_rows_that_each_have_their_axis(pictures: ReportPictures) -> None:
+    record = a_long_record(25)
+    long = dataclasses.replace(pictures, visits=(pictures.visits[0],) * 25)
+    page = render_report(record, long, model_card=CARD)
+    strip = page[page.index('aria-labelledby="strip-title"') : page.index('id="curve"')]
+
+    assert len(re.findall(r"<g\b", strip)) == 3
+    assert strip.count("days since") == 3
+    assert strip.count('class="dot"') == strip.count('class="tie"') == 25
+    assert "Each row has its own axis of days, to scale." in strip
+    assert "The axis of days is to scale." in render_report(a_record(3), pictures, model_card=CARD)
 
 
 def test_visits_lie_on_the_strips_axis_in_proportion_to_their_days() -> None:
