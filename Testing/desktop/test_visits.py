@@ -83,6 +83,21 @@ def test_removed_visits_come_back_last_first_and_survive_being_saved(visits: Any
     assert visits.last_removed(rows).key == "0"
 
 
+def test_removals_are_undone_backwards_whatever_is_edited_in_between(visits: Any) -> None:
+    kind = visits.DayKind.SINCE_FIRST
+    rows = rows_of(visits, "0", "100", "200", "300", "400")
+    for key in ("4", "2", "3"):
+        rows = visits.with_removed(rows, key)
+    rows = visits.in_order(visits.changed(rows, "0", day="150"), kind)
+    undone = []
+    while (row := visits.last_removed(rows)) is not None:
+        undone.append(row.key)
+        rows = visits.in_order(visits.changed(rows, row.key, removed=False), kind)
+
+    assert undone == ["3", "2", "4"]
+    assert [row.key for row in rows] == ["1", "0", "2", "3", "4"]
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "[1]", '[{"key": "a", "unknown": 1}]'])
 def test_a_parameter_node_that_keeps_nonsense_gives_an_empty_table(visits: Any, text: str) -> None:
     assert visits.from_json(text) == ()

@@ -93,9 +93,10 @@ def ordinal(day: str, kind: DayKind) -> int | None:
 
 
 def in_order(rows: Sequence[VisitRow], kind: DayKind) -> tuple[VisitRow, ...]:
-    """Rows by day, those without one last, each in the order it had."""
+    """Rows by day, those without one last; behind them the removed ones, in the order they were removed in."""
     days = {row.key: ordinal(row.day, kind) for row in rows}
-    return tuple(sorted(rows, key=lambda row: (row.removed, days[row.key] is None, days[row.key] or 0)))
+    by_day = sorted(shown(rows), key=lambda row: (days[row.key] is None, days[row.key] or 0))
+    return (*by_day, *(row for row in rows if row.removed))
 
 
 def gaps(rows: Sequence[VisitRow], kind: DayKind) -> dict[str, int]:
