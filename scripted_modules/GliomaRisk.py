@@ -117,13 +117,14 @@ class GliomaRiskWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _bind(self):
         """Bind the panel to the scene's parameter node, once a node."""
         node = self.logic.getParameterNode()
+        # Also where it is the same node: a scene that is closed keeps it, and makes it one that undo passes over.
+        node.SetUndoEnabled(True)
         if self._binding is not None and self._binding.parameters.parameterNode is node:
             # The wrapper remembers the nodes that it refers to until its own node is modified, and a scene that is
             # loaded finds them only after it.
             node.Modified()
             return
         self._unbind()
-        node.SetUndoEnabled(True)
         self._binding = Binding(node, self._interface)
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.onParameters)
 

@@ -198,6 +198,27 @@ def test_removed_visits_come_back_by_undo_and_by_slicer_s_own_undo(read: Any, sc
         scene.SetUndoOff()
 
 
+def test_slicer_s_undo_knows_of_the_table_after_the_scene_was_closed_too(
+    panel: Any, scene: Any, helper: Any, small_series: Path
+) -> None:
+    scene.Clear(0)
+    settle(panel)
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    panel.parameters.folder = str(small_series)
+    panel.series.read_folder()
+    settle(panel)
+    scene.SetUndoOn()
+    try:
+        panel.ui.visitsTable.setCurrentCell(0, 0)
+        panel.series.remove_visit()
+        scene.Undo()
+        settle(panel)
+        assert [cell(panel, line, 0) for line in range(panel.ui.visitsTable.rowCount)] == DAYS
+    finally:
+        scene.ClearUndoStack()
+        scene.SetUndoOff()
+
+
 def test_an_untouched_folder_goes_to_the_worker_as_it_is(read: Any, scripted_client: Any, small_series: Path) -> None:
     read.run.apply_or_cancel()
 
