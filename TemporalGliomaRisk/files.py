@@ -14,6 +14,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,9 @@ def written_whole(path: Path) -> Iterator[Path]:
 def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> Iterator[Path]:
     """Give a temporary folder inside ``folder`` to write to; on success all files in it take their places at the end.
 
-    Until then an earlier run's files stay as they are, and where ours cannot take their places they come back. Its file
-    ``last`` goes first and ours comes last of all, so that where it is, everything that belongs to it is there too.
+    Until then an earlier run's files stay as they are, and where ours cannot take their places they come back; what
+    the system doesn't let come back is kept in a hidden folder inside ``folder``. Its file ``last`` goes first and ours
+    comes last of all, so that where it is, everything that belongs to it is there too.
 
     Args:
         folder: Where the files take their places.
@@ -130,6 +132,8 @@ def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> I
         OutputError: If the system refuses any of it.
     """
     staged = folder / _part_name("results")
+    aside = staged / _part_name("earlier")
+    in_place = False
     try:
         with _said_in_words():
             staged.mkdir(parents=True)
@@ -138,14 +142,15 @@ def written_together(folder: Path, last: str, *, stale: Sequence[str] = ()) -> I
         with _said_in_words():
             # Where the folder vanished on the way, later files made it anew, and the earlier ones would be missing.
             (staged / BEGUN).unlink()
-            _put_in_place(staged, folder, Path(last), stale)
+            _put_in_place(staged, aside, folder, Path(last), stale)
+        in_place = True
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        if in_place or not any(path.is_symlink() or path.is_file() for path in aside.rglob("*")):
+            shutil.rmtree(staged, ignore_errors=True)
 
 
-def _put_in_place(staged: Path, folder: Path, last: Path, stale: Sequence[str]) -> None:
+def _put_in_place(staged: Path, aside: Path, folder: Path, last: Path, stale: Sequence[str]) -> None:
     names = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
-    aside = staged / _part_name("earlier")
     moved: list[Path] = []
     placed: list[Path] = []
     try:
@@ -163,14 +168,41 @@ def _put_in_place(staged: Path, folder: Path, last: Path, stale: Sequence[str]) 
                 placed.append(name)
             for changed in dict.fromkeys(parent for name in together for parent in name.parents):
                 _sync_folder(folder / changed)
-    except BaseException:
-        # The earlier run's own last file went first, so it comes back last, and only where all else is back.
+    except BaseException as error:
+        if _all_put_back(aside, folder, placed, moved, last):
+            raise
+        # Leftovers of a process that is gone are removed; under a name of its own this folder is none of them.
         with contextlib.suppress(OSError):
-            for name in reversed(placed):
-                (folder / name).unlink()
-            for name in reversed(moved):
-                (aside / name).replace(folder / name)
-        raise
+            aside.replace(folder / f".earlier-{uuid.uuid4().hex[:6]}")
+        if not isinstance(error, OSError):
+            raise
+        raise OutputError(
+            f"A file could not be written ({_why(error)}), and not all earlier files could be put back; those are kept "
+            "in a hidden folder there. Move them out, free space or name another folder, and run again."
+        ) from error
+
+
+def _all_put_back(aside: Path, folder: Path, placed: Sequence[Path], moved: Sequence[Path], last: Path) -> bool:
+    """Whether all earlier files are back; each is tried for itself, so that one that can't come keeps no other away."""
+    foreign = {name for name in reversed(placed) if not _managed(partial((folder / name).unlink, missing_ok=True))}
+    left = 0
+    for name in reversed(moved):
+        # The earlier run's own last file went first, so it comes back last, and only where all else is back.
+        if (name == last and (left or foreign - {last})) or not _managed(
+            partial((aside / name).replace, folder / name)
+        ):
+            left += 1
+        else:
+            foreign.discard(name)
+    return left == 0
+
+
+def _managed(step: Callable[[], object]) -> bool:
+    try:
+        step()
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -227,10 +259,13 @@ def _said_in_words() -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        why = error.strerror or "the system gives no reason"
         raise OutputError(
-            f"A file could not be written ({why}). Free space or name another folder, and run again."
+            f"A file could not be written ({_why(error)}). Free space or name another folder, and run again."
         ) from error
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or "the system gives no reason"
 
 
 def _part_name(name: str) -> str:

@@ -360,7 +360,7 @@ class StandInParameters:
 
     def __init__(self, node: Any) -> None:
         object.__setattr__(self, "parameterNode", node)
-        object.__setattr__(self, "_panels", {})
+        object.__setattr__(self, "_guis", {})
         object.__setattr__(self, "_nodes", {})
         # As Slicer's own: nodes referred to are remembered until the parameter node itself is modified.
         myself = weakref.ref(self)
@@ -374,31 +374,42 @@ class StandInParameters:
         for name in self._nodes:
             self._nodes[name] = self.parameterNode.GetNodeReference(name)
 
-    def connectGui(self, panel: Any) -> int:
+    def connectGui(self, panel: Any) -> None:
+        """As Slicer's own, which gives no tag back."""
+        named = {}
         for widget in _QObject.findChildren(panel, QtWidgets.QWidget):
             name = _QObject.property(widget, "SlicerParameterName")
             if name:
-                self._bind(str(name), widget)
-        self.AddObserver("ModifiedEvent", lambda caller, event: self._show())
-        return 0
+                named[str(name)] = widget
+        self.connectParametersToGui(named)
 
-    def _bind(self, name: str, widget: Any) -> None:
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        tag = len(self._guis)
+        self._guis[tag] = {}
+        for name, widget in mapping.items():
+            self._bind(tag, name, widget)
+        self.AddObserver("ModifiedEvent", lambda caller, event: self._show())
+        return tag
+
+    def _bind(self, tag: int, name: str, widget: Any) -> None:
         choices = list(type(self)._types[name])
         blocked = widget.blockSignals(True)
         QtWidgets.QComboBox.clear(widget)
         for choice in choices:
             QtWidgets.QComboBox.addItem(widget, choice.label())
         widget.blockSignals(blocked)
-        self._panels[name] = (widget, choices)
-        widget.connect("currentIndexChanged(int)", lambda index: setattr(self, name, choices[index]))
+        changed = widget.currentIndexChanged.connect(lambda index: setattr(self, name, choices[index]))
+        self._guis[tag][name] = (widget, choices, changed)
         self._show()
 
     def _show(self) -> None:
-        for name, (widget, choices) in self._panels.items():
-            QtWidgets.QComboBox.setCurrentIndex(widget, choices.index(getattr(self, name)))
+        for shown in self._guis.values():
+            for name, (widget, choices, _changed) in shown.items():
+                QtWidgets.QComboBox.setCurrentIndex(widget, choices.index(getattr(self, name)))
 
     def disconnectGui(self, tag: int) -> None:
-        self._panels.clear()
+        for _widget, _choices, changed in self._guis.pop(tag, {}).values():
+            _QObject.disconnect(changed)
 
     def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:
         return self.parameterNode.AddObserver(event, callback, priority)

@@ -496,6 +496,22 @@ def test_nothing_is_observed_any_more_after_the_module_is_unloaded(
     assert scripted_client.closed
 
 
+def test_the_panel_s_widgets_set_nothing_any_more_after_the_module_is_unloaded(
+    widget: Any, panel: Any, helper: Any
+) -> None:
+    combo, parameters = panel.ui.sourceCombo, widget._binding.parameters
+    sources = list(helper("parameters").SeriesSource)
+    combo.setCurrentIndex(1)
+    assert parameters.source is sources[1]
+
+    widget.cleanup()
+
+    combo.setCurrentIndex(2)
+    assert parameters.source is sources[1]
+    parameters.source = sources[0]
+    assert combo.currentIndex == 2
+
+
 def test_the_worker_s_files_go_when_the_module_is_unloaded(widget: Any, applied: Any) -> None:
     folder = applied.logic._temporary
     assert folder.is_dir()
