@@ -219,6 +219,48 @@ def test_slicer_s_undo_knows_of_the_table_after_the_scene_was_closed_too(
         scene.SetUndoOff()
 
 
+def test_slicer_s_undo_of_another_patient_s_reading_leaves_no_files_under_the_days_of_the_one_before(
+    read: Any, scene: Any, other_series: Path, scripted_client: Any
+) -> None:
+    scene.SetUndoOn()
+    try:
+        read.ui.folderEdit.currentPath = str(other_series)
+        read.ui.readFolderButton.click()
+        settle(read)
+        assert scene.GetNumberOfUndoLevels() == 1
+        scene.Undo()
+        settle(read)
+    finally:
+        scene.ClearUndoStack()
+        scene.SetUndoOff()
+
+    assert [cell(read, line, 0) for line in range(3)] == DAYS
+    assert read.ui.seriesStatus.text.endswith("Press Read.")
+    read.run.apply_or_cancel()
+    assert scripted_client.asked == []
+
+
+def test_slicer_s_undo_of_finding_volumes_gives_the_table_its_own_volumes_back(
+    in_scene: Any, scene: Any, helper: Any
+) -> None:
+    first = scene.GetFirstNodeByName("P_20210401_FLAIR")
+    scene.SetUndoOn()
+    try:
+        first.SetHideFromEditors(True)
+        in_scene.series.find_volumes()
+        settle(in_scene)
+        assert cell(in_scene, 0, 2) == "–"
+        assert scene.GetNumberOfUndoLevels() == 1
+        scene.Undo()
+        settle(in_scene)
+    finally:
+        scene.ClearUndoStack()
+        scene.SetUndoOff()
+
+    number = rows(in_scene, helper)[0].volumes["FLAIR"]
+    assert helper("parameters").volume_of(in_scene.parameters, number) is first
+
+
 def test_an_untouched_folder_goes_to_the_worker_as_it_is(read: Any, scripted_client: Any, small_series: Path) -> None:
     read.run.apply_or_cancel()
 

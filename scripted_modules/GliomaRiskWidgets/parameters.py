@@ -113,14 +113,41 @@ def rows_of(parameters: Any) -> tuple[VisitRow, ...]:
     return from_json(parameters.visits)
 
 
+def save_for_undo(parameters: Any) -> None:
+    """Let Slicer's own undo lead back to the parameters as they are now, where it is switched on."""
+    scene = parameters.parameterNode.GetScene()
+    if scene is not None and scene.GetUndoFlag():
+        scene.SaveStateForUndo()
+
+
 def set_rows(parameters: Any, rows: tuple[VisitRow, ...]) -> None:
     """Keep the table of visits, so that Slicer's own undo knows of it where that is switched on."""
     text = to_json(rows)
     if text != parameters.visits:
-        scene = parameters.parameterNode.GetScene()
-        if scene is not None and scene.GetUndoFlag():
-            scene.SaveStateForUndo()
+        save_for_undo(parameters)
         parameters.visits = text
+
+
+def set_series(parameters: Any, rows: tuple[VisitRow, ...], kind: DayKind, volumes: list[Any] | None = None) -> None:
+    """Keep the table of another series, with all that belongs to the series before gone.
+
+    Slicer's undo leads back to before all of it: the rows of one series never stand with the source of another.
+
+    Args:
+        parameters: The wrapped parameter node.
+        rows: The table, of the source that is named now.
+        kind: How its days are told.
+        volumes: Of the scene, by whose place in the list the rows refer to them; None where the rows are of files.
+    """
+    save_for_undo(parameters)
+    if volumes is not None:
+        set_volumes(parameters, volumes)
+    parameters.series_patient = None
+    parameters.findings = ""
+    parameters.checked_visits = ""
+    parameters.day_choice = DayChoice(kind)
+    keep_source(parameters)
+    parameters.visits = to_json(rows)
 
 
 def named_source(parameters: Any) -> tuple[SeriesSource, str]:

@@ -18,14 +18,12 @@ from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 from . import dicom_database, scene_volumes, visits
 from .guessing import guess_visits
 from .parameters import (
-    DayChoice,
     SeriesSource,
     is_of_named_source,
-    keep_source,
     number_of,
     rows_of,
     set_rows,
-    set_volumes,
+    set_series,
     volume_of,
 )
 from .staging import Staged, stage_read, stage_scene
@@ -215,7 +213,6 @@ class SeriesStep:
             return
         parameters = self.panel.parameters
         nodes = scene_volumes.candidates(slicer.mrmlScene, parameters.scene_patient)
-        set_volumes(parameters, nodes)
         found = [scene_volumes.describe(slicer.mrmlScene, node, str(number)) for number, node in enumerate(nodes)]
         rows, kind, left_out = guess_visits(found)
         if not rows:
@@ -227,7 +224,8 @@ class SeriesStep:
             self._say(_("{count} volumes were left out: their sequence is not told.").format(count=left_out))
         else:
             self._say("")
-        self._new_series(rows, kind)
+        set_series(parameters, rows, kind, nodes)
+        self.refresh()
 
     def read_folder(self) -> None:
         """Read the folder or table."""
@@ -258,18 +256,9 @@ class SeriesStep:
         with self.panel.trying(self._say), self.panel.waiting():
             timeline = self._read_timeline()
             rows, kind = visits.rows_of_timeline(timeline)
-            self._new_series(rows, kind)
+            set_series(self.panel.parameters, rows, kind)
+            self.refresh()
             self._say(_summary(timeline))
-
-    def _new_series(self, rows: tuple[visits.VisitRow, ...], kind: visits.DayKind) -> None:
-        parameters = self.panel.parameters
-        parameters.series_patient = None
-        parameters.findings = ""
-        parameters.checked_visits = ""
-        parameters.day_choice = DayChoice(kind)
-        keep_source(parameters)
-        set_rows(parameters, rows)
-        self.refresh()
 
     def _read_timeline(self) -> Timeline:
         """The timeline of the folder or DICOM patient, read again only if another one is named."""
