@@ -748,6 +748,48 @@ def test_a_patient_closed_while_its_risk_is_computed_comes_back_with_it(read: An
     assert read.review.patient.visits[2].risk == 0.41
 
 
+def results_kept(panel: Any) -> list[str]:
+    """Folders of results that lie among the module's temporary files."""
+    return sorted(path.name for path in panel.logic._temporary.glob("*-result"))
+
+
+def test_a_result_goes_with_its_patient_and_with_the_next_result(applied: Any, scripted_client: Any) -> None:
+    (first,) = results_kept(applied)
+    applied.run.apply_or_cancel()
+    scripted_client.done()
+    settle(applied)
+    (second,) = results_kept(applied)
+    assert second != first
+    assert applied.logic.output_of(applied.review.patient).name == second
+    assert list(applied.logic._outputs) == [applied.review.patient.browser]
+
+    applied.review.remove_patient()
+    settle(applied)
+    assert results_kept(applied) == []
+    assert applied.logic._outputs == {}
+    assert applied._patients == {}
+
+
+def test_a_result_goes_with_the_scene_and_with_a_series_opened_without_its_risk(
+    applied: Any, scripted_client: Any, scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applied, "ask", lambda question, details: True)
+    applied.ui.visitsTable.item(0, 0).setText("31")
+    settle(applied)
+    applied.series.open_series()
+    settle(applied)
+    assert results_kept(applied) == []
+
+    applied.run.apply_or_cancel()
+    scripted_client.done()
+    settle(applied)
+    assert len(results_kept(applied)) == 1
+    scene.Clear(0)
+    settle(applied)
+    assert results_kept(applied) == []
+    assert applied.logic._outputs == {}
+
+
 def test_what_is_being_typed_survives_whatever_else_happens(read: Any, scene: Any) -> None:
     read.ui.folderEdit.blockSignals(True)  # as where the text is no path yet
     read.ui.folderEdit.currentPath = "/nowhere/yet"

@@ -52,6 +52,25 @@ def test_a_script_that_waits_gets_the_patient(logic: Any, scripted_client: Any, 
     assert logic.output_of(patient).name.endswith("-result")
 
 
+def test_a_result_in_a_folder_that_a_script_named_stays_when_its_patient_goes(
+    logic: Any, scripted_client: Any, small_series: Path, tmp_path: Path
+) -> None:
+    patients = []
+    for name in ("own", None):
+        own = {} if name is None else {"output": tmp_path / name}
+        logic.start(small_series, finished=lambda done: patients.append(done.patient), **own)
+        scripted_client.done()
+        logic.session.poll()
+    temporary = logic.output_of(patients[1])
+    assert temporary.is_dir()
+    for patient in patients:
+        patient.remove()
+    logic.forget_gone_outputs()
+
+    assert (tmp_path / "own" / "risk.json").is_file()
+    assert not temporary.exists()
+
+
 @pytest.mark.parametrize(("kind", "error"), [("cancelled", Cancelled), ("input", InputError)])
 def test_a_script_that_waits_gets_the_worker_s_error(
     logic: Any, scripted_client: Any, small_series: Path, kind: str, error: type[Exception]

@@ -200,7 +200,8 @@ class Panel:
         """Hold nothing of a patient any more, because it is going."""
         self._observe(None)
         self.review.comparing.close()
-        self._patients.pop(patient.browser.GetID(), None)
+        # Under every ID that it had: one that was renewed has another browser than before.
+        self._patients = {known: other for known, other in self._patients.items() if other is not patient}
         browser = patient.browser
         with slicer.util.NodeModify(self.parameters.parameterNode):
             for name in ("patient", "series_patient"):
@@ -292,6 +293,7 @@ class Panel:
             return
         self._refreshing = True
         try:
+            self.logic.forget_gone_outputs()
             patient = self.patient_of(self.parameters.patient)
             self._observe(None if patient is None else patient.browser)
             for step in (self.series, self.check, self.run, self.review):

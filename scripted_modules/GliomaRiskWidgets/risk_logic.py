@@ -219,13 +219,28 @@ class RiskLogic:
         return node
 
     def keep_output(self, patient: PatientScene, folder: Path) -> None:
-        """Remember where the result of a patient lies, for the report."""
+        """Remember where the result of a patient lies, for the report; an earlier one of the patient goes."""
+        self.forget_gone_outputs()
+        if self._outputs.get(patient.browser) != folder:
+            self._forget_output(patient.browser)
         # The node, not its ID: a scene that was cleared gives the next patient the same IDs again.
         self._outputs[patient.browser] = folder
 
+    def forget_gone_outputs(self) -> None:
+        """Hold nothing of patients that left the scene, or of their state before they were renewed."""
+        for browser in [browser for browser in self._outputs if browser.GetScene() is None]:
+            self._forget_output(browser)
+
     def forget_outputs(self) -> None:
         """Forget where results lie, because their patients go with the scene."""
-        self._outputs.clear()
+        for browser in tuple(self._outputs):
+            self._forget_output(browser)
+
+    def _forget_output(self, browser: Any) -> None:
+        folder = self._outputs.pop(browser, None)
+        # A folder that a script named is the script's own.
+        if folder is not None and self._temporary is not None and folder.parent == self._temporary:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def output_of(self, patient: PatientScene) -> Path | None:
         """Folder of a patient's result, None where it was computed in another session."""
