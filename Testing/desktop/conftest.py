@@ -147,7 +147,7 @@ def alignments_of(timeline: Timeline) -> list[dict[str, Any]]:
     return alignments
 
 
-def write_result(timeline: Timeline, folder: Path) -> Path:
+def write_result(timeline: Timeline, folder: Path, *, identified: bool = False) -> Path:
     """A result for the small series, in the form that predict writes: made up, for tests of what shows it."""
     (folder / "heatmaps").mkdir(parents=True)
     visits = []
@@ -187,7 +187,7 @@ def write_result(timeline: Timeline, folder: Path) -> Path:
     risk_json = {**said, "horizon_days": 365, "model": model, "visits": visits, "warnings": []}
     risk_json["research_use_only"] = "Research use only, trained on simulated data."
     (folder / "risk.json").write_text(json.dumps(risk_json), encoding="utf-8")
-    audit = {**said, "inputs": {}, "alignments": alignments_of(timeline)}
+    audit = {**said, "inputs": {}, "alignments": alignments_of(timeline), "options": {"identified": identified}}
     (folder / "audit.json").write_text(json.dumps(audit), encoding="utf-8")
     (folder / "report.html").write_text("<p>a report: 5\u202f%</p>", encoding="utf-8")
     (folder / "risk.tsv").write_text("session_id\trisk\n", encoding="utf-8")
@@ -222,8 +222,9 @@ class ScriptedClient:
         self.running = True
 
     def predict(self, timeline: Any, output: Any, **options: Any) -> str:
-        self.timelines.append(read_timeline(Path(timeline)))
-        write_result(self.timelines[-1], Path(output))
+        identified = bool(options.get("identified", False))
+        self.timelines.append(read_timeline(Path(timeline), identified=identified))
+        write_result(self.timelines[-1], Path(output), identified=identified)
         return self._ask("predict", {"timeline": Path(timeline), "output": str(output), **options})
 
     def register(self, timeline: Any, **options: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,22 @@ def test_a_script_that_waits_gets_the_patient(logic: Any, scripted_client: Any, 
 
     assert patient.patient == "sub-07"
     assert logic.output_of(patient).name.endswith("-result")
+
+
+@pytest.mark.parametrize("identified", [False, True])
+def test_a_result_is_shown_with_its_own_labels_also_where_they_are_the_input_s_names(
+    logic: Any, scripted_client: Any, small_series: Path, tmp_path: Path, identified: bool
+) -> None:
+    for number, day in enumerate(("20200101", "20200401", "20200721"), start=1):
+        source = small_series / f"ses-{number:02d}" / "anat" / f"sub-07_ses-{number:02d}_FLAIR.nii.gz"
+        shutil.copyfile(source, tmp_path / f"Case_{day}_FLAIR.nii.gz")
+    prediction = logic.start(tmp_path, output=tmp_path / "out", identified=identified)
+    scripted_client.done()
+    logic.session.poll()
+
+    assert prediction.error is None
+    assert prediction.patient.patient == ("sub-Case" if identified else "sub-01")
+    assert [visit.risk for visit in prediction.patient.visits] == [0.05, 0.12, 0.41]
 
 
 def test_a_result_in_a_folder_that_a_script_named_stays_when_its_patient_goes(

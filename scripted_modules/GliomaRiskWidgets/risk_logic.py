@@ -160,9 +160,9 @@ class RiskLogic:
     # Reading and showing
 
     @staticmethod
-    def read(path: Path | str, *, patient: str | None = None) -> Timeline:
+    def read(path: Path | str, *, patient: str | None = None, identified: bool = False) -> Timeline:
         """Read a timeline; see :func:`~TemporalGliomaRisk.timeline.reading.read_timeline`."""
-        return read_timeline(Path(path), patient=patient)
+        return read_timeline(Path(path), patient=patient, identified=identified)
 
     @staticmethod
     def patients() -> list[PatientScene]:
@@ -265,7 +265,7 @@ class RiskLogic:
             output: Folder for the result; a temporary one by default.
             progressed: Told of every step.
             finished: Told when it has ended, well or not, once the patient is in the scene.
-            options: Of :meth:`WorkerClient.predict`: model, device, register, mask, heatmaps, patient.
+            options: Of :meth:`WorkerClient.predict`: model, device, register, mask, heatmaps, patient, identified.
 
         Returns:
             The prediction, whose state follows.
@@ -279,9 +279,11 @@ class RiskLogic:
 
         def on_result(message: Message) -> None:
             try:
-                read = self.read(timeline, patient=options.get("patient"))
                 prediction.output = Path(str(message["output"]))
-                patient = self.open_series(read, RiskResult.read(prediction.output))
+                result = RiskResult.read(prediction.output)
+                # Labelled as the result is: one of numbers knows no visit of one labelled by the input's names.
+                read = self.read(timeline, patient=options.get("patient"), identified=result.identified)
+                patient = self.open_series(read, result)
                 self.keep_output(patient, prediction.output)
                 prediction.patient, prediction.fraction = patient, 1.0
             except GliomaRiskError as error:
