@@ -904,6 +904,69 @@ def test_a_visit_that_left_its_folder_since_it_was_read_is_said(
     assert panel.ui.seriesStatus.text == "Visit 2 of the table is not in the series any more. Press Read."
 
 
+def dated(small_series: Path, folder: Path, *days: str) -> None:
+    """Put files of the small series' visits into a folder, by their dates."""
+    folder.mkdir(exist_ok=True)
+    for number, day in enumerate(days, start=1):
+        for sequence in ("FLAIR", "T2w"):
+            source = small_series / f"ses-{number:02d}" / "anat" / f"sub-07_ses-{number:02d}_{sequence}.nii.gz"
+            shutil.copyfile(source, folder / f"P_{day}_{sequence}.nii.gz")
+
+
+@pytest.mark.parametrize("days", [("20200101", "20200331"), ("20200101",)])
+def test_a_saved_table_joins_no_files_that_have_another_day_under_its_number_by_now(
+    panel: Any, helper: Any, small_series: Path, scripted_client: Any, scene: Any, tmp_path: Path, days: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "files"
+    dated(small_series, folder, *days)
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    panel.parameters.folder = str(folder)
+    panel.series.read_folder()
+    panel.series._set_volume(rows(panel, helper)[0], "T2w", None)
+    panel.ui.visitsTable.item(0, 0).setText("2020-01-02")
+    settle(panel)
+    assert scene.WriteToMRB(str(tmp_path / "saved.mrb"))
+    scene.Clear(0)
+    settle(panel)
+    dated(small_series, folder, "20191003")  # as many days before: days since the first visit would tell nothing
+    assert scene.ReadFromMRB(str(tmp_path / "saved.mrb"))
+    settle(panel)
+    panel.series._timeline = None  # as in another Slicer
+
+    panel.run.apply_or_cancel()
+    assert scripted_client.asked == []
+    assert panel.ui.runStatus.text == "Visit 1 of the table is on another day in the series now. Press Read."
+    panel.ui.visitsTable.cellClicked.emit(0, 3)
+    assert panel.ui.seriesStatus.text == "This visit is on another day in the series now. Press Read."
+    assert cell(panel, 0, 3) == "–"
+
+    panel.ui.readFolderButton.click()
+    settle(panel)
+    assert [cell(panel, line, 0) for line in range(2)] == ["2019-10-03", "2020-01-01"]
+    panel.run.apply_or_cancel()
+    assert len(scripted_client.asked) == 1
+
+
+def test_a_later_file_changes_nothing_of_the_visits_that_a_saved_table_has(
+    panel: Any, helper: Any, small_series: Path, scripted_client: Any, tmp_path: Path
+) -> None:
+    dated(small_series, tmp_path / "files", "20200101", "20200331")
+    panel.parameters.source = helper("parameters").SeriesSource.FOLDER
+    panel.parameters.folder = str(tmp_path / "files")
+    panel.series.read_folder()
+    kept = rows(panel, helper)
+    parameters = helper("parameters")
+    old = tuple(dataclasses.replace(row, day_read="") for row in kept)  # as of a scene that was saved without it
+    for table in (kept, old):
+        dated(small_series, tmp_path / "files", "20200101", "20200331", "20200901")
+        parameters.set_rows(panel.parameters, table)
+        panel.series._timeline = None
+        panel.run.apply_or_cancel()
+        scripted_client.done()
+        settle(panel)
+        assert [visit.days_since_first for visit in scripted_client.timelines[-1].visits] == [0, 90]
+
+
 # A risk that is there
 
 

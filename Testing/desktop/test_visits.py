@@ -108,6 +108,8 @@ def test_dates_become_days_from_the_first_of_them_in_what_leaves_slicer(visits: 
 
     assert [row.day for row in rows] == ["0", "365", ""]
     assert "2020" not in visits.to_json(rows)
+    read = visits.VisitRow(key="ses-01", day="5", day_read="2020-01-01")
+    assert "2020" not in visits.to_json(visits.without_dates([read], visits.DayKind.SINCE_FIRST))
 
 
 @pytest.mark.parametrize("kind", ["SINCE_FIRST", "SINCE_TREATMENT"])

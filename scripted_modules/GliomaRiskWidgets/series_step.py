@@ -298,16 +298,19 @@ class SeriesStep:
             self._ask_volume(row, sequence)
         elif sequence in row.volumes:
             self._set_volume(row, sequence, None)
-        elif sequence in self._sequences_read(key):
+        elif sequence in self._sequences_read(row):
             self._set_volume(row, sequence, "")
 
-    def _sequences_read(self, key: str) -> tuple[SequenceName, ...]:
+    def _sequences_read(self, row: visits.VisitRow) -> tuple[SequenceName, ...]:
         try:
             timeline = self._read_timeline()
         except GliomaRiskError as error:
             self._say(str(error))
             return ()
-        return next((visit.sequences for visit in timeline.visits if visit.session_id == key), ())
+        if not visits.is_visit_read(row, timeline):
+            self._say(_("This visit is on another day in the series now. Press Read."))
+            return ()
+        return next((visit.sequences for visit in timeline.visits if visit.session_id == row.key), ())
 
     def _ask_volume(self, row: visits.VisitRow, sequence: SequenceName) -> None:
         """A menu of the scene's volumes at the mouse."""

@@ -16,7 +16,7 @@ from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
-from .visits import DayKind, VisitRow, is_as_read, problems, used
+from .visits import DayKind, VisitRow, is_as_read, is_visit_read, problems, used
 
 TABLE = "timeline.tsv"
 WriteVolume = Callable[[VisitRow, SequenceName, Path], None]
@@ -119,6 +119,8 @@ def stage_read(
     for number, row in enumerate(used(rows), start=1):
         if row.key not in visits or set(row.sequences) - set(visits[row.key].sources):
             raise TimelineError(f"Visit {number} of the table is not in the series any more. Press Read.")
+        if not is_visit_read(row, timeline):
+            raise TimelineError(f"Visit {number} of the table is on another day in the series now. Press Read.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lines = []

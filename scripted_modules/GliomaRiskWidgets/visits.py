@@ -29,6 +29,7 @@ class VisitRow:
         included: Whether it takes part.
         removed: Taken out of the table; kept, so that it can be brought back.
         volumes: Which volume each sequence is: a node's reference number, or an empty text for a file that was read.
+        day_read: The day as it was read, told as ``day`` was then; empty where nothing was read.
     """
 
     key: str
@@ -36,6 +37,7 @@ class VisitRow:
     included: bool = True
     removed: bool = False
     volumes: Mapping[SequenceName, str] = field(default_factory=dict)
+    day_read: str = ""
 
     @property
     def sequences(self) -> tuple[SequenceName, ...]:
@@ -147,16 +149,31 @@ def rows_of_timeline(timeline: Timeline) -> tuple[tuple[VisitRow, ...], DayKind]
     else:
         kind, days = DayKind.SINCE_FIRST, [str(visit.days_since_first) for visit in visits]
     rows = tuple(
-        VisitRow(key=visit.session_id, day=day, volumes=dict.fromkeys(visit.sequences, ""))
+        VisitRow(key=visit.session_id, day=day, volumes=dict.fromkeys(visit.sequences, ""), day_read=day)
         for visit, day in zip(visits, days, strict=True)
     )
     return rows, kind
 
 
 def is_as_read(rows: Sequence[VisitRow], timeline: Timeline, kind: DayKind) -> bool:
-    """Whether the reader changed nothing, so that the folder itself can be handed on."""
+    """Whether the table says what the folder says, so that the folder itself can be handed on."""
     read, read_kind = rows_of_timeline(timeline)
-    return kind is read_kind and {row.key: row for row in rows} == {row.key: row for row in read}
+    return kind is read_kind and _by_key(rows) == _by_key(read)
+
+
+def _by_key(rows: Sequence[VisitRow]) -> dict[str, VisitRow]:
+    return {row.key: replace(row, day_read="") for row in rows}
+
+
+def is_visit_read(row: VisitRow, timeline: Timeline) -> bool:
+    """Whether the visit of a row's key, where there is one, is that of which the row was made.
+
+    Sessions of files that have no labels are numbered anew whenever they are read, so the number alone may have come
+    to mean another visit. Rows of scenes that were saved without the day as it was read go by the day they have.
+    """
+    read, _kind = rows_of_timeline(timeline)
+    days = {other.key: other.day for other in read}
+    return days.get(row.key) in (None, row.day_read or row.day)
 
 
 def without_dates(rows: Sequence[VisitRow], kind: DayKind) -> tuple[VisitRow, ...]:
@@ -168,4 +185,6 @@ def without_dates(rows: Sequence[VisitRow], kind: DayKind) -> tuple[VisitRow, ..
     days = {row.key: ordinal(row.day, kind) for row in rows}
     first = min((day for day in days.values() if day is not None), default=0) if kind is DayKind.DATE else 0
     found = {key: "" if day is None else str(day - first) for key, day in days.items()}
-    return tuple(replace(row, key=str(number), day=found[row.key]) for number, row in enumerate(rows, start=1))
+    return tuple(
+        replace(row, key=str(number), day=found[row.key], day_read="") for number, row in enumerate(rows, start=1)
+    )
