@@ -1616,6 +1616,63 @@ def test_subject_hierarchy_tells_patient_and_date(panel: Any, scene: Any, helper
     assert [row.day for row in rows(panel, helper)] == ["2021-03-04"]
 
 
+@pytest.mark.parametrize("told_by", ["subject hierarchy", "items of one name", "name"])
+def test_volumes_of_several_patients_become_no_series_until_one_is_chosen(
+    in_scene: Any, scene: Any, helper: Any, small_series: Path, told_by: str
+) -> None:
+    import slicer  # noqa: PLC0415
+
+    from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    source = read_timeline(small_series).visits[0].sources["FLAIR"]
+    by_hierarchy = told_by != "name"
+    names = ("sub-01", "sub-02") if told_by == "name" else ("Ann", "Ben")
+    names = ("Ann", "Ann") if told_by == "items of one name" else names
+    for name, day in zip(names, ("20200102", "20210304"), strict=True):
+        where = f"{day}_FLAIR" if by_hierarchy else f"{name}_{day}_FLAIR"
+        node = scene.AddNode(new_volume_node(source.read(), where))
+        if by_hierarchy:
+            hierarchy.CreateItem(hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name), node)
+    before = in_scene.series.state
+    in_scene.series.find_volumes()
+    settle(in_scene)
+
+    assert in_scene.ui.seriesStatus.text == (
+        "The scene holds volumes of several patients. Choose one of them, then press Find volumes."
+    )
+    assert in_scene.series.state == before
+    combo = in_scene.ui.scenePatientCombo
+    offered = [combo.itemData(index) for index in range(combo.count)]
+    assert offered == (["", "Ann", "Ann (2)"] if told_by == "items of one name" else ["", *names])
+    combo.setCurrentIndex(2)
+    in_scene.series.find_volumes()
+    assert [row.day for row in rows(in_scene, helper)] == ["2021-03-04"]
+    assert in_scene.ui.seriesStatus.text == ""
+
+
+def test_a_patient_chosen_that_left_the_scene_is_chosen_no_more(in_scene: Any, helper: Any) -> None:
+    in_scene.parameters.scene_patient = "Ann"
+    in_scene.series.find_volumes()
+
+    assert in_scene.ui.scenePatientCombo.currentIndex == 0
+    assert len(rows(in_scene, helper)) == 3
+
+
+def test_volumes_that_are_in_no_visit_are_counted_by_why(in_scene: Any, scene: Any, small_series: Path) -> None:
+    from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
+
+    source = read_timeline(small_series).visits[0].sources["FLAIR"]
+    for name in ("P_20210401_FLAIR again", "P_20210401_FLAIR", "P_20210401_ADC"):
+        scene.AddNode(new_volume_node(source.read(), name))
+    in_scene.series.find_volumes()
+
+    assert in_scene.ui.seriesStatus.text == (
+        "1 volumes were left out: their sequence is not told. "
+        "2 volumes were left out: their visit has another volume of that sequence already."
+    )
+
+
 def test_a_patient_s_own_frames_are_no_volumes_to_choose(applied: Any, helper: Any, scene: Any) -> None:
     assert helper("scene_volumes").candidates(scene) == []
 

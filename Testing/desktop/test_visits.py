@@ -150,20 +150,37 @@ def test_dicom_s_study_date_comes_before_what_a_name_says(guessing: Any) -> None
         guessing.FoundVolume(number="4", name="scout", study_date="20200202"),
     ]
 
-    rows, _kind, left_out = guessing.guess_visits(volumes)
+    guessed = guessing.guess_visits(volumes)
 
-    assert [(row.day, dict(row.volumes)) for row in rows] == [
+    assert [(row.day, dict(row.volumes)) for row in guessed.rows] == [
         ("2020-02-02", {"FLAIR": "2"}),
         ("2021-05-06", {"T2w": "0", "FLAIR": "1"}),
     ]
-    assert left_out == 2
+    assert (guessed.untold, guessed.doubled) == (1, 1)
 
 
 def test_bids_names_without_dates_make_visits_whose_days_are_to_be_typed(guessing: Any, visits: Any) -> None:
     names = ["sub-01_ses-02_FLAIR", "sub-01_ses-01_FLAIR", "sub-01_ses-01_T2w"]
     found = [guessing.FoundVolume(number=str(n), name=name) for n, name in enumerate(names)]
 
-    rows, kind, _left_out = guessing.guess_visits(found)
+    guessed = guessing.guess_visits(found)
 
-    assert [sorted(row.volumes) for row in rows] == [["FLAIR", "T2w"], ["FLAIR"]]
-    assert len(visits.problems(rows, kind)) == 2
+    assert [sorted(row.volumes) for row in guessed.rows] == [["FLAIR", "T2w"], ["FLAIR"]]
+    assert len(visits.problems(guessed.rows, guessed.kind)) == 2
+
+
+@pytest.mark.parametrize(
+    ("volumes", "several"),
+    [
+        ([("t2 flair tra", "Ann"), ("t2 flair tra", "Ben")], True),
+        ([("sub-01_ses-01_FLAIR", "sub-01"), ("Sub-02_ses-02_FLAIR", "sub-02")], True),
+        ([("sub-01_ses-01_FLAIR", "Ann"), ("sub-02_ses-01_FLAIR", "Ann")], True),
+        ([("t2 flair tra", "Ann"), ("t1 tra", "Ann"), ("FLAIR", "")], False),
+        ([("sub-01_ses-01_FLAIR", "sub-01"), ("sub-01_ses-02_FLAIR", "sub-01")], False),
+        ([("t2 flair tra", "Ann"), ("localizer", "Ben")], False),  # of Ben nothing would be in the table
+    ],
+)
+def test_volumes_of_several_patients_are_told(guessing: Any, volumes: list[tuple[str, str]], several: bool) -> None:
+    found = [guessing.FoundVolume(number=str(n), name=name, patient=who) for n, (name, who) in enumerate(volumes)]
+
+    assert guessing.are_of_several_patients(found) is several

@@ -10,7 +10,7 @@ import slicer
 from TemporalGliomaRisk.scene.volumes import volume_of
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 
-from .guessing import FoundVolume
+from .guessing import FoundVolume, subject_in
 
 CONTRAST_AGENT = "0018,0010"
 STUDY_DATE = "0008,0020"
@@ -21,55 +21,83 @@ def candidates(scene: Any, patient: str = "") -> list[Any]:
 
     Args:
         scene: The scene.
-        patient: Name of a patient item of the subject hierarchy; empty for all volumes.
+        patient: As :func:`patients` names one; empty for all volumes.
     """
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", scene)
     browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene)
-    return [
+    found = [
         node
         for node in nodes
         if node.GetClassName() == "vtkMRMLScalarVolumeNode"
         and not node.GetHideFromEditors()
         and node.GetImageData() is not None
         and not any(browser.IsProxyNodeID(node.GetID()) for browser in browsers)
-        and (not patient or patient_of(scene, node) == patient)
     ]
+    if not patient:
+        return found
+    return [node for node, name in zip(found, _patients_of(scene, found), strict=True) if name == patient]
 
 
 def patients(scene: Any) -> list[str]:
-    """Names of the patients in the subject hierarchy that have such volumes."""
-    return sorted({name for node in candidates(scene) if (name := patient_of(scene, node))})
+    """Names of the patients that have such volumes: of the subject hierarchy, else the labels in volumes' names."""
+    return sorted(set(_patients_of(scene, candidates(scene))) - {""})
 
 
-def patient_of(scene: Any, node: Any) -> str:
-    """Name of the patient item a node lies under; empty if under none."""
-    return _ancestor(scene, node, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient())[0]
+def _patients_of(scene: Any, nodes: list[Any]) -> list[str]:
+    """What to call the patient of every node; empty where nothing tells one.
+
+    That is the name of the patient item it lies under, numbered where several have it, else the label in its own name.
+    """
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
+    items = [_ancestor(scene, node, level) for node in nodes]
+    same: dict[str, list[int]] = {}
+    for item in sorted({item for item in items if item is not None}):
+        same.setdefault(_hierarchy(scene).GetItemName(item), []).append(item)
+    names = {
+        item: f"{name} ({number})" if number > 1 else name
+        for name, those in same.items()
+        for number, item in enumerate(those, start=1)
+    }
+    return [
+        subject_in(node.GetName() or "") if item is None else names[item]
+        for node, item in zip(nodes, items, strict=True)
+    ]
 
 
-def _ancestor(scene: Any, node: Any, level: str) -> tuple[str, str]:
-    """Name and study date of the item of a level above a node; empty if there is none."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+def _hierarchy(scene: Any) -> Any:
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
+
+def _ancestor(scene: Any, node: Any, level: str) -> int | None:
+    """The item of a level above a node, None if there is none."""
+    hierarchy = _hierarchy(scene)
     if hierarchy is None:
-        return "", ""
+        return None
     nothing = hierarchy.GetInvalidItemID()
     item = hierarchy.GetItemByDataNode(node)
     item = nothing if item == nothing else hierarchy.GetItemAncestorAtLevel(item, level)
-    if item == nothing:
-        return "", ""
+    return None if item == nothing else int(item)
+
+
+def describe(scene: Any, nodes: list[Any]) -> list[FoundVolume]:
+    """What DICOM, the subject hierarchy and the name say of volumes, which are numbered by their place."""
+    level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy()
     attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMStudyDateAttributeName()
-    return hierarchy.GetItemName(item), hierarchy.GetItemAttribute(item, attribute)
-
-
-def describe(scene: Any, node: Any, number: str) -> FoundVolume:
-    """What DICOM, the subject hierarchy and the name say of a volume."""
-    study, date = _ancestor(scene, node, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelStudy())
-    return FoundVolume(
-        number=number,
-        name=node.GetName() or "",
-        study_date=_dicom_value(node, STUDY_DATE) or date,
-        study=study,
-        contrast_agent=_dicom_value(node, CONTRAST_AGENT),
-    )
+    found = []
+    for number, (node, patient) in enumerate(zip(nodes, _patients_of(scene, nodes), strict=True)):
+        study, hierarchy = _ancestor(scene, node, level), _hierarchy(scene)
+        date = "" if study is None else hierarchy.GetItemAttribute(study, attribute)
+        found.append(
+            FoundVolume(
+                number=str(number),
+                name=node.GetName() or "",
+                study_date=_dicom_value(node, STUDY_DATE) or date,
+                study="" if study is None else hierarchy.GetItemName(study),
+                contrast_agent=_dicom_value(node, CONTRAST_AGENT),
+                patient=patient,
+            )
+        )
+    return found
 
 
 def _dicom_value(node: Any, tag: str) -> str:

@@ -16,7 +16,7 @@ from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 from . import dicom_database, scene_volumes, visits
-from .guessing import guess_visits
+from .guessing import GuessedVisits, are_of_several_patients, guess_visits
 from .parameters import (
     SeriesSource,
     is_of_named_source,
@@ -152,6 +152,12 @@ class SeriesStep:
 
     # Sources
 
+    @property
+    def _scene_patient(self) -> str:
+        """The patient that was chosen, as the menu shows it: none where that one left the scene."""
+        chosen = self.panel.parameters.scene_patient
+        return chosen if chosen in scene_volumes.patients(slicer.mrmlScene) else ""
+
     def _list_scene_patients(self) -> None:
         combo = self.ui.scenePatientCombo
         names = ["", *scene_volumes.patients(slicer.mrmlScene)]
@@ -212,19 +218,14 @@ class SeriesStep:
         if not self._free():
             return
         parameters = self.panel.parameters
-        nodes = scene_volumes.candidates(slicer.mrmlScene, parameters.scene_patient)
-        found = [scene_volumes.describe(slicer.mrmlScene, node, str(number)) for number, node in enumerate(nodes)]
-        rows, kind, left_out = guess_visits(found)
-        if not rows:
-            self._say(
-                _("No volume of the scene could be told to be FLAIR, T2w, T1w or contrast-enhanced T1w. ")
-                + _("Add a visit and click its sequences to choose volumes.")
-            )
-        elif left_out:
-            self._say(_("{count} volumes were left out: their sequence is not told.").format(count=left_out))
-        else:
-            self._say("")
-        set_series(parameters, rows, kind, nodes)
+        nodes = scene_volumes.candidates(slicer.mrmlScene, self._scene_patient)
+        found = scene_volumes.describe(slicer.mrmlScene, nodes)
+        if not self._scene_patient and are_of_several_patients(found):
+            self._say(_("The scene holds volumes of several patients. Choose one of them, then press Find volumes."))
+            return
+        guessed = guess_visits(found)
+        self._say(_left_out(guessed))
+        set_series(parameters, guessed.rows, guessed.kind, nodes)
         self.refresh()
 
     def read_folder(self) -> None:
@@ -318,7 +319,7 @@ class SeriesStep:
         menu.setAttribute(qt.Qt.WA_DeleteOnClose)
         menu.addAction(_("None")).connect("triggered()", lambda: self._set_volume(row, sequence, None))
         menu.addSeparator()
-        for node in scene_volumes.candidates(slicer.mrmlScene, self.panel.parameters.scene_patient):
+        for node in scene_volumes.candidates(slicer.mrmlScene, self._scene_patient):
             action = menu.addAction(node.GetName())
             identifier = node.GetID()
             action.connect("triggered()", lambda identifier=identifier: self._choose_volume(row, sequence, identifier))
@@ -417,6 +418,27 @@ class SeriesStep:
 
     def _say(self, sentence: str) -> None:
         self.ui.seriesStatus.setText(sentence)
+
+
+def _left_out(guessed: GuessedVisits) -> str:
+    """What of the scene is not in the table, and why; empty where all is."""
+    if not guessed.rows:
+        return " ".join(
+            [
+                _("No volume of the scene could be told to be FLAIR, T2w, T1w or contrast-enhanced T1w."),
+                _("Add a visit and click its sequences to choose volumes."),
+            ]
+        )
+    said = []
+    if guessed.untold:
+        said.append(_("{count} volumes were left out: their sequence is not told.").format(count=guessed.untold))
+    if guessed.doubled:
+        said.append(
+            _("{count} volumes were left out: their visit has another volume of that sequence already.").format(
+                count=guessed.doubled
+            )
+        )
+    return " ".join(said)
 
 
 def _summary(timeline: Timeline) -> str:
