@@ -184,7 +184,7 @@ def _put_in_place(staged: Path, aside: Path, folder: Path, last: Path, stale: Se
 
 def _all_put_back(aside: Path, folder: Path, placed: Sequence[Path], moved: Sequence[Path], last: Path) -> bool:
     """Whether all earlier files are back; each is tried for itself, so that one that can't come keeps no other away."""
-    foreign = {name for name in reversed(placed) if not _managed(partial((folder / name).unlink, missing_ok=True))}
+    foreign = {name for name in placed if not _managed(partial((folder / name).unlink, missing_ok=True))}
     left = 0
     for name in reversed(moved):
         # The earlier run's own last file went first, so it comes back last, and only where all else is back.
