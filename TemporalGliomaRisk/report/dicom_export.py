@@ -54,6 +54,7 @@ class DicomVisit:
         sequence: Pulse sequence of the volume.
         volume: In the visit's own RAS.
         heatmap: Hazard per mL on the volume's grid.
+        research_use_only: The sentence that goes with every number of the model's.
     """
 
     number: int
@@ -61,6 +62,7 @@ class DicomVisit:
     sequence: str
     volume: Volume
     heatmap: Volume
+    research_use_only: str = RESEARCH_USE_ONLY
 
 
 def new_patient(label: str) -> DicomPatient:
@@ -98,10 +100,10 @@ def export_visit(
     images = _images(visit, patient)
     made: dict[str, Dataset] = {f"image_{int(image.InstanceNumber):04d}.dcm": image for image in images}
     heat = _slices(np.nan_to_num(np.asarray(visit.heatmap.voxels, dtype=np.float32)), visit)
-    made[MAP] = _parametric_map(images, heat)
+    made[MAP] = _parametric_map(images, heat, visit)
     region = heat.array >= threshold_per_mL
     if region.any():
-        made[REGION] = _segmentation(images, heat.with_array(region), threshold_per_mL)
+        made[REGION] = _segmentation(images, heat.with_array(region), threshold_per_mL, visit)
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     with written_together(folder, last=MAP, stale=_of_earlier_export(folder)) as staged:
@@ -122,7 +124,7 @@ def _is_ours(path: Path) -> bool:
         header = pydicom.dcmread(path, specific_tags=["Manufacturer"], stop_before_pixels=True)
     except (OSError, InvalidDicomError):
         return False
-    return header.get("Manufacturer") == MANUFACTURER
+    return bool(header.get("Manufacturer") == MANUFACTURER)
 
 
 def _perpendicular(geometry: Geometry) -> Any:
@@ -206,7 +208,13 @@ def _mark(dataset: Dataset, visit: DicomVisit, patient: DicomPatient) -> None:
     dataset.LongitudinalTemporalEventType = "BASELINE"
 
 
-def _parametric_map(images: list[FileDataset], heat: Any) -> Dataset:
+def _titled(what: str, visit: DicomVisit) -> str:
+    """A series' description, which holds 64 letters."""
+    taught = ", simulated training" if visit.research_use_only == RESEARCH_USE_ONLY else ""
+    return f"RESEARCH ONLY{taught}: {what}"
+
+
+def _parametric_map(images: list[FileDataset], heat: Any, visit: DicomVisit) -> Dataset:
     top = float(heat.array.max())
     return hd.pm.ParametricMap(
         source_images=images,
@@ -233,12 +241,12 @@ def _parametric_map(images: list[FileDataset], heat: Any) -> Dataset:
         ],
         voi_lut_transformations=[hd.VOILUTTransformation(window_center=top / 2, window_width=max(top, 1e-12))],
         content_label="RISK_MAP",
-        content_description=RESEARCH_USE_ONLY[:64],
-        series_description="RESEARCH ONLY, simulated training: risk map, hazard per mL",
+        content_description=visit.research_use_only[:64],
+        series_description=_titled("risk map, hazard per mL", visit),
     )
 
 
-def _segmentation(images: list[FileDataset], region: Any, threshold_per_mL: float) -> Dataset:  # noqa: N803
+def _segmentation(images: list[FileDataset], region: Any, threshold_per_mL: float, visit: DicomVisit) -> Dataset:  # noqa: N803
     description = hd.seg.SegmentDescription(
         segment_number=1,
         segment_label=f"Hazard from {threshold_per_mL:.3g} per mL on",
@@ -263,6 +271,6 @@ def _segmentation(images: list[FileDataset], region: Any, threshold_per_mL: floa
         software_versions=__version__,
         device_serial_number=SERIAL,
         content_label="REGION",
-        content_description=RESEARCH_USE_ONLY[:64],
-        series_description="RESEARCH ONLY, simulated training: region over threshold",
+        content_description=visit.research_use_only[:64],
+        series_description=_titled("region over threshold", visit),
     )

@@ -56,7 +56,9 @@ def add_table(record: SceneRecord, visits: tuple[SceneVisit, ...]) -> Any:
     column("days since first visit", [float(visit.days_since_first) for visit in visits], "d", "")
     column("days since treatment", [_float(visit.days_since_treatment) for visit in visits], "d", "Empty: unknown.")
     column("gap (d)", [_float(visit.gap_days) for visit in visits], "d", "Days since the previous visit.")
-    horizon = f"Probability of an event within {record.get('horizon_days')} days of the visit. {_caveat(record)}"
+    horizon = (
+        f"Probability of an event within {record.get('horizon_days')} days of the visit. {record.research_use_only}"
+    )
     extreme = "Extreme of the ensemble's members, not a confidence interval."
     column("risk (%)", percents("risk"), "%", horizon)
     column("lowest member (%)", percents("risk_low"), "%", extreme)
@@ -73,11 +75,6 @@ def add_table(record: SceneRecord, visits: tuple[SceneVisit, ...]) -> Any:
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     return node
-
-
-def _caveat(record: SceneRecord) -> str:
-    """The sentence of the model that gave the risk; scenes of before have the shipped model's."""
-    return str(record.get("research_use_only") or RESEARCH_USE_ONLY)
 
 
 def _float(value: int | None) -> float | None:
@@ -103,7 +100,7 @@ def add_chart(record: SceneRecord, table: Any, visits: tuple[SceneVisit, ...], i
         series.SetLineWidth(3 if legend == "Risk" else 1.5)
         series.SetMarkerSize(9)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle(f"Risk within {record.get('horizon_days')} days of each visit. {_caveat(record)}")
+    chart.SetTitle(f"Risk within {record.get('horizon_days')} days of each visit. {record.research_use_only}")
     chart.SetXAxisTitle(index.name.capitalize())
     chart.SetYAxisTitle("Risk (%)")
     chart.SetLegendVisibility(True)

@@ -139,6 +139,11 @@ class PatientScene:
         return self._record.label
 
     @property
+    def research_use_only(self) -> str:
+        """The sentence that goes with every number of the model that gave the risk."""
+        return self._record.research_use_only
+
+    @property
     def visits(self) -> tuple[SceneVisit, ...]:
         """Oldest first."""
         return tuple(SceneVisit.from_json(content) for content in self._record.get("visits"))

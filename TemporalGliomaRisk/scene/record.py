@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 
+from TemporalGliomaRisk import RESEARCH_USE_ONLY
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.slices import nodes_of_class
 
@@ -64,6 +65,11 @@ class SceneRecord:
         """A fact that was kept; None if it was not."""
         text = self.node.GetParameter(name)
         return json.loads(text) if text else None
+
+    @property
+    def research_use_only(self) -> str:
+        """The sentence of the model that gave the risk; where there is none, or it is older, the shipped model's."""
+        return str(self.get("research_use_only") or RESEARCH_USE_ONLY)
 
     @property
     def label(self) -> str:

@@ -123,6 +123,7 @@ def export_dicom(patient: PatientScene, folder: Path) -> list[str]:
                 sequence=visit.reference_sequence or "",
                 volume=volume_of(grey, in_world=False),
                 heatmap=volume_of(heat, in_world=False),
+                research_use_only=patient.research_use_only,
             ),
             identity,
             threshold_per_mL=threshold,
