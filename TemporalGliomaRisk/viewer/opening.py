@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from TemporalGliomaRisk.errors import InputError
@@ -66,7 +66,8 @@ def find(path: Path, timeline_path: Path | None = None, *, patient: str | None =
         return _result(path, timeline_path, patient)
     if timeline_path is not None:
         raise InputError("A timeline goes with a folder of results, and the other path holds no risk.json.")
-    return _timeline(path, patient)
+    timeline, place = _timeline(path, patient)
+    return Opened(timeline=timeline, timeline_path=place, patient=patient)
 
 
 def _result(folder: Path, timeline_path: Path | None, patient: str | None) -> Opened:
@@ -84,14 +85,14 @@ def _result(folder: Path, timeline_path: Path | None, patient: str | None) -> Op
 def _result_with_images(result: RiskResult, path: Path, patient: str | None) -> Opened:
     """A result with its timeline, whose visits are called as the run called them."""
     try:
-        opened = _timeline(path, patient, identified=result.identified)
+        timeline, place = _timeline(path, patient, identified=result.identified)
     except TimelineRefused as refused:
-        if not refused.patients:
+        if patient is not None or not refused.patients:
             raise
         several = refused
     else:
-        result.check_inputs(opened.timeline)
-        return replace(opened, result=result)
+        result.check_inputs(timeline)
+        return Opened(timeline=timeline, timeline_path=place, patient=patient, result=result)
     found = []
     for one in several.patients:
         with contextlib.suppress(InputError):
@@ -106,22 +107,19 @@ def _result_with_images(result: RiskResult, path: Path, patient: str | None) -> 
     )
 
 
-def _timeline(path: Path, patient: str | None, *, identified: bool = False) -> Opened:
-    """A timeline as every command reads it; where a folder has none, that of the table in it.
+def _timeline(path: Path, patient: str | None, *, identified: bool = False) -> tuple[Timeline, Path]:
+    """A timeline as every command reads it, and where it lies; where a folder has none, that of the table in it.
 
     A browser uploads folders only, so a table comes with what lies beside it.
     """
     try:
-        timeline = read_timeline(path, patient=patient, identified=identified)
+        return read_timeline(path, patient=patient, identified=identified), path
     except TimelineRefused as refused:
         codes = {finding.code for finding in refused.findings if finding.severity is Severity.REFUSAL}
         table = _table_in(path) if codes <= NO_TIMELINE else None
         if table is None:
             raise
-    else:
-        return Opened(timeline=timeline, timeline_path=path, patient=patient)
-    timeline = read_timeline(table, patient=patient, identified=identified)
-    return Opened(timeline=timeline, timeline_path=table, patient=patient)
+    return read_timeline(table, patient=patient, identified=identified), table
 
 
 def _table_in(folder: Path) -> Path | None:

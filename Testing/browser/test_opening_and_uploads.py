@@ -175,6 +175,15 @@ def test_a_result_of_one_of_several_patients_finds_its_own_by_their_images(tmp_p
     assert "Muster" not in str(refused.value)
 
 
+def test_a_result_in_whose_table_a_name_means_two_patients_asks_for_one(sample_result: Path, tmp_path: Path) -> None:
+    table = in_a_table(tmp_path / "scans", "A", "sub-A")
+
+    with pytest.raises(InputError, match="from none of them as they are now"):
+        find(sample_result, table)
+    with pytest.raises(TimelineRefused, match="holds 2 patients"):
+        find(sample_result, table, patient="A")
+
+
 def test_a_result_of_a_patient_of_a_dataset_opens_with_the_dataset(sample_result: Path) -> None:
     opened = find(sample_result, SAMPLES)
 
