@@ -23,9 +23,6 @@ POPULATIONS = {"main": "evaluation-main.json", "shifted": "evaluation-shifted.js
 VISIBILITY = RESULTS / "growth_visibility.json"
 ROWS = RESULTS / "science.json"
 """What ``make science`` found, for as many of its rows as were made."""
-PEERS = RESULTS / "heatmap_peers.json"
-PEER_GROUP, PEER_CURVES = "6 mm or more", "first"
-"""Growth that a map is expected to point at, and the visit that the curves put places back to."""
 WIDTH = 120
 WAY = "share of the ideal observer's distance from chance (AUROC less 0.5), four or more visits"
 ERROR, SLOPE = "expected calibration error", "calibration slope"
@@ -214,42 +211,6 @@ def signed(entry: Mapping[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def peers_compared() -> Iterator[str]:
-    """Maps of one hazard of one network by several methods, judged by true growth on the same visits."""
-    found = json.loads(PEERS.read_text(encoding="utf-8"))
-    group, settings, cohort = found["groups"][PEER_GROUP], found["settings"], found["cohort"]
-    curves = group["curves"][PEER_CURVES]
-    yield filled(
-        f"{group['maps']} maps at growth of {PEER_GROUP}, of the {found['cases']} patients with an event and growth "
-        f"before it that come first in a cohort of `{cohort['population']}` drawn anew (seed {cohort['seed']}). All "
-        "explain the hazard at the last visit before the event. Occlusion covers cubes of "
-        f"{settings['occlusion_voxels']} voxels, integrated gradients take {settings['steps']} steps. A random place "
-        f"is at growth in {100 * group['pointing_game_by_chance']['value']:.1f} %, a flat map has "
-        f"{100 * group['share_by_chance']['value']:.1f} % in growth."
-    )
-    yield ""
-    yield "| map | peak at growth | ours less this | map in growth | ours less this | deletion | insertion | CPU s |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for name, rows in group["methods"].items():
-        cells = [cell(rows["pointing_game"]), _less(rows, "pointing_game")]
-        cells += [cell(rows["share_in_growth"]), _less(rows, "share_in_growth")]
-        cells += [*_areas(curves[name]), f"{rows['seconds_median']:.1f}"]
-        yield f"| {name} | {' | '.join(cells)} |"
-    for name in ("true growth", "random order"):
-        yield f"| {name} | | | | | {' | '.join(_areas(curves[name]))} | |"
-
-
-def _less(rows: Mapping[str, Any], key: str) -> str:
-    """How far our map is above this one, paired; empty for ours."""
-    name = f"ours_less_this_{key}"
-    return signed(rows[name]) if name in rows else ""
-
-
-def _areas(curve: Mapping[str, Any]) -> list[str]:
-    """Under the deletion and the insertion curve; lower and higher is better."""
-    return [f"{curve[key]['value']:.2f}" for key in ("deletion_area", "insertion_area")]
-
-
 def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is said of one population beside its AUROC: a title and a cell each."""
     ours, ideal = (metric(one[key]["groups"], "4 or more", "auroc") for key in ("several_visits", "ideal_observer"))
@@ -309,7 +270,7 @@ def map_facts(maps: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def with_results(text: str, known: Mapping[str, dict[str, Any]]) -> str:
     """A README whose figures of the model are these."""
     parts = {"model": "\n".join(lines(known)), "random maps": random_maps(), "growth shown": growth_shown()}
-    parts |= {"rows": "\n".join(rows_compared()), "peers": "\n".join(peers_compared())}
+    parts |= {"rows": "\n".join(rows_compared())}
     for name, content in parts.items():
         begin, end = f"<!-- {name}: written by Testing/science/readme_results.py -->\n", f"\n *<!-- {name}: end -->"
         pattern = re.compile(f"({re.escape(begin)}).*?({end})", re.DOTALL)
