@@ -540,7 +540,12 @@ def test_while_a_folder_is_read_no_run_and_no_other_folder_begins(reader, sample
     reader.page.evaluate("path => window.trame.trigger('open', [path])", str(SAMPLE.parent / "sub-02"))
     reader.waits_for(lambda: reader.state("patient")["label"] == "sub-02", what="another timeline")
 
-    both = "([paths, other]) => { window.trame.trigger('open', paths); window.trame.trigger(...other); }"
+    # A moment between the two, for the page's own library would send the one without arguments first.
+    both = """async ([paths, other]) => {
+        window.trame.trigger("open", paths);
+        await new Promise((done) => setTimeout(done, 0));
+        window.trame.trigger(...other);
+    }"""
     reader.page.evaluate(both, [[str(sample_result), str(SAMPLE)], other])
 
     reader.waits_for(lambda: "A folder is being read" in reader.state("error"), what="the refusal")

@@ -256,6 +256,33 @@ def test_a_result_that_is_done_is_shown_unless_another_patient_was_opened_meanwh
     assert not viewer._reading
 
 
+def test_while_a_folder_is_read_neither_a_run_nor_another_folder_begins() -> None:
+    shown: list[Opened] = []
+    asked: list[Path] = []
+    viewer = object.__new__(Viewer)
+    viewer._runs = SimpleNamespace(
+        active=False, warm_up=lambda: None, predict=lambda path, *_, **__: asked.append(path)
+    )
+    viewer._session = SimpleNamespace(open=shown.append, opened=Opened(timeline_path=SAMPLES / "sub-02"))
+    viewer.server = SimpleNamespace(state=Page())
+    viewer._reading = False
+
+    async def run() -> None:
+        viewer._predict()
+
+    async def go() -> list[BaseException | None]:
+        first, second = (viewer._open(str(SAMPLES / label)) for label in ("sub-01", "sub-03"))
+        return await asyncio.gather(first, second, run(), return_exceptions=True)
+
+    said = asyncio.run(go())
+    assert [one.timeline.patient_id for one in shown] == ["sub-01"]
+    assert asked == []
+    assert [type(one) for one in said] == [type(None), InputError, InputError]
+    assert all("is being read" in str(one) for one in said[1:])
+    asyncio.run(viewer._open(str(SAMPLES / "sub-03")))
+    assert shown[-1].timeline.patient_id == "sub-03"
+
+
 # Uploads
 
 
