@@ -535,26 +535,6 @@ def test_one_patient_of_a_dataset_is_opened_by_its_label(reader) -> None:
     reader.choose(open_patient="")
 
 
-@pytest.mark.parametrize("other", [["predict"], ["open", [str(SAMPLE.parent / "sub-03")]]], ids=["run", "open"])
-def test_while_a_folder_is_read_no_run_and_no_other_folder_begins(reader, sample_result: Path, other: list) -> None:
-    reader.page.evaluate("path => window.trame.trigger('open', [path])", str(SAMPLE.parent / "sub-02"))
-    reader.waits_for(lambda: reader.state("patient")["label"] == "sub-02", what="another timeline")
-
-    # A moment between the two, for the page's own library would send the one without arguments first.
-    both = """async ([paths, other]) => {
-        window.trame.trigger("open", paths);
-        await new Promise((done) => setTimeout(done, 0));
-        window.trame.trigger(...other);
-    }"""
-    reader.page.evaluate(both, [[str(sample_result), str(SAMPLE)], other])
-
-    reader.waits_for(lambda: "A folder is being read" in reader.state("error"), what="the refusal")
-    reader.waits_for(lambda: reader.state("has_risk"), what="what was asked for first")
-    assert reader.state("patient")["label"] == "sub-01"
-    assert not reader.state("run")["active"]
-    assert reader.state("upload") == {"words": ""}
-
-
 def two_visits(folder: Path) -> Path:
     """The first two visits of the sample patient, as a timeline of their own."""
     patient = folder / "sub-01"
