@@ -69,7 +69,7 @@ def refuse_another(patient: CohortPatient, prepared: Path) -> None:
             f"{patient.told}: the sessions table was changed after the visits were prepared in this folder; name a new "
             "folder, so that days and visits are those of the table."
         )
-    if facts.get("truth") != _truth(patient, visits):
+    if _without_label(facts.get("truth")) != _truth(patient, visits):
         raise InputError(
             f"{patient.told}: the simulator's truth was changed after the visits were prepared in this folder; name a "
             "new folder, so that images and truth are of one patient."
@@ -114,5 +114,9 @@ def _sessions_hash(patient: CohortPatient) -> str | None:
 
 
 def _truth(patient: CohortPatient, visits: int) -> dict[str, Any] | None:
-    truth = patient.truth_record(visits=visits)
+    return _without_label(patient.truth_record(visits=visits))
+
+
+def _without_label(truth: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A record without the patient's line of participants.tsv, which folders of before hold."""
     return truth and {name: told for name, told in truth.items() if name != "participant"}

@@ -265,6 +265,11 @@ def test_another_truth_is_not_learnt_from_with_the_visits_prepared_before(
     patient = read_cohort(simulated_cohort)[0]
     copytree(prepared, tmp_path / "prepared")
     copytree(patient.truth, tmp_path / "truth")
+    # Folders of before hold the record with the patient's line.
+    facts = tmp_path / "prepared" / patient.patient_id / "patient.json"
+    record = json.loads((patient.truth / "truth.json").read_text("utf-8"))
+    facts.write_text(json.dumps({**json.loads(facts.read_text("utf-8")), "truth": record}), "utf-8")
+    prepare_cohort([patient], tmp_path / "prepared", PreprocessConfig(register="never"))
     truth = tmp_path / "truth" / "truth.json"
     truth.write_text(json.dumps(json.loads(truth.read_text("utf-8")) | {"patient_number": 9999}), encoding="utf-8")
     with pytest.raises(InputError, match="truth was changed after the visits were prepared"):
