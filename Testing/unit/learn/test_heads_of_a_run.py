@@ -65,7 +65,8 @@ def test_heads_are_not_said_to_be_of_settings_that_they_were_not_trained_with(
 ) -> None:
     files = sorted((Path(finetuning[finetuning.index("--run") + 1]) / "heads").iterdir())
     before = {path.name: sha256_of(path) for path in files}
-    assert set(before) == {f"{name}.{kind}" for name in ("member-1", "single") for kind in ("json", "safetensors")}
+    heads = {f"{name}.{kind}" for name in ("member-1", "single") for kind in ("json", "safetensors")}
+    assert set(before) == {*heads, "patients.json"}
     assert main([*finetuning, *other]) == 2
     assert "begun with other settings" in capsys.readouterr().err
     assert {path.name: sha256_of(path) for path in files} == before

@@ -258,7 +258,7 @@ def test_an_orphan_ends_although_its_pipe_is_held_open(environment: dict[str, st
         assert line
     time.sleep(0.5)
     parent.kill()
-    assert gone(int(line), 3.0)
+    assert gone(int(line), 15.0)  # of the 20 s that the pipe is held; on a loaded machine it is still starting
 
 
 def test_a_worker_that_crashes_while_idle_is_started_by_the_next_request(
