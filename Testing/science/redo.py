@@ -5,8 +5,9 @@
 
 Each row is one model on the same landmark rows of the same test patients, on the simulator's main population and on
 its shifted one, which nothing here learns from. A variant (``redo_rows.py``) has one head, its own calibration, and the
-validation patients of all. Run again with the same folder, it goes on where it stopped: variants
-that are trained stay, patients that were scored are scored for new rows only. ``--rows`` asks for some of the rows.
+validation patients of all. Run again with the same folder, it goes on where it stopped: variants that are trained stay,
+patients that were scored are scored for new rows only, and for those that were trained anew. ``--rows`` asks for some
+of the rows.
 """
 
 # ruff: noqa: T201 (a script: it prints what it finds)
@@ -54,7 +55,7 @@ from TemporalGliomaRisk.files import read_json, sha256_of, write_json_whole, wri
 from TemporalGliomaRisk.learn.checkpoints import begin_with
 from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
 from TemporalGliomaRisk.learn.concordance import torchsurv_concordance
-from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig
+from TemporalGliomaRisk.learn.finetune_reference import FINAL, ReferenceTrainingConfig
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.stored_patient import load_patient
 from TemporalGliomaRisk.processes import processes
@@ -64,6 +65,9 @@ TRAIN_SEED, TEST_SEED = 20261, 900011
 LEARNING_SIZES = (50, 100, 200)
 POPULATIONS = ("main", "shifted")
 REFERENCE_MM = ReferenceTrainingConfig.pooling * PREPROCESSING.grid_mm
+SCORED_WITH = "weights.json"
+WEIGHTS_OF_A_ROW = ("network.safetensors", FINAL, "calibration.json")
+"""Beside a population's scores, of which weights they are; and what of a row's folder makes its scores."""
 OTHERS = (DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES)
 """Rows beside the variants."""
 
@@ -242,6 +246,26 @@ def _score_one(place: Place, population: str, wanted: Sequence[str], task: tuple
     return label
 
 
+def forget_trained_anew(scored: Path, trained: Mapping[str, Path]) -> None:
+    """Drop the scores of rows whose weights are others than those that they were scored with.
+
+    Args:
+        scored: Folder of a population's scores, a file a patient, made if need be.
+        trained: Folder of each row that was trained.
+    """
+    scored.mkdir(parents=True, exist_ok=True)
+    written = scored / SCORED_WITH
+    before = read_json(written, damaged=f"{SCORED_WITH} is damaged; remove it.") if written.exists() else {}
+    now = {
+        name: {file: sha256_of(folder / file) for file in WEIGHTS_OF_A_ROW if (folder / file).exists()}
+        for name, folder in trained.items()
+    }
+    anew = {name for name in now if before.get(name, now[name]) != now[name]}
+    for path in scored.glob("sub-*.json") if anew else ():
+        write_json_whole(path, {name: scores for name, scores in read_scores(path).items() if name not in anew})
+    write_json_whole(written, {**before, **now})
+
+
 def _measured(place: Place, population: str, wanted: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
     """Every row's numbers on a population's test patients, and its paired difference to the shipped model."""
     cohort, folder = place.out / f"test-{population}", place.out / "prepared" / f"test-{population}"
@@ -249,6 +273,9 @@ def _measured(place: Place, population: str, wanted: Sequence[str], arguments: a
     patients = read_cohort(cohort)
     prepare_cohort(patients, folder, PREPROCESSING, jobs=arguments.jobs)
     labels = [patient.patient_id for patient in patients]
+    shop = place.workshop()
+    trained = [name for name in wanted if name in {DATES, REFERENCE, *place.plan.variants(len(shop.train))}]
+    forget_trained_anew(place.out / "scored" / population, {name: shop.of(name) for name in trained})
     with processes(arguments.jobs, torch.set_num_threads, (1,)) as pool:
         score = partial(_score_one, place, population, tuple(wanted))
         for number, label in enumerate(pool.map(score, enumerate(labels)), 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -97,6 +98,26 @@ def test_a_variant_that_is_trained_stays(rows: ModuleType, scorer, shop) -> None
     before = path.stat().st_mtime_ns
     rows.train_variant("ordering", rows.VARIANTS["ordering"], shop)
     assert path.stat().st_mtime_ns == before
+
+
+def test_scores_of_a_row_that_was_trained_anew_are_forgotten_and_others_stay(science: Science, tmp_path: Path) -> None:
+    redo, scored = science("redo"), tmp_path / "scored"
+    trained = {name: tmp_path / name for name in ("both", "ordering")}
+    for folder in trained.values():
+        folder.mkdir()
+        (folder / "network.safetensors").write_bytes(b"weights")
+        (folder / "calibration.json").write_text("{}", "utf-8")
+    scored.mkdir()
+    patient = scored / "sub-00001.json"
+    scores = {"both": [0.1], "ordering": [0.2], "ideal observer": [3.0]}
+    patient.write_text(json.dumps(scores), "utf-8")
+    redo.forget_trained_anew(scored, trained)  # Nobody knows what scores of before were made with.
+    assert redo.read_scores(patient) == scores
+    (trained["both"] / "calibration.json").write_text('{"local_scale": 2}', "utf-8")
+    redo.forget_trained_anew(scored, {"ordering": trained["ordering"]})
+    assert redo.read_scores(patient) == scores
+    redo.forget_trained_anew(scored, trained)
+    assert redo.read_scores(patient) == {"ordering": [0.2], "ideal observer": [3.0]}
 
 
 def test_rows_are_compared_in_pairs_with_the_shipped_and_with_and_without_ordering(science: Science) -> None:
