@@ -56,6 +56,7 @@ def fill(
     tell_apart(record.scene)
     record.put("horizon_days", None if result is None else result.horizon_days)
     record.put("research_use_only", None if result is None else result.research_use_only)
+    record.put("identified", result is not None and result.identified)
     record.put("heatmap_check", None if result is None else result.heatmap_check)
     record.put("warnings", [] if result is None else [vars(one) for one in result.warnings])
     record.put("visits", [visit.to_json() for visit in visits])

@@ -139,6 +139,11 @@ class PatientScene:
         return self._record.label
 
     @property
+    def identified(self) -> bool:
+        """Whether patient and visits are called as the input calls them, because the result was asked for so."""
+        return bool(self._record.get("identified"))
+
+    @property
     def research_use_only(self) -> str:
         """The sentence that goes with every number of the model that gave the risk."""
         return self._record.research_use_only

@@ -1460,6 +1460,22 @@ def test_a_scene_that_holds_more_than_ours_is_said(
     assert "Volumes loaded from elsewhere (1) are in it with their own names" in applied.ui.exportStatus.text
 
 
+def test_a_scene_of_a_result_with_names_is_not_said_to_hold_none(
+    panel: Any, scripted_client: Any, small_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "ask", lambda question, details: True)
+    prediction = panel.logic.start(small_series, output=tmp_path / "result", identified=True)
+    scripted_client.done()
+    settle(panel)
+    assert prediction.patient.identified
+    panel.parameters.patient = prediction.patient.browser
+    settle(panel)
+    panel.ui.exportFolderEdit.currentPath = str(tmp_path / "out")
+    panel.ui.exportCombo.setCurrentIndex(panel.ui.exportCombo.findData("scene"))
+    panel.ui.exportButton.click()
+    assert panel.ui.exportStatus.text.endswith("A result was asked for with the input's names, and they are in it.")
+
+
 def test_dicom_objects_of_every_visit_are_written(applied: Any, helper: Any, tmp_path: Path) -> None:
     import pydicom  # noqa: PLC0415
 

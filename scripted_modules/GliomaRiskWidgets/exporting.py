@@ -96,10 +96,11 @@ class Exporting:
             patient.save(path)
         return [path.name]
 
-    @staticmethod
-    def _foreign() -> str:
+    def _foreign(self) -> str:
         """What a scene holds that is not ours: it is saved as it was loaded, names included."""
         count = len(scene_volumes.candidates(slicer.mrmlScene))
+        if any(patient.identified for patient in self.panel.logic.patients()):
+            return _("A result was asked for with the input's names, and they are in it.")
         if not count:
             return _("It holds nothing that names the patient or a date.")
         return _(
