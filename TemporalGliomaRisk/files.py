@@ -331,6 +331,11 @@ def hashes_remembered() -> Iterator[None]:
         _remembered.reset(token)
 
 
+def sha256_of_json(content: Any) -> str:
+    """Hexadecimal SHA-256 of JSON-ready content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     remembered = _remembered.get()

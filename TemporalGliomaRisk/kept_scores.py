@@ -18,7 +18,7 @@ from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.bundle import CARD, SUMS, RiskModel
 from TemporalGliomaRisk.device import device_of
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.files import write_text_whole
+from TemporalGliomaRisk.files import sha256_of_json, write_text_whole
 from TemporalGliomaRisk.learn.prepared_inputs import files_state
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
 from TemporalGliomaRisk.learn.stored_patient import stored_name
@@ -63,12 +63,12 @@ class KeptScores:
         patient = task.patient
         folders = [folder for folder in (patient.folder, patient.truth) if folder is not None]
         outcome = [patient.event_observed, patient.follow_up_days, patient.event_day_at_visit]
-        return _hash([self.made_by, task.number, outcome, [files_state(folder) for folder in folders]])
+        return sha256_of_json([self.made_by, task.number, outcome, [files_state(folder) for folder in folders]])
 
 
 def made_by(scoring: PatientScoring) -> str:
     """Everything that scores depend on beside the patient, hashed."""
-    return _hash(
+    return sha256_of_json(
         {
             "versions": [__version__, KEPT_VERSION, *(library_version(library) for library in LIBRARIES)],
             "model": _files(scoring.model),
@@ -90,7 +90,3 @@ def _files(model: RiskModel) -> dict[str, str]:
 def _reference(peer: TrainedReference) -> list[Any]:
     weights = hashlib.sha256(save(peer.model.state_dict())).hexdigest()
     return [weights, peer.scale, configs.to_json(peer.config)]
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -28,7 +28,14 @@ from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort, prepare_patient
 from TemporalGliomaRisk.learn.score_reference import TrainedReference
-from TemporalGliomaRisk.learn.scoring import EncodedVisit, ScoredVisit, encoded_visits, map_on_grid, score_by_model
+from TemporalGliomaRisk.learn.scoring import (
+    EncodedVisit,
+    FollowedVisit,
+    ScoredVisit,
+    encoded_visits,
+    map_on_grid,
+    score_by_model,
+)
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, is_prepared, load_patient, stored_name
 from TemporalGliomaRisk.learn.true_growth import Mask
 from TemporalGliomaRisk.processes import processes
@@ -56,24 +63,16 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredRow:
+class ScoredRow(FollowedVisit):
     """A landmark row in plain numbers.
 
     Args:
-        patient_id: BIDS label, or what stands for it.
-        visit_number: Number of visits so far.
-        days_to_end: Days to the event or the last contact.
-        event: Whether the end is an event.
         risk: From all visits so far.
         single_visit_risk: From this visit alone.
         local_hazard: What the map adds up to.
         sequences: Pulse sequences that the visit has.
     """
 
-    patient_id: str
-    visit_number: int
-    days_to_end: float
-    event: bool
     risk: float
     single_visit_risk: float
     local_hazard: float

@@ -6,8 +6,6 @@ preprocessing, the model and the versions of what computes it, and on nothing el
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +22,7 @@ from TemporalGliomaRisk.bundle import RiskModel
 from TemporalGliomaRisk.encode.evidence import brain_cells
 from TemporalGliomaRisk.encode.summary import SUMMARY_VERSION, summarise_visit, summary_length
 from TemporalGliomaRisk.errors import GliomaRiskError
-from TemporalGliomaRisk.files import sha256_of
+from TemporalGliomaRisk.files import sha256_of, sha256_of_json
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
@@ -215,7 +213,7 @@ class VisitEncoding:
             "kept": KEPT_VERSION,
             "device": self._device.type,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return sha256_of_json(content)
 
 
 def _file_hashes(visit: Visit) -> list[str] | None:

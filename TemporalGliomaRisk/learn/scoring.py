@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,22 +22,31 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredVisit:
-    """One landmark row.
+class FollowedVisit:
+    """One landmark row, whatever is said of it: the visit and what followed.
 
     Args:
-        patient_id: BIDS label.
+        patient_id: BIDS label, or what stands for it.
         visit_number: Number of visits so far.
         days_to_end: Days to the event or the last contact.
         event: Whether the end is an event.
-        hazards: The model's account of it.
-        sequences: Pulse sequences that the visit has.
     """
 
     patient_id: str
     visit_number: int
     days_to_end: float
     event: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredVisit(FollowedVisit):
+    """One landmark row with its map.
+
+    Args:
+        hazards: The model's account of it.
+        sequences: Pulse sequences that the visit has.
+    """
+
     hazards: VisitHazards
     sequences: tuple[str, ...] = ()
 
@@ -138,26 +147,6 @@ def score_patients(
         rows += [row.without_map() for row in scored]
         advance(1)
     return rows
-
-
-class FollowedVisit(Protocol):
-    """What of a landmark row says what followed it; see :class:`ScoredVisit`."""
-
-    @property
-    def patient_id(self) -> str:
-        """BIDS label."""
-
-    @property
-    def visit_number(self) -> int:
-        """Number of visits so far."""
-
-    @property
-    def days_to_end(self) -> float:
-        """Days to the event or the last contact."""
-
-    @property
-    def event(self) -> bool:
-        """Whether the end is an event."""
 
 
 def landmark_columns(rows: Sequence[FollowedVisit]) -> dict[str, npt.NDArray[Any]]:

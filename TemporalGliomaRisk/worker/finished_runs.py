@@ -6,8 +6,6 @@ since is not taken for a result.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,7 +15,7 @@ from typing import Any, Literal
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk.bundle import RiskModel
-from TemporalGliomaRisk.files import alone_in, sha256_of, written_together, written_whole
+from TemporalGliomaRisk.files import alone_in, sha256_of, sha256_of_json, written_together, written_whole
 from TemporalGliomaRisk.preprocess.keys import volume_key
 from TemporalGliomaRisk.progress import check_cancelled
 from TemporalGliomaRisk.results import RISK, SCENE, maps_of_earlier_run
@@ -108,7 +106,7 @@ def key_of(request: PredictRequest, inputs: RequestInputs, model: RiskModel, dev
             for visit, name, files in sources
         ],
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return sha256_of_json(content)
 
 
 def files_of(folder: Path, record: Mapping[str, Any], *, scene: bool) -> list[str]:

@@ -87,6 +87,15 @@ def settle(panel: Any) -> None:
     panel.refresh()
 
 
+def open_without_risk(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open the series again with another day, for which there is no risk yet."""
+    monkeypatch.setattr(panel, "ask", lambda question, details: True)
+    panel.ui.visitsTable.item(0, 0).setText("31")
+    settle(panel)
+    panel.series.open_series()
+    settle(panel)
+
+
 def cell(panel: Any, line: int, column: int) -> str:
     return panel.ui.visitsTable.item(line, column).text()
 
@@ -773,11 +782,7 @@ def test_a_result_goes_with_its_patient_and_with_the_next_result(applied: Any, s
 def test_a_result_goes_with_the_scene_and_with_a_series_opened_without_its_risk(
     applied: Any, scripted_client: Any, scene: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applied, "ask", lambda question, details: True)
-    applied.ui.visitsTable.item(0, 0).setText("31")
-    settle(applied)
-    applied.series.open_series()
-    settle(applied)
+    open_without_risk(applied, monkeypatch)
     assert results_kept(applied) == []
 
     applied.run.apply_or_cancel()
@@ -1321,11 +1326,7 @@ def test_the_next_patient_s_export_holds_nothing_of_the_patient_before(
 def test_a_series_opened_again_without_its_risk_exports_no_table_of_it(
     applied: Any, helper: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applied, "ask", lambda question, details: True)
-    applied.ui.visitsTable.item(0, 0).setText("31")
-    settle(applied)
-    applied.series.open_series()
-    settle(applied)
+    open_without_risk(applied, monkeypatch)
 
     assert not applied.review.patient.has_risk
     with pytest.raises(InputError):
