@@ -191,18 +191,36 @@ def rows_compared() -> Iterator[str]:
         yield f"| {who} | AUROC, all visits | four or more | {last} |"
         yield "|---|---|---|---|"
         for name, table in one["rows"].items():
+            if _fewer(name):
+                continue
             cells = [cell(metric(table["groups"], group, "auroc")) for group in ("all", "4 or more")]
             less = one["shipped_less"].get(name)
             cells.append(signed(metric(less, "4 or more", "auroc")) if less else "")
             yield f"| {name} | {' | '.join(cells)} |"
-        if gains := one["ordering_gain"]:
-            told = (
-                f"{signed(metric(gain, 'all', 'auroc'))} at all visits and "
-                f"{signed(metric(gain, '4 or more', 'auroc'))} at four or more ({name})"
-                for name, gain in gains.items()
-            )
+        if one["ordering_gain"]:
             yield ""
-            yield filled(f"What ordering adds to the AUROC on `{population}`, paired: {'; '.join(told)}.")
+            yield from _ordering_gains(one, who, found["training_patients"])
+
+
+def _fewer(name: str) -> int | None:
+    """Of how many training patients a row is, where that is not all of them."""
+    found = re.search(r", (\d+) patients$", name)
+    return int(found[1]) if found else None
+
+
+def _ordering_gains(one: Mapping[str, Any], who: str, patients: int) -> Iterator[str]:
+    """What ordering adds to the AUROC, paired, by what it is added to and how many patients both learn from."""
+    yield f"| {who}: ordering added to | training patients | AUROC, all visits | gain | four or more | gain |"
+    yield "|---|---|---|---|---|---|"
+    gains = {name.partition(" less ")[2]: gain for name, gain in one["ordering_gain"].items()}
+    for less in sorted(gains, key=lambda name: (name.startswith("growth maps"), _fewer(name) or patients)):
+        groups = one["rows"][less]["groups"]
+        cells = [
+            said
+            for group in ("all", "4 or more")
+            for said in (cell(metric(groups, group, "auroc")), signed(metric(gains[less], group, "auroc")))
+        ]
+        yield f"| {less.partition(',')[0]} | {_fewer(less) or patients} | {' | '.join(cells)} |"
 
 
 def signed(entry: Mapping[str, Any]) -> str:
