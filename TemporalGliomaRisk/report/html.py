@@ -157,6 +157,7 @@ def _visit_content(record: RiskRecord, index: int, pictures: ReportPictures | No
         "facts": _facts(index, visit, gap, day_count(record.visits)),
         "range": numbers.percent_range(visit.risk_low, visit.risk_high),
         "background_share": numbers.percent(visit.background_hazard / hazard if hazard > 0 else None),
+        "outside_share": numbers.percent((visit.outside_field_of_view_hazard or 0.0) / hazard if hazard > 0 else None),
         "figures": [] if pictures is None else _figures(index, pictures),
         "intervals": [
             (f"{start} to {end}", numbers.percent(float(-np.expm1(-interval_hazard))))
@@ -179,7 +180,7 @@ def _facts(index: int, visit: VisitRecord, gap: int | None, count: DayCount) -> 
 
 def _figures(index: int, pictures: ReportPictures) -> list[Figure]:
     slices = pictures.visits[index].at_peak
-    axial, where = slices[0], "through the highest peak" if slices[0].mark else "through the middle of the head"
+    axial, where = slices[0], "through the highest hazard" if slices[0].mark else "through the middle of the head"
     figures = [_plain_figure(index, axial, where)]
     if axial.heat is not None:
         for slice_ in slices:
