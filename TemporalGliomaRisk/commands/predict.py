@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.commands import a_timeline, add_patient, folder, plain_progress
+from TemporalGliomaRisk.commands import a_timeline, add_patient, folder, plain_progress, tell
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
 from TemporalGliomaRisk.resources import resource_path
@@ -148,6 +148,8 @@ def _say(prediction: Prediction, arguments: argparse.Namespace) -> None:
     from TemporalGliomaRisk.explain.certainty import uncertain_codes
     from TemporalGliomaRisk.timeline.days import day_count
 
+    # Whoever asked for a GPU is told here, as by training, not in the report's notes alone.
+    tell(finding for finding in prediction.findings if finding.code == "no_cuda")
     if arguments.progress == "json":
         files = {"risk": "risk.json", "report": "report.html", "audit": "audit.json"}
         print(json.dumps({"type": "result", "output": str(arguments.output), **files}), flush=True)

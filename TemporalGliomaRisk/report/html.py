@@ -112,6 +112,7 @@ def render_report(
         width=charts.WIDTH,
         visits=[_visit_content(record, index, pictures) for index in range(len(record.visits))],
         scale=None if pictures is None else _scale(pictures),
+        one_sequence=len({visit.reference_sequence for visit in record.visits}) == 1,
     )
 
 
@@ -157,7 +158,8 @@ def _visit_content(record: RiskRecord, index: int, pictures: ReportPictures | No
         "facts": _facts(index, visit, gap, day_count(record.visits)),
         "range": numbers.percent_range(visit.risk_low, visit.risk_high),
         "background_share": numbers.percent(visit.background_hazard / hazard if hazard > 0 else None),
-        "figures": [] if pictures is None else _figures(index, pictures),
+        "outside_share": numbers.percent((visit.outside_field_of_view_hazard or 0.0) / hazard if hazard > 0 else None),
+        "figures": [] if pictures is None else _figures(index, visit.reference_sequence, pictures),
         "intervals": [
             (f"{start} to {end}", numbers.percent(float(-np.expm1(-interval_hazard))))
             for (start, end), interval_hazard in zip(record.intervals_days, visit.hazards, strict=True)
@@ -177,10 +179,10 @@ def _facts(index: int, visit: VisitRecord, gap: int | None, count: DayCount) -> 
     ]
 
 
-def _figures(index: int, pictures: ReportPictures) -> list[Figure]:
+def _figures(index: int, sequence: str | None, pictures: ReportPictures) -> list[Figure]:
     slices = pictures.visits[index].at_peak
-    axial, where = slices[0], "through the highest peak" if slices[0].mark else "through the middle of the head"
-    figures = [_plain_figure(index, axial, where)]
+    axial, where = slices[0], "through the highest hazard" if slices[0].mark else "through the middle of the head"
+    figures = [_plain_figure(index, sequence, axial, where)]
     if axial.heat is not None:
         for slice_ in slices:
             name = f"{slice_.plane.capitalize()}, hazard"
@@ -197,10 +199,12 @@ def _figures(index: int, pictures: ReportPictures) -> list[Figure]:
     return figures
 
 
-def _plain_figure(index: int, slice_: Slice, where: str) -> Figure:
-    """The slice as it is: no overlay and no mark on it."""
+def _plain_figure(index: int, sequence: str | None, slice_: Slice, where: str) -> Figure:
+    """The slice as it is, of the sequence named: no overlay and no mark on it."""
     bare = dataclasses.replace(slice_, mark=None)
-    return _figure(bare, jpeg_uri(slice_.grey), "Axial, without overlay", f"Visit {index + 1}, axial {where}")
+    named = "" if sequence is None else f" {sequence}"
+    alt = f"Visit {index + 1}, axial{named} {where}"
+    return _figure(bare, jpeg_uri(slice_.grey), f"Axial{named}, without overlay", alt)
 
 
 def _figure(slice_: Slice, uri: str, caption: str, alt: str) -> Figure:

@@ -128,7 +128,7 @@ def _draw_visit(
         # "auto" only stretches by the rounding of a pixel: the axes have the picture's own proportions.
         axes.imshow(pixels, interpolation="bilinear", aspect="auto")
         axes.set_axis_off()
-        if index % VISITS_A_BAND == 0:
+        if index % VISITS_A_BAND == 0 or visit.reference_sequence != record.visits[index - 1].reference_sequence:
             said = visit.reference_sequence if row == "plain" else f"{visit.reference_sequence}, map over it"
             shade = [withStroke(linewidth=1.6, foreground="black")]
             axes.text(0.02, 0.02, said, transform=axes.transAxes, color=INK, fontsize=6.2, path_effects=shade)

@@ -60,7 +60,8 @@ class Peak:
         name: What it is called in the report, such as ``"A"``.
         ras_mm: (3,), its place in that visit's own RAS, mm.
         share_of_hazard: Part of the visit's cumulative hazard over the horizon that belongs to it, 0 to 1.
-        hazard_per_mL: The heatmap's value there.
+        hazard_per_mL: Of the model's own cell of highest hazard there. The heatmap spreads it over the visit's voxels,
+            where it is lower.
     """
 
     name: str
@@ -105,7 +106,8 @@ class VisitRecord:
         risk: Calibrated probability of an event within the horizon, from this visit and earlier ones only.
         risk_low: Smallest member's risk; an extreme of the ensemble, not a confidence interval; None without ensemble.
         risk_high: Largest member's risk, likewise.
-        single_visit_risk: The risk had this been the only visit; None when not computed.
+        single_visit_risk: From this visit alone, by the head that was taught on single visits: another one than that of
+            the risk, so that the two differ at a first visit, too; None when not computed.
         hazards: (intervals,), cumulative hazard of each follow-up interval, background included.
         background_hazard: Part of the horizon's cumulative hazard that sees no image.
         outside_field_of_view_hazard: Part of the map's hazard outside this visit's field of view; None without map.

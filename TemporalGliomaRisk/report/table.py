@@ -27,7 +27,8 @@ def risk_rows(record: RiskRecord) -> list[dict[str, Any]]:
     """The table's rows, oldest visit first; None where a value is missing.
 
     Hazards become ``hazard_0_90`` and so on (days), measurements ``name [unit]``, the highest peak ``peak_r_mm``,
-    ``peak_a_mm``, ``peak_s_mm``; sequences and warnings' codes are joined with commas.
+    ``peak_a_mm``, ``peak_s_mm``; sequences and warnings' codes are joined with commas, the codes of
+    the whole timeline in every row.
     """
     measured = sorted({f"{item.name} [{item.unit}]" for visit in record.visits for item in visit.measurements})
     return [_row(record, visit, measured) for visit in record.visits]
@@ -44,7 +45,7 @@ def _row(record: RiskRecord, visit: VisitRecord, measured: list[str]) -> dict[st
     row.update({name: values.get(name) for name in measured})
     row["sequences"] = ",".join(visit.sequences) or None
     row["uncertain_because"] = ",".join(visit.uncertain_because) or None
-    row["warnings"] = ",".join(item.code for item in visit.warnings) or None
+    row["warnings"] = ",".join(item.code for item in (*record.warnings, *visit.warnings)) or None
     row["caveat"] = record.research_use_only
     return row
 

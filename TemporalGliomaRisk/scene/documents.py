@@ -63,7 +63,12 @@ def add_table(record: SceneRecord, visits: tuple[SceneVisit, ...]) -> Any:
     column("risk (%)", percents("risk"), "%", horizon)
     column("lowest member (%)", percents("risk_low"), "%", extreme)
     column("highest member (%)", percents("risk_high"), "%", extreme)
-    column("single-visit risk (%)", percents("single_visit_risk"), "%", "Had this been the only visit.")
+    column(
+        "single-visit risk (%)",
+        percents("single_visit_risk"),
+        "%",
+        "From that visit alone, by the head for single visits.",
+    )
     doubtful = [100 * visit.risk if visit.certainty and visit.risk is not None else None for visit in visits]
     column("uncertain risk (%)", doubtful, "%", "The risk again, where it is not to be relied on.")
     certainty = vtk.vtkStringArray()

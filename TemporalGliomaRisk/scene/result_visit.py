@@ -27,7 +27,7 @@ class ResultPeak:
         name: ``"A"``, ``"B"``: in falling order.
         ras_mm: (3,), in that visit's own RAS, mm.
         share_of_hazard: Part of the visit's hazard over the horizon that belongs to it, 0 to 1.
-        hazard_per_mL: The map's value there.
+        hazard_per_mL: Of the model's own cell of highest hazard there; the map spreads it over the visit's voxels.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ResultVisit:
         risk: Within the horizon, 0 to 1.
         risk_low: Smallest member's, None without ensemble.
         risk_high: Largest member's, likewise.
-        single_visit_risk: Had this been the only visit; None when not computed.
+        single_visit_risk: From this visit alone, by the model's head for single visits; None when not computed.
         reference_sequence: The sequence on whose grid the maps lie.
         sequences: Those used.
         heatmap: File of hazard per mL, None when absent.

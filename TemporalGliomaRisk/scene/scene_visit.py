@@ -27,7 +27,7 @@ class SceneVisit:
         risk: Within the horizon, 0 to 1.
         risk_low: Smallest member's.
         risk_high: Largest member's.
-        single_visit_risk: Had this been the only visit.
+        single_visit_risk: From this visit alone, by the model's head for single visits.
         reference_sequence: The sequence on whose grid the maps lie.
         peaks: Highest first, in the visit's own RAS.
         measurements: Measured quantities.

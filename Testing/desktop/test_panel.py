@@ -1285,9 +1285,12 @@ def test_a_table_can_be_had_from_a_scene_whose_run_is_gone(applied: Any, helper:
     written(applied, helper, "table", tmp_path)
     lines = (tmp_path / "sub-07_risk.tsv").read_text(encoding="utf-8").splitlines()
 
-    assert [line.split("\t")[-1] for line in lines] == [
+    assert [line.split("\t")[-2] for line in lines] == [
         *("uncertain_because", "one_visit_so_far,members_at_odds", "n/a", "n/a")
     ]
+    caveat = applied.review.patient.research_use_only
+    assert [line.split("\t")[-1] for line in lines] == ["caveat", caveat, caveat, caveat]
+    assert "Research use only" in caveat
     assert [line.split("\t")[1:4] for line in lines[1:]] == [
         ["0", "30", "0.05"],
         ["91", "121", "0.12"],

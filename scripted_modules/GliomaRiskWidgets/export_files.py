@@ -68,11 +68,11 @@ def export_table(output: Path | None, patient: PatientScene, folder: Path) -> li
         return [name]
     _refuse_without_risk(patient)
     columns = ("session_id", "days_since_first", "days_since_treatment", "risk", "risk_low", "risk_high")
-    columns = (*columns, "single_visit_risk", "uncertain_because")
-    lines = ["\t".join(columns)]
+    columns = (*columns, "single_visit_risk")
+    lines = ["\t".join((*columns, "uncertain_because", "caveat"))]
     for visit in patient.visits:
-        values = [getattr(visit, column) for column in columns[:-1]]
-        values.append(",".join(visit.uncertain_because) or None)
+        values = [getattr(visit, column) for column in columns]
+        values += [",".join(visit.uncertain_because) or None, patient.research_use_only]
         lines.append("\t".join("n/a" if value is None else str(value) for value in values))
     write_text_whole(folder / name, "\n".join(lines) + "\n")
     return [name]

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.commands import main, predict
+from TemporalGliomaRisk.device import choose_device
 from TemporalGliomaRisk.report.record import read_risk_record
 from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
@@ -242,6 +243,21 @@ def test_days_on_the_console_count_as_in_the_report_and_the_viewer(
     said = capsys.readouterr().out
     assert said.count("Day 0 is") == said.count(f"Day 0 is {origin}.") == 1
     assert f"visit  2  day {day:5d}" in said
+
+
+@pytest.mark.parametrize("progress", ["plain", "json"])
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told_on_the_console(
+    progress: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    told = SimpleNamespace(
+        timeline=SimpleNamespace(patient_id="sub-01"),
+        visits=(),
+        findings=choose_device("cuda")[1],
+        model=SimpleNamespace(metadata={"caveat": "No."}),
+    )
+    predict._say(told, SimpleNamespace(progress=progress, output=tmp_path, timeline=tmp_path))
+    assert capsys.readouterr().err == "The GPU that was asked for is not available here; the CPU was used.\n"
 
 
 BAD = {

@@ -150,6 +150,46 @@ def test_a_report_without_pictures_or_numbers_that_may_lack_still_says_the_risk(
     assert "Days since treatment unknown" in page
 
 
+def test_slices_of_different_sequences_are_named_at_every_visit_where_they_change(
+    pictures: ReportPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = a_record(3)
+    shown = ("FLAIR", "ce-gd_T1w", "ce-gd_T1w")
+    pairs = zip(record.visits, shown, strict=True)
+    visits = tuple(dataclasses.replace(visit, reference_sequence=name) for visit, name in pairs)
+    record = dataclasses.replace(record, visits=visits)
+    page = render_report(record, pictures, model_card=CARD)
+    assert re.findall(r"Axial (\S+), without overlay", page) == list(shown)
+    assert "They are not of one sequence" in page
+    assert "They are not of one sequence" not in render_report(a_record(3), pictures, model_card=CARD)
+
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: figures.append(self) or Path(path).touch())
+    write_montage(record, pictures, tmp_path / "montage.png")
+    named = [text.get_text() for axes in figures[0].axes for text in axes.texts if len(text.get_text()) > 1]
+    wanted = [f"{name}{over}" for name in shown[:2] for over in ("", ", map over it", ", map over it")]
+    assert named == wanted
+
+
+def test_a_risk_from_one_visit_is_not_called_the_same_model_without_the_history(pictures: ReportPictures) -> None:
+    page = render_report(a_record(3), pictures, model_card=CARD)
+    first = re.split(r'<section class="visit"', page)[1]
+    assert f"From this visit alone, a part of the model taught on single visits says 21{numbers.NARROW}%." in first
+    assert "earlier" not in first  # a first visit has none to leave out
+    assert "the same model without" not in page
+
+
+def test_hazard_outside_the_field_of_view_is_told_as_a_part_of_the_visits_hazard() -> None:
+    record = a_record(2, heat=False)
+    visits = [
+        dataclasses.replace(visit, outside_field_of_view_hazard=part * record.horizon_hazard(visit))
+        for visit, part in zip(record.visits, (1e-5, 0.13), strict=True)
+    ]
+    page = render_report(dataclasses.replace(record, visits=tuple(visits)), None, model_card=CARD)
+    told = re.findall(r"Of its hazard, ([^.]{,9}) lies outside this visit's field of view", page)
+    assert told == [f"&lt;1{numbers.NARROW}%", f"13{numbers.NARROW}%"]
+
+
 def test_the_word_uncertain_stands_beside_every_uncertain_risk_and_beside_no_other(pictures: ReportPictures) -> None:
     record = a_record(3)
     record = dataclasses.replace(record, visits=(record.visits[0], doubted(record.visits[1]), record.visits[2]))
