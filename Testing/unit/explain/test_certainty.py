@@ -119,6 +119,27 @@ def test_visits_after_an_odd_one_are_told_to_rest_on_it_and_those_before_are_not
     assert told == [set(), {"unlike_training"}, {"rests_on_unlike_visit"}]
 
 
+def test_a_visit_is_compared_with_the_first_one_however_like_the_one_before_it_is(doubt: Doubt) -> None:
+    keeper = DoubtKeeper(doubt, SEQUENCES)
+    first = torch.randn(4, 400, CHANNELS, generator=torch.Generator().manual_seed(0))
+    present, calm = torch.tensor([True, False, False, False]), torch.zeros(4, summary_length(CHANNELS))
+    told = [
+        {finding.code for finding in keeper.findings(number, features, present, calm, hazards(0.1))}
+        for number, features in ((1, first), (2, first + 20.0), (3, first + 20.0))
+    ]
+    assert told == [set(), {"change_unlike_training"}, {"change_unlike_training", "rests_on_unlike_visit"}]
+
+
+def test_a_sequence_that_the_first_visit_lacks_has_not_changed(doubt: Doubt) -> None:
+    keeper = DoubtKeeper(doubt, SEQUENCES)
+    calm = torch.zeros(4, summary_length(CHANNELS))
+    features = [torch.randn(4, 400, CHANNELS, generator=torch.Generator().manual_seed(n)) for n in range(2)]
+    features[0][1], features[1][1] = 0.0, 20.0  # a sequence that is absent has features of 0
+    one, both = torch.tensor([True, False, False, False]), torch.tensor([True, True, False, False])
+    assert keeper.findings(1, features[0], one, calm, hazards(0.1)) == ()
+    assert keeper.findings(2, features[1], both, calm, hazards(0.1)) == ()
+
+
 def test_a_model_that_does_not_say_what_is_usual_calls_nothing_unusual() -> None:
     keeper = DoubtKeeper(None, SEQUENCES)
     features = torch.full((4, 10, CHANNELS), 1e9)
