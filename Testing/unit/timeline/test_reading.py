@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import TimelineError, VolumeError
+from TemporalGliomaRisk.timeline.bids import bids_patients
 from TemporalGliomaRisk.timeline.days import parse_date
 from TemporalGliomaRisk.timeline.finding import Severity
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
-from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
+from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.viewer.opening import find
@@ -110,7 +111,6 @@ def test_a_dataset_of_several_patients_names_labels_and_asks_for_one(shared_data
         read_timeline(folder)
     assert read_timeline(folder, patient="05").gaps_days == (None, 55)
     assert [path.name for path in bids_patients(folder)] == ["sub-01", "sub-05"]
-    assert [timeline.patient_id for timeline in read_cohort(folder)] == ["sub-01", "sub-05"]
     assert codes(refused(folder, patient="07")) == {"patient_not_found"}
 
 
