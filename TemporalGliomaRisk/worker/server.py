@@ -22,7 +22,7 @@ from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.progress import ProgressEvent, cancellable
 from TemporalGliomaRisk.worker.channel import Channel
 from TemporalGliomaRisk.worker.greeting import devices, hello
-from TemporalGliomaRisk.worker.messages import Message, MessageError
+from TemporalGliomaRisk.worker.messages import ErrorKind, Message, MessageError
 from TemporalGliomaRisk.worker.schema import check_request
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _Teller:
         self._channel.say("progress", self._request_id, content)
 
 
-def _error(kind: str, sentence: str, findings: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def _error(kind: ErrorKind, sentence: str, findings: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     return {"kind": kind, "message": " ".join(sentence.split()), "findings": findings or []}
 
 
