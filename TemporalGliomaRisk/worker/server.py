@@ -240,14 +240,9 @@ def _error_of(error: Exception) -> dict[str, Any]:
     if isinstance(error, MessageError):
         return _error("protocol", str(error))
     if isinstance(error, InputError):
-        return _error("input", str(error), [_finding(finding) for finding in getattr(error, "findings", ())])
+        return _error("input", str(error), [finding.to_json() for finding in getattr(error, "findings", ())])
     if isinstance(error, ImportError) and not (error.name or "").startswith("TemporalGliomaRisk"):
         what = f"the Python package {error.name.split('.')[0]!r}" if error.name else "a library"
         sentence = f"The worker's Python lacks {what}, which this needs. Install it there, or name another Python."
         return _error("failure", sentence)
     return _error("failure", shown_sentence_of(error))
-
-
-def _finding(finding: Any) -> dict[str, Any]:
-    content = {name: getattr(finding, name) for name in ("code", "message", "visit", "sequence")}
-    return {"severity": finding.severity.value, **content}
