@@ -24,7 +24,15 @@ from TemporalGliomaRisk.explain.certainty import uncertain_codes
 from TemporalGliomaRisk.files import alone_in, remove_leftovers, written_together
 from TemporalGliomaRisk.pipeline import Prediction, VisitResult
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, check_cancelled, ignore_progress
-from TemporalGliomaRisk.report.audit import AuditRecord, build_audit, write_audit_json
+from TemporalGliomaRisk.report.audit import (
+    AuditRecord,
+    input_hashes,
+    platform_name,
+    safe_options,
+    versions,
+    visit_days,
+    write_audit_json,
+)
 from TemporalGliomaRisk.report.html import ModelCard, write_report
 from TemporalGliomaRisk.report.montage import write_montage
 from TemporalGliomaRisk.report.pictures import VisitVolumes, gather_pictures
@@ -301,21 +309,29 @@ def _map_name(prediction: Prediction, number: int, kind: str) -> str:
 def _audit(
     prediction: Prediction, asked: Mapping[str, Any], seconds: Mapping[str, float], brain_mask: str | None
 ) -> AuditRecord:
-    model = prediction.model
-    audit = build_audit(
-        prediction.timeline,
+    timeline, model = prediction.timeline, prediction.model
+    return AuditRecord(
+        patient=timeline.patient_id,
+        inputs=input_hashes(timeline),
+        versions=versions(torch.__version__),
+        platform=platform_name(),
         device=prediction.device,
-        options=asked,
+        seed=None,  # nothing is drawn at random in a prediction
+        options=safe_options(asked),
         preprocessing=configs.to_json(prediction.preprocessing),
         model=model.name,
         model_files=model.files,
         timings_s={stage: round(value, 3) for stage, value in seconds.items()},
-        findings=prediction.findings,
-        alignments={result.visit.session_id: result.encoded.alignments for result in prediction.visits},
-        torch_version=torch.__version__,
+        findings=[finding.to_json() for finding in prediction.findings],
+        alignments=[
+            {"session_id": result.visit.session_id, **alignment.to_json()}
+            for result in prediction.visits
+            for alignment in result.encoded.alignments
+        ],
+        days=visit_days(timeline),
         brain_mask=brain_mask,
+        research_use_only=model.metadata["caveat"],
     )
-    return replace(audit, research_use_only=model.metadata["caveat"])
 
 
 def _card(prediction: Prediction) -> ModelCard:

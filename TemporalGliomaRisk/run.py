@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from TemporalGliomaRisk.bundle import METADATA, RiskModel, load_bundle
-from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.errors import UsageError
 from TemporalGliomaRisk.files import check_output, hashes_remembered
 from TemporalGliomaRisk.pipeline import Prediction, PredictOptions, predict_risk
@@ -232,15 +231,11 @@ def run_registration(
     return {
         "patient": timeline.patient_id,
         "alignments": [
-            {
-                "session_id": visit.session_id,
-                **to_json(alignment),
-                "to_target_ras": alignment.to_target_ras.tolist(),
-            }
+            {"session_id": visit.session_id, **alignment.to_json()}
             for visit in visits
             for alignment in visit.alignments
         ],
-        "findings": [{**to_json(finding), "severity": finding.severity.value} for finding in findings],
+        "findings": [finding.to_json() for finding in findings],
     }
 
 

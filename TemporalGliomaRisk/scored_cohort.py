@@ -1,10 +1,10 @@
-"""What a model, its peer and the ideal reader say of a cohort's patients, gathered one by one and then measured."""
+"""What a model, its peer and the ideal reader say of a cohort's patients, measured."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -28,22 +28,17 @@ Item = TypeVar("Item")
 Thresholds = tuple[float | None, float | None]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ScoredCohort:
-    """The patients so far.
+    """All patients of a cohort, in one order.
 
-    Attributes:
+    Args:
         patients: Each one's scores.
         known: Of each, what is known beside the images.
     """
 
-    patients: list[ScoredPatient] = field(default_factory=list)
-    known: list[KnownPatient] = field(default_factory=list)
-
-    def add(self, patient: ScoredPatient, known: KnownPatient) -> None:
-        """Take in the next patient of the cohort."""
-        self.patients.append(patient)
-        self.known.append(known)
+    patients: list[ScoredPatient]
+    known: list[KnownPatient]
 
     @cached_property
     def _rows(self) -> list[ScoredRow]:

@@ -231,15 +231,9 @@ def _entry_of(encoded: EncodedVisit, frame: Frame | None) -> CacheEntry:
         "reference_sequence": encoded.reference_sequence,
         "reference_geometry": _geometry_json(encoded.reference_geometry),
         "visit_ras_to_frame_ras": encoded.visit_ras_to_frame_ras.tolist(),
-        "alignments": [
-            {**alignment.__dict__, "to_target_ras": np.asarray(alignment.to_target_ras).tolist()}
-            for alignment in encoded.alignments
-        ],
+        "alignments": [alignment.to_json() for alignment in encoded.alignments],
         # Not keyed by the visit's number, which a visit put in between would change.
-        "findings": [
-            {**finding.__dict__, "severity": finding.severity.value, "message": _unnumbered(finding)}
-            for finding in encoded.findings
-        ],
+        "findings": [{**finding.to_json(), "message": _unnumbered(finding)} for finding in encoded.findings],
     }
     arrays: dict[str, npt.NDArray[Any]] = {
         "features": encoded.features,

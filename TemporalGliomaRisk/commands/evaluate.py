@@ -23,11 +23,11 @@ from TemporalGliomaRisk.commands import add_device, add_jobs, folder, refuse_in_
 
 if TYPE_CHECKING:
     from TemporalGliomaRisk.bundle import RiskModel
+    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
     from TemporalGliomaRisk.learn.cohort import CohortPatient
     from TemporalGliomaRisk.learn.cohort_seen import Seen
     from TemporalGliomaRisk.learn.score_reference import TrainedReference
-    from TemporalGliomaRisk.patient_scoring import Rival
-    from TemporalGliomaRisk.scored_cohort import ScoredCohort
+    from TemporalGliomaRisk.patient_scoring import Rival, ScoredPatient
 
 MAIN_TITLE = "Test patients"
 MOST_RESAMPLES = 100_000
@@ -99,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.files import check_output, refuse_other_contents, write_json_whole
     from TemporalGliomaRisk.learn.card_parts import check_title
     from TemporalGliomaRisk.patient_scoring import Rival
+    from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     check_title(arguments.title)
     check_output(arguments.output)
@@ -117,9 +118,11 @@ def run(arguments: argparse.Namespace) -> int:
         other.network.to(device)
     rival = Rival.of(other, model) if other else None
     patients = _patients(arguments, model.metadata)
-    seen = _who_was_seen(arguments, patients, model, other)
+    truths = [patient.truth_record() for patient in patients]
+    seen = _who_was_seen(arguments, patients, truths, model, other)
     with as_on_the_processor(device):
-        cohort = _scored(arguments, model, peer, rival, patients)
+        scored = _scored(arguments, model, peer, rival, patients)
+    cohort = ScoredCohort(patients=scored, known=_known(arguments.cohort, patients, truths))
     found = {
         "title": arguments.title,
         "model": model.name,
@@ -158,16 +161,14 @@ def _scored(
     peer: TrainedReference | None,
     rival: Rival | None,
     patients: Sequence[CohortPatient],
-) -> ScoredCohort:
+) -> list[ScoredPatient]:
     """Every patient's scores, with a progress bar; kept ones of an evaluation before are used."""
     from tqdm import tqdm
 
-    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
     from TemporalGliomaRisk.files import remove_leftovers
     from TemporalGliomaRisk.kept_scores import KeptScores, made_by
     from TemporalGliomaRisk.learn.prepared_store import begin_preparing
     from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
-    from TemporalGliomaRisk.scored_cohort import ScoredCohort
 
     folder = arguments.output / PREPARED
     remove_leftovers(arguments.output)
@@ -197,12 +198,7 @@ def _scored(
             kept.keep(task, scored)
             found[task.number] = scored
             bar.update()
-    said = _participants(arguments.cohort)
-    cohort = ScoredCohort()
-    for task in tasks:
-        label, truth = task.patient.patient_id, task.patient.truth_record()
-        cohort.add(found[task.number], KnownPatient(participant=said.get(label, {}), truth=truth))
-    return cohort
+    return [found[task.number] for task in tasks]
 
 
 def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
@@ -261,7 +257,11 @@ def _refuse_knowing_rival(arguments: argparse.Namespace, rival: RiskModel, model
 
 
 def _who_was_seen(
-    arguments: argparse.Namespace, patients: Sequence[CohortPatient], model: RiskModel, other: RiskModel | None
+    arguments: argparse.Namespace,
+    patients: Sequence[CohortPatient],
+    truths: Sequence[Mapping[str, Any] | None],
+    model: RiskModel,
+    other: RiskModel | None,
 ) -> Seen:
     """Find out who learnt from the patients, and say where it makes figures flatter."""
     from TemporalGliomaRisk.learn.cohort import read_cohort
@@ -271,6 +271,7 @@ def _who_was_seen(
 
     found = who_saw(
         patients,
+        truths,
         model.metadata,
         test_part_of=read_cohort(arguments.cohort) if arguments.part == "test" else (),
         reference=learnt_of_run(RunFolder.open(arguments.reference)) if arguments.reference else (),
@@ -287,11 +288,18 @@ def _who_was_seen(
     return found
 
 
-def _participants(cohort: Path) -> dict[str, dict[str, str]]:
-    """The lines of participants.tsv by their patients."""
+def _known(
+    cohort: Path, patients: Sequence[CohortPatient], truths: Sequence[Mapping[str, Any] | None]
+) -> list[KnownPatient]:
+    """What is known of each patient beside the images: the line of participants.tsv, and the truth."""
+    from TemporalGliomaRisk.evaluate.known_groups import KnownPatient
     from TemporalGliomaRisk.learn.cohort import read_participants
 
-    return {row["participant_id"]: row for _, row in read_participants(cohort)}
+    said = {row["participant_id"]: row for _, row in read_participants(cohort)}
+    return [
+        KnownPatient(participant=said.get(patient.patient_id, {}), truth=truth)
+        for patient, truth in zip(patients, truths, strict=True)
+    ]
 
 
 def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -27,7 +27,7 @@ def seen_patients(
 
     Args:
         patients: Of the cohort to evaluate.
-        truths: What :meth:`~CohortPatient.truth_record` of each gave, for several models to be asked with one reading.
+        truths: What :meth:`~CohortPatient.truth_record` of each gave.
         metadata: The bundle's.
 
     Returns:
@@ -66,6 +66,7 @@ class Seen:
 
 def who_saw(
     patients: Sequence[CohortPatient],
+    truths: Sequence[Mapping[str, Any] | None],
     metadata: Mapping[str, Any],
     *,
     test_part_of: Sequence[CohortPatient] = (),
@@ -76,12 +77,12 @@ def who_saw(
 
     Args:
         patients: Those evaluated.
+        truths: What :meth:`~CohortPatient.truth_record` of each gave.
         metadata: The bundle's.
         test_part_of: The whole cohort, where they are the part of it that the bundle's split keeps for the end.
         reference: What a reference model beside it learnt from.
         rival: What another model beside it learnt from.
     """
-    truths = [patient.truth_record() for patient in patients]
     seen, cohort = seen_patients(patients, truths, metadata), cohort_sha256(patients)
 
     def knows(learnt: Sequence[Learnt]) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,11 +216,7 @@ def pretrain(
         raise UsageError(
             f"{ranks.world} processes cannot share {config.pairs_per_update} pairs evenly; change --pairs."
         )
-    torch.manual_seed(config.seed)
-    # Channels last: processors and GPUs made for bfloat16 convolve it without copying, and places become rows for free.
-    model = PairModel(model_config).to(ranks.device)
-    model.encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    model, optimizer = _untrained(model_config, config, ranks)
     final, checkpoint = folder / FINAL, folder / "checkpoint.safetensors"
     if final.exists():
         load_checkpoint(final, model)
@@ -230,36 +227,65 @@ def pretrain(
     sampler, watched = PairSampler(train, config.pairs), PairSampler(validation, config.pairs)
     if not sampler.pairs:
         raise InputError("No training patient has two visits with a sequence in common; pretraining needs such pairs.")
-    if compiled_by is not None:
-        # Dynamic: how many crops have a sequence differs from update to update.
-        compiled = torch.compile(model.encoder.encode_sequence, backend=compiled_by, dynamic=True)
-        model.encoder.encode_sequence = compiled  # type: ignore[method-assign]
     batches = DataLoader(UpdateBatches(sampler, config, start, ranks), batch_size=None, num_workers=max(0, jobs - 1))
     began = time.monotonic()
-    for update, batch in enumerate(batches, start):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(update, config.updates, config.learning_rate)
-        with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.bfloat16):
-            losses = pair_losses(model, batch.to(ranks.device), config)
-        optimizer.zero_grad(set_to_none=True)
-        total = losses.growth + config.lesion_weight * losses.lesion + config.order_weight * losses.order
-        total.backward()  # type: ignore[no-untyped-call]
-        ranks.average_gradients(model)
-        take_step(model, optimizer)
-        if not ranks.first:
-            continue
-        numbers = {name: float(getattr(losses, name).detach()) for name in LOSSES}
-        if (update + 1) % config.validate_every == 0 or update + 1 == config.updates:
-            numbers |= validate_pairs(model, watched, config)
-            numbers["seconds_per_update"] = (time.monotonic() - began) / (update + 1 - start)
-            save_checkpoint(checkpoint, model, optimizer, Place(updates=update + 1, notes={}))
-        report(update + 1, numbers)
-    if compiled_by is not None:
-        del model.encoder.encode_sequence
+    with _compiled(model.encoder, compiled_by):
+        for update, batch in enumerate(batches, start):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(update, config.updates, config.learning_rate)
+            losses = _take_update(model, optimizer, batch, config, ranks)
+            if not ranks.first:
+                continue
+            numbers = {name: float(getattr(losses, name).detach()) for name in LOSSES}
+            if (update + 1) % config.validate_every == 0 or update + 1 == config.updates:
+                numbers |= validate_pairs(model, watched, config)
+                numbers["seconds_per_update"] = (time.monotonic() - began) / (update + 1 - start)
+                save_checkpoint(checkpoint, model, optimizer, Place(updates=update + 1, notes={}))
+            report(update + 1, numbers)
     if ranks.first:
         save_checkpoint(final, model, None, Place(updates=config.updates, notes={}))
     ranks.wait()
     return model
+
+
+def _untrained(
+    model_config: EvidenceConfig, config: PretrainConfig, ranks: Ranks
+) -> tuple[PairModel, torch.optim.Optimizer]:
+    """A model of the seed's random weights, and what moves them."""
+    torch.manual_seed(config.seed)
+    model = PairModel(model_config).to(ranks.device)
+    # Channels last: processors and GPUs made for bfloat16 convolve it without copying, and places become rows for free.
+    model.encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return model, torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+@contextmanager
+def _compiled(encoder: VisitEncoder, backend: str | None) -> Iterator[None]:
+    """While inside, the encoder is compiled, where a backend is named."""
+    if backend is None:
+        yield
+        return
+    # Dynamic: how many crops have a sequence differs from update to update.
+    compiled = torch.compile(encoder.encode_sequence, backend=backend, dynamic=True)
+    encoder.encode_sequence = compiled  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del encoder.encode_sequence
+
+
+def _take_update(
+    model: PairModel, optimizer: torch.optim.Optimizer, batch: PairBatch, config: PretrainConfig, ranks: Ranks
+) -> PairLosses:
+    """One update by a rank's share of its pairs; the losses are that share's, from before it."""
+    with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.bfloat16):
+        losses = pair_losses(model, batch.to(ranks.device), config)
+    optimizer.zero_grad(set_to_none=True)
+    total = losses.growth + config.lesion_weight * losses.lesion + config.order_weight * losses.order
+    total.backward()  # type: ignore[no-untyped-call]
+    ranks.average_gradients(model)
+    take_step(model, optimizer)
+    return losses
 
 
 @torch.no_grad()

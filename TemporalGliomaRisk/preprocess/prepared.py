@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,10 @@ class Alignment:
     similarity: float
     measure: str
     residual_mm: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As audit.json holds it, but for the session; the matrix as rows."""
+        return {**asdict(self), "to_target_ras": np.asarray(self.to_target_ras).tolist()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, config
@@ -15,7 +15,6 @@ from TemporalGliomaRisk.files import sha256_of, write_json_whole
 from TemporalGliomaRisk.report.record import without_numpy
 from TemporalGliomaRisk.report.schema import check_content, read_checked
 from TemporalGliomaRisk.resources import library_version
-from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.visit import Timeline
 
 SCHEMA_VERSION = "1.0"
@@ -29,25 +28,6 @@ WORDS_OF_OPTIONS = {
     "command": r"[a-z]+",
 }
 """What an option whose value is a word can be."""
-
-
-class AlignmentLike(Protocol):
-    """How one volume was brought onto its target, as ``preprocess`` reports it."""
-
-    @property
-    def sequence(self) -> str: ...  # noqa: D102
-    @property
-    def target(self) -> str: ...  # noqa: D102
-    @property
-    def moved(self) -> bool: ...  # noqa: D102
-    @property
-    def to_target_ras(self) -> Any: ...  # noqa: D102
-    @property
-    def similarity(self) -> float: ...  # noqa: D102
-    @property
-    def measure(self) -> str: ...  # noqa: D102
-    @property
-    def residual_mm(self) -> float | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,76 +71,6 @@ class AuditRecord:
     brain_mask: str | None = None
     research_use_only: str = RESEARCH_USE_ONLY
     schema_version: str = SCHEMA_VERSION
-
-
-def build_audit(
-    timeline: Timeline,
-    *,
-    device: str,
-    options: Mapping[str, Any],
-    preprocessing: Mapping[str, Any],
-    model: str,
-    model_files: Mapping[str, str],
-    timings_s: Mapping[str, float],
-    findings: Sequence[Finding] = (),
-    alignments: Mapping[str, Sequence[AlignmentLike]] | None = None,
-    torch_version: str | None = None,
-    brain_mask: str | None = None,
-) -> AuditRecord:
-    """Gather an audit record; hashes the timeline's files, so it reads each of them once.
-
-    Args:
-        timeline: What was read.
-        device: What the model ran on.
-        options: The command's options, ``vars(arguments)``; paths and names are withheld here.
-        preprocessing: Preprocessing's configuration as JSON.
-        model: Name of the bundle.
-        model_files: SHA-256 by file of the bundle.
-        timings_s: Seconds by stage.
-        findings: Every finding, the timeline's own included.
-        alignments: Alignments of every visit by session_id.
-        torch_version: ``torch.__version__`` (torch is not imported here).
-        brain_mask: SHA-256 of a given brain mask, or None.
-    """
-    return AuditRecord(
-        patient=timeline.patient_id,
-        inputs=input_hashes(timeline),
-        versions=versions(torch_version),
-        platform=platform_name(),
-        device=device,
-        seed=None,  # nothing is drawn at random in a prediction
-        options=safe_options(options),
-        preprocessing=preprocessing,
-        model=model,
-        model_files=model_files,
-        timings_s=timings_s,
-        findings=[
-            {
-                "severity": finding.severity.value,
-                "code": finding.code,
-                "message": finding.message,
-                "visit": finding.visit,
-                "sequence": finding.sequence,
-            }
-            for finding in findings
-        ],
-        alignments=[
-            {
-                "session_id": session_id,
-                "sequence": alignment.sequence,
-                "target": alignment.target,
-                "moved": alignment.moved,
-                "to_target_ras": alignment.to_target_ras,
-                "similarity": alignment.similarity,
-                "measure": alignment.measure,
-                "residual_mm": alignment.residual_mm,
-            }
-            for session_id, of_visit in (alignments or {}).items()
-            for alignment in of_visit
-        ],
-        days=visit_days(timeline),
-        brain_mask=brain_mask,
-    )
 
 
 def visit_days(timeline: Timeline) -> dict[str, dict[str, int | None]]:

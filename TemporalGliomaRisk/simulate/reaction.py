@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from TemporalGliomaRisk.simulate.anatomy import GRID_CENTRE, GRID_SHAPE, SPACING_MM, Anatomy
 from TemporalGliomaRisk.simulate.randomness import Float32Array, Generator
@@ -225,9 +224,3 @@ def reaction_maps(reactions: Reactions, anatomy: Anatomy, surgery: Surgery, days
         swelling=smooth[4],
         swelling_enhancement=smooth[5],
     )
-
-
-def ventricles_of(anatomy: Anatomy) -> Float32Array:
-    """Share of deep fluid: where FLAIR's flow artefacts sit."""
-    deep = ndimage.binary_erosion(anatomy.brain, iterations=6)
-    return np.asarray(anatomy.fluid * deep, dtype=np.float32)

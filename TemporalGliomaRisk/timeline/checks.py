@@ -149,7 +149,7 @@ def check_content(patient_id: str | None, report: TimelineCheck) -> dict[str, An
         "patient": patient_id,
         "refused": report.refused,
         "visits": [dataclasses.asdict(row) for row in report.rows],
-        "findings": [{**dataclasses.asdict(item), "severity": item.severity.value} for item in report.findings],
+        "findings": [item.to_json() for item in report.findings],
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Any
 
 
 class Severity(str, Enum):
@@ -31,3 +32,7 @@ class Finding:
     message: str
     visit: int | None = None
     sequence: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As audit.json and the worker's messages hold it."""
+        return {**asdict(self), "severity": self.severity.value}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
@@ -12,8 +11,6 @@ from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 from TemporalGliomaRisk.timeline.refusals import refuse
 from TemporalGliomaRisk.timeline.table import read_table
 from TemporalGliomaRisk.timeline.visit import Timeline
-
-__all__ = ["bids_patients", "read_cohort", "read_timeline"]
 
 FORMS = (
     "a BIDS patient folder (sub-P) or dataset, a folder of PATIENT_YYYYMMDD_SEQUENCE.nii.gz files, "
@@ -81,16 +78,3 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
     if timeline is None:
         raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")
     return timeline
-
-
-def read_cohort(folder: Path) -> Iterator[Timeline]:
-    """Timelines of all patients of a BIDS dataset, one at a time.
-
-    Raises:
-        TimelineRefused: If the folder holds no BIDS patient, or one patient's timeline is refused.
-    """
-    folders = [child for child in bids_patients(folder) if is_bids_patient(child)]
-    if not folders:
-        raise refuse("nothing_to_read", problem="The folder is no BIDS dataset: wanted folders sub-P with ses-V/anat.")
-    for child in folders:
-        yield read_bids_patient(child)

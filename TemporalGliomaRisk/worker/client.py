@@ -17,6 +17,7 @@ from TemporalGliomaRisk.worker.messages import (
     ANSWERS,
     LAST_ANSWERS,
     PROTOCOL,
+    ErrorKind,
     LineBuffer,
     Message,
     MessageError,
@@ -349,7 +350,7 @@ class WorkerClient:
         now = time.monotonic()
         return any(now - since > CANCEL_PATIENCE_S for since in self._cancelled_at.values())
 
-    def _lost(self, kind: str, sentence: str) -> list[Message]:
+    def _lost(self, kind: ErrorKind, sentence: str) -> list[Message]:
         """An error of our own for every request that has no answer yet."""
         lost, self._asked, self._cancelled_at = list(self._asked), {}, {}
         content = {"kind": kind, "message": sentence, "findings": []}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 PROTOCOL = 1
 LONGEST_LINE_BYTES = 1 << 20
@@ -19,7 +19,7 @@ REQUESTS = ("predict", "register", "check", "cancel", "bye")
 ANSWERS = ("hello", "ready", "progress", "result", "error", "bye")
 LAST_ANSWERS = ("result", "error")
 """Every predict, register and check ends with exactly one of these."""
-ERROR_KINDS = ("input", "failure", "cancelled", "busy", "protocol", "crashed", "start")
+ErrorKind = Literal["input", "failure", "cancelled", "busy", "protocol", "crashed", "start"]
 
 ID_FORM = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 

@@ -22,7 +22,7 @@ from TemporalGliomaRisk.failures import shown_sentence_of
 from TemporalGliomaRisk.progress import ProgressEvent, cancellable
 from TemporalGliomaRisk.worker.channel import Channel
 from TemporalGliomaRisk.worker.greeting import devices, hello
-from TemporalGliomaRisk.worker.messages import Message, MessageError
+from TemporalGliomaRisk.worker.messages import ErrorKind, Message, MessageError
 from TemporalGliomaRisk.worker.schema import check_request
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _Teller:
         self._channel.say("progress", self._request_id, content)
 
 
-def _error(kind: str, sentence: str, findings: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def _error(kind: ErrorKind, sentence: str, findings: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     return {"kind": kind, "message": " ".join(sentence.split()), "findings": findings or []}
 
 
@@ -240,14 +240,9 @@ def _error_of(error: Exception) -> dict[str, Any]:
     if isinstance(error, MessageError):
         return _error("protocol", str(error))
     if isinstance(error, InputError):
-        return _error("input", str(error), [_finding(finding) for finding in getattr(error, "findings", ())])
+        return _error("input", str(error), [finding.to_json() for finding in getattr(error, "findings", ())])
     if isinstance(error, ImportError) and not (error.name or "").startswith("TemporalGliomaRisk"):
         what = f"the Python package {error.name.split('.')[0]!r}" if error.name else "a library"
         sentence = f"The worker's Python lacks {what}, which this needs. Install it there, or name another Python."
         return _error("failure", sentence)
     return _error("failure", shown_sentence_of(error))
-
-
-def _finding(finding: Any) -> dict[str, Any]:
-    content = {name: getattr(finding, name) for name in ("code", "message", "visit", "sequence")}
-    return {"severity": finding.severity.value, **content}

@@ -10,7 +10,6 @@ from typing import Any
 
 from TemporalGliomaRisk.bundle import CALIBRATION, CARD, INFERENCE, METADATA, ORDER, SUMS, WEIGHTS, RiskModel
 from TemporalGliomaRisk.bundle_doubt import DOUBT, DOUBT_TENSORS, SANITY
-from TemporalGliomaRisk.config import to_json
 from TemporalGliomaRisk.device import choose_device
 from TemporalGliomaRisk.files import hashes_remembered, sha256_of
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener
@@ -77,7 +76,7 @@ class Work:
             "files": files,
             "device": prediction.device,
             "reuse": "computed",
-            "notes": [{**to_json(finding), "severity": finding.severity.value} for finding in prediction.findings],
+            "notes": [finding.to_json() for finding in prediction.findings],
         }
         # A GPU that failed is asked again the next time.
         if key is not None and not any(finding.code == "gpu_failed" for finding in prediction.findings):

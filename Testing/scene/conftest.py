@@ -23,7 +23,6 @@ from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 
 HOT = np.array([30.0, 20.0, 10.0])
 """Where the phantom's hazard is, in the first visit's RAS."""
-SECOND_HOT = np.array([-25.0, -15.0, 5.0])
 
 
 def turned(degrees: tuple[float, float, float], shift_mm: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:

@@ -32,7 +32,7 @@ from TemporalGliomaRisk.bundle import (
 )
 from TemporalGliomaRisk.commands import main
 from TemporalGliomaRisk.files import sha256_of
-from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort, split_patients
+from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, read_cohort, split_patients
 from TemporalGliomaRisk.learn.cohort_seen import learnt_from_cohort, seen_patients
 from TemporalGliomaRisk.learn.run_folder import Beginning, RunFolder
 from TemporalGliomaRisk.patient_scoring import PatientScoring, Task
@@ -444,6 +444,23 @@ def test_scores_are_used_again_for_the_same_patients_and_scoring_alone(
     truth = next(copied.glob("truth/*/truth.json"))
     truth.write_text(truth.read_text("utf-8") + "\n", "utf-8")
     assert used("--seed", "2") == len(PATIENTS) - 1
+
+
+def test_of_patients_that_were_scored_before_every_truth_file_is_read_once(
+    bundle: Path, cohort: Path, work: Path, evaluation: tuple[dict[str, Any], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    truth_record = CohortPatient.truth_record
+
+    def counted(patient: CohortPatient, **asked: int) -> dict[str, Any] | None:
+        if not asked:  # Visits that were prepared before are held against the truth of so many of them.
+            read.append(patient.patient_id)
+        return truth_record(patient, **asked)
+
+    monkeypatch.setattr(CohortPatient, "truth_record", counted)
+    found = evaluated(bundle, cohort, work / "evaluation")
+    assert read == [patient.patient_id for patient in read_cohort(cohort)]
+    assert found["subgroups"] == evaluation[0]["subgroups"]
 
 
 def test_a_rival_is_compared_in_pairs_on_the_same_rows(

@@ -91,6 +91,23 @@ def test_risk_is_the_background_and_the_terms_and_nothing_else(model, visits, br
         assert hazards.risk_extremes[0] <= hazards.risk <= hazards.risk_extremes[1]
 
 
+def test_no_place_s_hazard_passes_its_bound_however_odd_a_visit_is(model, visits, brain):
+    volumes, present, days = visits
+    with torch.no_grad():
+        for head in model.members:
+            head.local_last.bias.fill_(50.0)
+        cells = brain_cells(brain)
+        features = torch.stack([model.encode_visit(volumes[k], present[k], cells) for k in range(4)])
+        trained = torch.stack([head(features, present, days)[1] for head in model.members])
+    seen_logs, memory = [], None
+    for k in range(4):
+        memory, logs = model.see(memory, features[k], present[k], days[k])
+        seen_logs.append(logs)
+    for logs in (trained, torch.stack(seen_logs)):
+        assert logs.max() <= CONFIG.largest_log_term
+        torch.testing.assert_close(logs, torch.full_like(logs, CONFIG.largest_log_term))
+
+
 def test_calibration_scales_the_map_and_leaves_its_shape(model, visits, brain):
     volumes, present, days = visits
     cells = brain_cells(brain)

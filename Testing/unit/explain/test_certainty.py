@@ -119,6 +119,38 @@ def test_visits_after_an_odd_one_are_told_to_rest_on_it_and_those_before_are_not
     assert told == [set(), {"unlike_training"}, {"rests_on_unlike_visit"}]
 
 
+def test_all_odd_visits_that_a_later_one_rests_on_are_named(doubt: Doubt) -> None:
+    keeper = DoubtKeeper(doubt, SEQUENCES)
+    present = torch.tensor([True, False, False, False])
+    features = [torch.randn(4, 400, CHANNELS, generator=torch.Generator().manual_seed(n)) for n in range(4)]
+    calm, odd = torch.zeros(4, summary_length(CHANNELS)), torch.full((4, summary_length(CHANNELS)), 20.0)
+    for number, seen in ((1, odd), (2, calm), (3, odd)):
+        keeper.findings(number, features[number - 1], present, seen, hazards(0.1))
+    (found,) = keeper.findings(4, features[3], present, calm, hazards(0.1))
+    assert "rests on visits 1, 3 too" in found.message
+
+
+def test_a_visit_is_compared_with_the_first_one_however_like_the_one_before_it_is(doubt: Doubt) -> None:
+    keeper = DoubtKeeper(doubt, SEQUENCES)
+    first = torch.randn(4, 400, CHANNELS, generator=torch.Generator().manual_seed(0))
+    present, calm = torch.tensor([True, False, False, False]), torch.zeros(4, summary_length(CHANNELS))
+    told = [
+        {finding.code for finding in keeper.findings(number, features, present, calm, hazards(0.1))}
+        for number, features in ((1, first), (2, first + 20.0), (3, first + 20.0))
+    ]
+    assert told == [set(), {"change_unlike_training"}, {"change_unlike_training", "rests_on_unlike_visit"}]
+
+
+def test_a_sequence_that_the_first_visit_lacks_has_not_changed(doubt: Doubt) -> None:
+    keeper = DoubtKeeper(doubt, SEQUENCES)
+    calm = torch.zeros(4, summary_length(CHANNELS))
+    features = [torch.randn(4, 400, CHANNELS, generator=torch.Generator().manual_seed(n)) for n in range(2)]
+    features[0][1], features[1][1] = 0.0, 20.0  # a sequence that is absent has features of 0
+    one, both = torch.tensor([True, False, False, False]), torch.tensor([True, True, False, False])
+    assert keeper.findings(1, features[0], one, calm, hazards(0.1)) == ()
+    assert keeper.findings(2, features[1], both, calm, hazards(0.1)) == ()
+
+
 def test_a_model_that_does_not_say_what_is_usual_calls_nothing_unusual() -> None:
     keeper = DoubtKeeper(None, SEQUENCES)
     features = torch.full((4, 10, CHANNELS), 1e9)
@@ -130,3 +162,16 @@ def test_codes_of_uncertainty_come_once_and_in_order() -> None:
     found = uncertain_codes(Finding(severity=Severity.WARNING, code=code, message="x") for code in said)
     assert found == ("one_visit_so_far", "members_at_odds")
     assert set(found) <= set(UNCERTAIN_CODES)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("single_visit", "one_visit_so_far", "gap_untrained", "rests_on_untrained_gap", "members_at_odds"),
+        *("unlike_training", "change_unlike_training", "rests_on_unlike_visit"),
+        *("brain_turned", "content_contradicts_label", "white_matter_contradicts_label"),
+        *("looks_like_another_sequence", "cavity_appeared"),
+    ],
+)
+def test_every_reason_that_the_readme_gives_makes_a_risk_uncertain(code: str) -> None:
+    assert uncertain_codes([Finding(severity=Severity.WARNING, code=code, message="x")]) == (code,)

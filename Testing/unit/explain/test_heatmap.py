@@ -80,10 +80,12 @@ def test_a_peak_comes_back_at_its_place_within_a_voxel(density, name):
     assert np.abs(np.array(highest) - visit.to_ijk(expected)).max() <= 1.0
 
 
-def test_what_lies_outside_the_field_of_view_is_reported(density):
-    visit = grid((90, 110, 30), (1.0, 1.0, 1.0), (-45.0, -55.0, -35.0))
+@pytest.mark.parametrize(("slices", "thick_mm"), [(30, 1.0), (6, 5.0)])
+def test_what_lies_outside_the_field_of_view_is_reported(density, slices, thick_mm):
+    # The last thick slice ends between two layers of cells, of which the lower one's centre is beyond its own.
+    visit = grid((90, 110, slices), (1.0, 1.0, thick_mm), (-45.0, -55.0, -37.0 + thick_mm))
     drawn = to_visit_grid(density, visit, np.eye(4))
-    above = CELLS.to_ras(np.argwhere(density.voxels > 0))[:, 2] > visit.to_ras([0, 0, 29.5])[2]
+    above = CELLS.to_ras(np.argwhere(density.voxels > 0))[:, 2] > visit.to_ras([0, 0, slices - 0.5])[2]
     hazards = density.voxels[density.voxels > 0] * CELLS.voxel_mL
     assert drawn.outside_hazard == pytest.approx(hazards[above].sum(), rel=1e-9)
     assert integral(drawn.volume) == pytest.approx(hazards[~above].sum(), rel=1e-5)
@@ -96,6 +98,17 @@ def test_the_foremost_peak_is_the_planted_one_with_its_share(density):
     planted = 2.0 * CELLS.voxel_mL
     assert first.hazard >= planted
     assert first.share == pytest.approx(first.hazard / (integral(density) + background))
+
+
+def test_two_foci_are_two_peaks_each_with_its_own_hazard_per_ml_centre_and_share():
+    voxels = np.zeros(CELLS.shape)
+    voxels[5, 5, 5], voxels[6, 5, 5], voxels[14, 18, 10] = 2.0, 1.0, 0.5
+    first, second = find_peaks(Volume(voxels=voxels, geometry=CELLS), background_hazard=0.5 * CELLS.voxel_mL)
+    np.testing.assert_allclose(first.ras_mm, CELLS.to_ras([5 + 1 / 3, 5, 5]), atol=1e-9)
+    np.testing.assert_allclose(second.ras_mm, CELLS.to_ras([14, 18, 10]), atol=1e-9)
+    assert (first.hazard_per_mL, second.hazard_per_mL) == (pytest.approx(2.0), pytest.approx(0.5))
+    assert (first.hazard, second.hazard) == (pytest.approx(3 * CELLS.voxel_mL), pytest.approx(0.5 * CELLS.voxel_mL))
+    assert (first.share, second.share) == (pytest.approx(3 / 4), pytest.approx(1 / 8))
 
 
 def test_a_flat_map_has_no_peak():

@@ -101,18 +101,16 @@ def test_of_patients_without_truth_nothing_is_claimed(tmp_path: Path) -> None:
     assert seen_of((*simulated(tmp_path, range(40, 42)), real), metadata()) == 1
 
 
-def test_all_models_are_asked_with_one_reading_of_every_truth_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patients, read = simulated(tmp_path, range(1, 4)), []
-    truth_record = CohortPatient.truth_record
-    monkeypatch.setattr(CohortPatient, "truth_record", lambda one: read.append(one) or truth_record(one))
+def test_every_model_beside_is_told_apart_from_the_one_that_is_evaluated(tmp_path: Path) -> None:
+    patients = simulated(tmp_path, range(1, 4))
+    truths = [patient.truth_record() for patient in patients]
     model = metadata(simulated_cohorts=[], training_patients=0, validation_patients=0)
     knowing = learnt_of_model(metadata())
-    assert who_saw(patients, model, rival=knowing) == Seen(learnt_from=False, patients=None, by_rival=True)
-    assert read == list(patients)
-    assert who_saw(patients, model, reference=knowing) == Seen(learnt_from=False, patients=None, by_reference=True)
-    assert who_saw(patients, metadata()).learnt_from
+    assert who_saw(patients, truths, model, rival=knowing) == Seen(learnt_from=False, patients=None, by_rival=True)
+    assert who_saw(patients, truths, model, reference=knowing) == Seen(
+        learnt_from=False, patients=None, by_reference=True
+    )
+    assert who_saw(patients, truths, metadata()).learnt_from
 
 
 def test_of_real_patients_the_part_that_the_split_keeps_is_no_other_cohort(tmp_path: Path) -> None:
@@ -128,11 +126,12 @@ def test_of_real_patients_the_part_that_the_split_keeps_is_no_other_cohort(tmp_p
         "run": {"split": {"seed": 1, "fractions": [0.5, 0.2, 0.3]}},
         "training_patients": 15,
     }
-    found = who_saw(test, model, test_part_of=real)
+    unknown = [None] * len(test)
+    found = who_saw(test, unknown, model, test_part_of=real)
     assert found == Seen(learnt_from=False, patients=None, held_out=True)
     said = whom({"patients": len(test), "learnt_from": False, "seen_patients": None, "held_out": True})
     assert said.endswith("of a cohort that the model learnt from, of the part that its split keeps for the end")
-    assert not who_saw(test, model, test_part_of=test).held_out
+    assert not who_saw(test, unknown, model, test_part_of=test).held_out
 
 
 def test_words_claim_no_more_than_is_known() -> None:

@@ -13,9 +13,12 @@ from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.preprocess.prepared import Alignment
 from TemporalGliomaRisk.report.audit import (
     AuditRecord,
-    build_audit,
+    input_hashes,
+    platform_name,
     read_audit_record,
     safe_options,
+    versions,
+    visit_days,
     write_audit_json,
 )
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
@@ -43,17 +46,23 @@ def an_audit(timeline: Timeline) -> AuditRecord:
         measure="mutual information",
         residual_mm=None,
     )
-    return build_audit(
-        timeline,
+    finding = Finding(severity=Severity.WARNING, code="one_visit", message="A single visit.", visit=1)
+    asked = {"timeline": "jane_doe", "output": Path("/data/jane_doe"), "register": "auto", "run": print}
+    return AuditRecord(
+        patient=timeline.patient_id,
+        inputs=input_hashes(timeline),
+        versions=versions("2.13.0"),
+        platform=platform_name(),
         device="cpu",
-        options={"timeline": "jane_doe", "output": Path("/data/jane_doe"), "register": "auto", "run": print},
+        seed=None,
+        options=safe_options(asked),
         preprocessing={"spacing_mm": 1.5},
         model="evidence",
         model_files={"models/member-1.safetensors": "0" * 64},
         timings_s={"preprocess": 3.2},
-        findings=[Finding(severity=Severity.WARNING, code="one_visit", message="A single visit.", visit=1)],
-        alignments={"ses-01": [alignment]},
-        torch_version="2.13.0",
+        findings=[finding.to_json()],
+        alignments=[{"session_id": "ses-01", **alignment.to_json()}],
+        days=visit_days(timeline),
     )
 
 

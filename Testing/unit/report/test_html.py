@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from TemporalGliomaRisk import RESEARCH_USE_ONLY, numbers
+from TemporalGliomaRisk.colours import LEAST_SCALE_TOP
 from TemporalGliomaRisk.errors import GliomaRiskError
 from TemporalGliomaRisk.report.charts import risk_curve, risk_strip
 from TemporalGliomaRisk.report.html import ModelCard, render_report
@@ -93,6 +94,23 @@ def volumes(count: int, *, heat: bool = True) -> Iterator[VisitVolumes]:
 @pytest.fixture(scope="module")
 def pictures() -> ReportPictures:
     return gather_pictures(a_record(3), volumes(3))
+
+
+@pytest.mark.parametrize(("heat", "change"), [(4.0, 2.0), (2.0, 4.0), (0.0, 0.0)])
+def test_map_and_change_have_scales_of_their_own(heat: float, change: float) -> None:
+    first, second = volumes(2)
+    scaled = [
+        dataclasses.replace(first, heatmap=_times(first.heatmap, heat)),
+        dataclasses.replace(second, heatmap=_times(second.heatmap, heat / 2), change=_times(second.change, change)),
+    ]
+    found = gather_pictures(a_record(2), scaled)
+    most = float(np.abs(first.heatmap.voxels).max())
+    wanted = [max(most * times, LEAST_SCALE_TOP) for times in (heat, change)]
+    assert [found.heat_top, found.change_top] == pytest.approx(wanted, rel=1e-6)
+
+
+def _times(volume: Volume, factor: float) -> Volume:
+    return dataclasses.replace(volume, voxels=volume.voxels * factor)
 
 
 class Addresses(HTMLParser):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from TemporalGliomaRisk.errors import OutputError
 from TemporalGliomaRisk.files import (
     LEFTOVER_SECONDS,
+    hashes_remembered,
     remove_leftovers,
+    sha256_of,
     write_json_whole,
     write_text_whole,
     written_together,
@@ -39,6 +42,16 @@ def test_numbers_that_json_lacks_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json_whole(tmp_path / "risk.json", {"risk": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_changed_is_hashed_anew_though_its_size_stays_and_hashes_are_remembered(tmp_path):
+    path = tmp_path / "volume.nii"
+    path.write_bytes(b"before")
+    with hashes_remembered():
+        assert sha256_of(path) == hashlib.sha256(b"before").hexdigest()
+        path.write_bytes(b"behind")
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # a clock may be too coarse to tell the two apart
+        assert sha256_of(path) == hashlib.sha256(b"behind").hexdigest()
 
 
 def test_only_old_leftovers_of_a_killed_run_are_removed(tmp_path):

@@ -52,12 +52,10 @@ def scored(number: int, *, event: bool, days: tuple[float, ...]) -> ScoredPatien
 
 def cohort() -> ScoredCohort:
     """Two visits a patient: 350 and 100 days before an event that shows 40 days on, or long before the last contact."""
-    gathered = ScoredCohort()
-    for number in range(EVENTS + WITHOUT):
-        event = number >= WITHOUT
-        days = (350.0, 100.0) if event else (900.0, 650.0)
-        gathered.add(scored(number, event=event, days=days), KnownPatient(participant={}, truth=None))
-    return gathered
+    without = [scored(number, event=False, days=(900.0, 650.0)) for number in range(WITHOUT)]
+    with_event = [scored(WITHOUT + number, event=True, days=(350.0, 100.0)) for number in range(EVENTS)]
+    patients = [*without, *with_event]
+    return ScoredCohort(patients=patients, known=[KnownPatient(participant={}, truth=None)] * len(patients))
 
 
 def events_by_visits(tables: dict[str, Any]) -> dict[str, int]:

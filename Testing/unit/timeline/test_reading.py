@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import TimelineError, VolumeError
-from TemporalGliomaRisk.timeline.days import parse_date
+from TemporalGliomaRisk.timeline.assembly import FoundVisit, build_timeline
+from TemporalGliomaRisk.timeline.bids import bids_patients
+from TemporalGliomaRisk.timeline.days import When, parse_date
 from TemporalGliomaRisk.timeline.finding import Severity
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.orientation import orientation_code, to_nearest_ras
-from TemporalGliomaRisk.timeline.reading import bids_patients, read_cohort, read_timeline
+from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
+from TemporalGliomaRisk.timeline.visit import VolumeInMemory
+from TemporalGliomaRisk.timeline.volume import Geometry, Volume
 from TemporalGliomaRisk.viewer.opening import find
 
 DATES = ("20200101", "20200722")
@@ -110,11 +114,29 @@ def test_a_dataset_of_several_patients_names_labels_and_asks_for_one(shared_data
         read_timeline(folder)
     assert read_timeline(folder, patient="05").gaps_days == (None, 55)
     assert [path.name for path in bids_patients(folder)] == ["sub-01", "sub-05"]
-    assert [timeline.patient_id for timeline in read_cohort(folder)] == ["sub-01", "sub-05"]
     assert codes(refused(folder, patient="07")) == {"patient_not_found"}
 
 
 TWO = {"01": {"FLAIR": 0}, "02": {"FLAIR": 1}}
+
+
+def test_a_day_since_treatment_that_a_later_visit_alone_tells_is_counted_back_for_the_earlier_ones(bids, make_head):
+    visits = {label: {"FLAIR": make_head()} for label in ("01", "02", "03")}
+    rows = [("01", "n/a", "2020-01-01"), ("02", "130", "2020-04-10"), ("03", "n/a", "2020-07-19")]
+    timeline = read_timeline(bids(visits, rows=rows, column=("days_since_treatment", "acq_time")))
+    assert [visit.days_since_first for visit in timeline.visits] == [0, 100, 200]
+    assert [visit.days_since_treatment for visit in timeline.visits] == [30, 130, 230]
+
+
+def test_visits_whose_names_make_one_label_are_numbered_so_that_no_file_takes_another_s_place():
+    grid = Geometry(shape=(2, 2, 2), ijk_to_ras=np.eye(4))
+    volume = VolumeInMemory(volume=Volume(voxels=np.zeros(grid.shape), geometry=grid))
+    found = [
+        FoundVisit(when=When(days_since_first=day), sources={"FLAIR": lambda role: volume}, name=name)
+        for day, name in ((0, "1-1"), (90, "11"))
+    ]
+    timeline = build_timeline(found, findings=(), identified=True)
+    assert [visit.session_id for visit in timeline.visits] == ["ses-01", "ses-02"]
 
 
 @pytest.mark.parametrize(

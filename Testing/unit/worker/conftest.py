@@ -12,8 +12,6 @@ import pytest
 
 from TemporalGliomaRisk.worker.client import WorkerClient
 
-Alive = Callable[[int], bool]
-
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from TemporalGliomaRisk.worker.diagnostics import Diagnostics
-from TemporalGliomaRisk.worker.messages import ERROR_KINDS, REQUESTS, LineBuffer, MessageError, decode, encode
+from TemporalGliomaRisk.worker.messages import REQUESTS, ErrorKind, LineBuffer, MessageError, decode, encode
 from TemporalGliomaRisk.worker.process import interpreter_to_use, worker_environment
 from TemporalGliomaRisk.worker.schema import check_request, load_schema
 
@@ -119,7 +119,7 @@ def test_a_message_without_an_id_is_refused_as_any_other() -> None:
 def test_schemas_and_code_know_the_same_types_and_kinds() -> None:
     answers, requests = load_schema("answer"), load_schema("request")
     assert requests["properties"]["type"]["enum"] == list(REQUESTS)
-    assert answers["$defs"]["error"]["properties"]["kind"]["enum"] == list(ERROR_KINDS)
+    assert answers["$defs"]["error"]["properties"]["kind"]["enum"] == list(get_args(ErrorKind))
 
 
 # The error stream
