@@ -168,6 +168,8 @@ def test_cohorts_learn_together_unless_two_patients_share_a_label(simulated_coho
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tlong\n", "line 2: follow_up_days must be"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tinf\n", "line 2: follow_up_days must be"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t-5\n", "line 2: follow_up_days must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t1.194\n", "without points or commas"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t43831\n", "below 75 years"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\n", "line 2: follow_up_days must be"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\n", "line 2: event_observed must be"),
         (
@@ -200,7 +202,7 @@ def test_a_table_of_patients_is_read_as_spreadsheets_write_it(
         (tmp_path / label).mkdir()
     rows = [
         "Participant_ID;event_observed; follow_up_days ;note",
-        f"sub-02;{no_event};10;é",
+        f"sub-02;{no_event};10.5;é",
         f"sub-01 ;{event};1e2;",
         ";;;",
     ]
@@ -208,7 +210,7 @@ def test_a_table_of_patients_is_read_as_spreadsheets_write_it(
     read = read_cohort(tmp_path)
     assert [(one.patient_id, one.event_observed, one.follow_up_days, one.line) for one in read] == [
         ("sub-01", True, 100.0, 3),
-        ("sub-02", False, 10.0, 2),
+        ("sub-02", False, 10.5, 2),
     ]
 
 
@@ -335,7 +337,7 @@ def test_a_table_may_say_which_visit_showed_the_event(tmp_path: Path, said: str,
     assert read_cohort(shown_at(tmp_path, said, event="false"))[0].event_day_at_visit is None
 
 
-@pytest.mark.parametrize("said", ["399", "soon", "inf", "nan"])
+@pytest.mark.parametrize("said", ["399", "soon", "inf", "nan", "43831"])
 def test_a_visit_that_showed_an_event_before_it_came_is_refused_with_its_line(tmp_path: Path, said: str) -> None:
     with pytest.raises(InputError, match="line 2: event_day_at_visit must be a number of days, not before the event"):
         read_cohort(shown_at(tmp_path, said))
