@@ -18,6 +18,7 @@ from TemporalGliomaRisk.learn.prepared_store import (
     ENOUGH,
     _cavity_centres,
     _truth_lesions,
+    begin_preparing,
     prepare_cohort,
     prepare_patient,
 )
@@ -297,6 +298,21 @@ def test_follow_up_in_years_is_refused_before_anybody_is_prepared(simulated_coho
     with pytest.raises(InputError, match="none has a second one before the end of follow-up"):
         prepare_cohort(patients, tmp_path, PreprocessConfig(register="never"))
     assert not [*tmp_path.glob("sub-*")]
+
+
+def test_follow_up_that_ends_before_a_visit_without_an_event_is_refused_and_with_one_is_not(
+    simulated_cohort: Path, tmp_path: Path
+) -> None:
+    patient = next(one for one in read_cohort(simulated_cohort) if not one.event_observed)
+    last = read_timeline(patient.folder).visits[-1].days_since_first
+    config = PreprocessConfig(register="never")
+    short = [replace(patient, patient_id=f"sub-{line}", follow_up_days=last - 0.5, line=line) for line in (3, 9)]
+    with pytest.raises(InputError, match=r"of 2 without an event \(line 3, 9\) that follow-up ended before their last"):
+        begin_preparing(short, tmp_path, config)
+    assert not [*tmp_path.glob("sub-*")]
+    right = [replace(patient, follow_up_days=last), replace(patient, follow_up_days=last - 0.5, event_observed=True)]
+    for one in right:
+        assert begin_preparing([one], tmp_path, config) == [one]
 
 
 def test_a_patient_who_cannot_be_prepared_is_told_by_line_from_any_process(tmp_path: Path) -> None:
