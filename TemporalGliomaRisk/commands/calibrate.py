@@ -111,7 +111,7 @@ def _calibrate(
 ) -> None:
     from TemporalGliomaRisk.bundle import write_bundle
     from TemporalGliomaRisk.learn.agreement import agreeing
-    from TemporalGliomaRisk.learn.card import model_card
+    from TemporalGliomaRisk.learn.card import bounds_words, model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
     from TemporalGliomaRisk.learn.export import (
         assemble_network,
@@ -159,6 +159,8 @@ def _calibrate(
         pretrained=run_folder.pretrained(),
     )
     print(f"Wrote {arguments.output.name}: {ensemble}, single visit {single}.")
+    for sentence in bounds_words(ensemble, single):
+        print(sentence, file=sys.stderr)
 
 
 def _learnt_from(run_folder: RunFolder, cohorts: Sequence[Path], patients: Sequence[StoredPatient]) -> dict[str, Any]:

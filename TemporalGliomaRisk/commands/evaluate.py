@@ -205,9 +205,11 @@ def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.errors import InputError
     from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
+    from TemporalGliomaRisk.learn.cohort_findings import folders_without_row
     from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
     patients = read_cohort(arguments.cohort)
+    tell(folders_without_row([arguments.cohort], patients))
     if arguments.part == "all":
         return patients
     split = configs.from_json(SplitConfig, metadata["run"]["split"])
@@ -249,7 +251,8 @@ def _refuse_knowing_rival(arguments: argparse.Namespace, rival: RiskModel, model
     from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
     split = configs.from_json(SplitConfig, model.metadata["run"]["split"])
-    if arguments.part == "test" and knows_by_another_split(learnt_of_model(rival.metadata), split, [arguments.cohort]):
+    learnt = learnt_of_model(rival.metadata)
+    if arguments.part == "test" and knows_by_another_split(learnt, split, [arguments.cohort], kept_apart=["test"]):
         raise UsageError(
             "The model of --rival split this cohort otherwise and may have learnt from the test part; name a rival of "
             "the same split, or evaluate a cohort kept apart."

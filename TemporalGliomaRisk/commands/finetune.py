@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.bundle import WEIGHTS
     from TemporalGliomaRisk.files import sha256_of
     from TemporalGliomaRisk.learn.cohort import read_cohorts
+    from TemporalGliomaRisk.learn.cohort_findings import refuse_without_event
     from TemporalGliomaRisk.learn.curves import no_curves
     from TemporalGliomaRisk.learn.feature_store import PlaceSampling
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
@@ -145,6 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         if finished is not None:
             shared = replace(shared, begun_from=sha256_of(arguments.heads_from / WEIGHTS))
         parts = run_folder.split(read_cohorts(arguments.cohort))
+        refuse_without_event(parts)
         evidence = arguments.architecture == "evidence"
         if ranks.first:
             run_folder.note_taught(run_folder.heads_folder if evidence else run_folder.reference_folder, parts)

@@ -161,6 +161,7 @@ def _pretrain(
     from tqdm import tqdm
 
     from TemporalGliomaRisk.learn.cohort import read_cohorts
+    from TemporalGliomaRisk.learn.cohort_findings import folders_without_row, parts_without_event
     from TemporalGliomaRisk.learn.curves import no_curves
     from TemporalGliomaRisk.learn.learnt_from import learnt_of_stage, note_learnt
     from TemporalGliomaRisk.learn.pretrain import pretrain
@@ -168,9 +169,11 @@ def _pretrain(
 
     refuse_in_cohort(arguments.run_folder, arguments.cohort, "--run")
     # A cohort that is refused leaves no run behind.
-    parts = RunFolder(folder=arguments.run_folder, config=config).split(read_cohorts(arguments.cohort))
+    patients = read_cohorts(arguments.cohort)
+    parts = RunFolder(folder=arguments.run_folder, config=config).split(patients)
     if ranks.first:
         tell((*ranks.findings, *no_curves()))
+        tell((*folders_without_row(arguments.cohort, patients), *parts_without_event(parts)))
         RunFolder.begin(arguments.run_folder, config)
     ranks.wait()
     run_folder = RunFolder.begin(arguments.run_folder, config)

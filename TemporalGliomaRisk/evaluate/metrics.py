@@ -103,6 +103,9 @@ def concordance(
 
     A pair is an event by the horizon and a row that outlived it (or was censored that day), weighted 1 / G(t-)^2.
     Rows of one patient are compared as rows of any two.
+    As there, a pair has its first row's weight twice; the row that outlived it has a clock of its own, by which less of
+    the follow-up may be left at later landmarks, so a score that rises with the days since the first visit looks a
+    little better than it is where censoring is heavy (0.54 for 0.51 in a cohort followed for 100 to 2,500 days).
 
     Args:
         risk: (rows,).

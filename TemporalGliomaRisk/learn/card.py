@@ -264,6 +264,7 @@ def _calibration(metadata: Mapping[str, Any], ensemble: Calibration, single: Cal
         f"{ensemble.background_scale:.3f}, local terms x {ensemble.local_scale:.3f}; single-visit head x "
         f"{single.local_scale:.3f}."
     )
+    text += "".join(f" {sentence}" for sentence in bounds_words(ensemble, single))
     threshold = metadata.get("f1_threshold")
     if threshold:
         text += (
@@ -271,6 +272,19 @@ def _calibration(metadata: Mapping[str, Any], ensemble: Calibration, single: Cal
             f"{threshold['single_visit_risk']:.3f}): {threshold['definition']}."
         )
     return _fill(f"{text} What came of it on other patients stands under Results.")
+
+
+def bounds_words(ensemble: Calibration, single: Calibration) -> list[str]:
+    """What a reader must know of constants that the fit took as far as it may: a sentence each."""
+    reached = dict(ensemble.bounds_reached)
+    if end := single.bounds_reached.get("local terms"):
+        reached["single-visit head"] = end
+    silent = {("local terms", "low"): ": the images add next to nothing to the risks"}
+    return [
+        f"The constant of the {name} is as {end} as it may be, not where the likelihood wants it, as with few events "
+        f"or little training{silent.get((name, end), '')}."
+        for name, end in reached.items()
+    ]
 
 
 def _fairness(metadata: Mapping[str, Any]) -> str:

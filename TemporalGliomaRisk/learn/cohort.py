@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,14 @@ from typing import Any
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.files import read_json
 from TemporalGliomaRisk.learn.truth_file import is_truth
+from TemporalGliomaRisk.timeline.days import MOST_DAYS
 from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.text_table import read_text_table
 from TemporalGliomaRisk.timeline.visit import Visit
 
 REQUIRED_COLUMNS = ("participant_id", "event_observed", "follow_up_days")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[.]\d{3})+")
+"""``1.194`` is one day to a program and 1,194 to half of Europe, so that nobody can tell which was meant."""
 _NO, _YES = ("0", "0.0", "false", "no"), ("1", "1.0", "true", "yes")
 
 
@@ -152,14 +156,12 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
     event = row["event_observed"].lower()
     if event not in (*_NO, *_YES):
         raise InputError(f"participants.tsv line {line}: event_observed must be true or false; correct the row.")
-    try:
-        follow_up_days = float(row["follow_up_days"])
-    except ValueError:
-        follow_up_days = math.nan
-    if not (math.isfinite(follow_up_days) and follow_up_days > 0):
+    follow_up_days = _number_of_days(row["follow_up_days"])
+    if not follow_up_days > 0:
         raise InputError(
-            f"participants.tsv line {line}: follow_up_days must be a number of days above 0, from the first visit to "
-            "the event or the last contact; correct the row, or drop it if nothing is known."
+            f"participants.tsv line {line}: follow_up_days must be a number of days above 0 and below 75 years, "
+            "without points or commas between thousands, from the first visit to the event or the last contact; "
+            "correct the row, or drop it if nothing is known."
         )
     if not os.path.isdir(folder / label):  # noqa: PTH112  (says no where pathlib raises: a name too long, say)
         raise InputError(
@@ -178,16 +180,22 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
     )
 
 
+def _number_of_days(text: str) -> float:
+    """Days, whole or not; NaN for what is no plausible number of them, or can be read as two."""
+    try:
+        days = float(text)
+    except ValueError:
+        return math.nan
+    return days if abs(days) <= MOST_DAYS and not _THOUSANDS.fullmatch(text) else math.nan
+
+
 def _day_at_visit(row: dict[str, str], line: int, event_day: float) -> float | None:
     """The day of the visit that showed an observed event; None where the table doesn't say."""
     said = row.get("event_day_at_visit", "")
     if said.lower() in ("", "n/a"):
         return None
-    try:
-        day = float(said)
-    except ValueError:
-        day = math.nan
-    if not event_day <= day < math.inf:
+    day = _number_of_days(said)
+    if not event_day <= day:
         raise InputError(
             f"participants.tsv line {line}: event_day_at_visit must be a number of days, not before the event of "
             "follow_up_days, or n/a; correct the row."

@@ -1,4 +1,4 @@
-"""Whom of a cohort a model learnt from: a hash knows a whole cohort again, patients' numbers know any part of one."""
+"""Whom of a cohort a model learnt from: a hash knows a whole cohort again, numbers and images any part of one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, split_patients
 from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
+from TemporalGliomaRisk.learn.known_images import known_images
 from TemporalGliomaRisk.learn.learnt_from import Learnt, learnt_of_model
 from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
@@ -20,7 +21,9 @@ def learnt_from_cohort(patients: Sequence[CohortPatient], metadata: Mapping[str,
 def seen_patients(
     patients: Sequence[CohortPatient], truths: Sequence[Mapping[str, Any] | None], metadata: Mapping[str, Any]
 ) -> int | None:
-    """How many of the patients a model learnt from, training and validation alike, by population, seed and number.
+    """How many of the patients a model learnt from, training and validation alike.
+
+    Simulated ones are known by population, seed and number, real ones by the images of their first visit.
 
     Those learnt from by a run or model that it went on from count, too; patients kept for the end by the split of each
     don't. Numbers between the first and the last that are named all do, also where some of them are missing.
@@ -100,11 +103,13 @@ def who_saw(
 def _seen(
     patients: Sequence[CohortPatient], truths: Sequence[Mapping[str, Any] | None], learnt: Sequence[Learnt]
 ) -> int:
-    """How many of the patients are named by number and not kept for the end."""
+    """How many of the patients are named by number and not kept for the end, or are real and known by their images."""
+    images = {image for one in learnt for image in one.images_sha256}
     return sum(
-        any(_learnt(patient, truth, one) for one in learnt)
+        bool(images and images & known_images(patient))
+        if truth is None
+        else any(_learnt(patient, truth, one) for one in learnt)
         for patient, truth in zip(patients, truths, strict=True)
-        if truth is not None
     )
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from TemporalGliomaRisk import config as configs
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError, UsageError
 from TemporalGliomaRisk.files import read_json, write_json_whole
-from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
+from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort, split_patients
 from TemporalGliomaRisk.learn.cohort_facts import simulated_cohorts
-from TemporalGliomaRisk.learn.run_folder import RunFolder, SplitConfig
+from TemporalGliomaRisk.learn.known_images import images_of_real, known_images
+from TemporalGliomaRisk.learn.run_folder import PREPARED, RunFolder, SplitConfig
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 
 LEARNT_FROM = "learnt_from"
@@ -32,11 +33,14 @@ class Learnt:
         cohorts_sha256: Hash of each cohort (:func:`~TemporalGliomaRisk.learn.cohort.cohort_sha256`).
         simulated_cohorts: What drew those of the patients who are simulated
             (:func:`~TemporalGliomaRisk.learn.cohort_facts.simulated_cohorts`).
+        images_sha256: What knows those of them again who are real, in whatever cohort
+            (:func:`~TemporalGliomaRisk.learn.known_images.images_of_real`).
     """
 
     split: SplitConfig | None
     cohorts_sha256: tuple[str, ...]
     simulated_cohorts: tuple[Mapping[str, Any], ...] = ()
+    images_sha256: tuple[str, ...] = ()
 
 
 def learnt_of_stage(run_folder: RunFolder, cohorts: Sequence[Path], patients: Sequence[StoredPatient]) -> Learnt:
@@ -51,6 +55,7 @@ def learnt_of_stage(run_folder: RunFolder, cohorts: Sequence[Path], patients: Se
         split=run_folder.config.split,
         cohorts_sha256=tuple(cohort_sha256(read_cohort(folder)) for folder in cohorts),
         simulated_cohorts=tuple(simulated_cohorts(one.truth for one in patients if one.truth is not None)),
+        images_sha256=images_of_real(run_folder.folder / PREPARED, patients),
     )
 
 
@@ -101,10 +106,34 @@ def as_json(learnt: Iterable[Learnt]) -> list[dict[str, Any]]:
     return [configs.to_json(one) for one in learnt]
 
 
-def knows_by_another_split(learnt: Iterable[Learnt], split: SplitConfig, cohorts: Sequence[Path]) -> bool:
-    """Whether one of the cohorts was learnt from under another split, so that patients kept apart now are known."""
-    others = {sha256 for one in learnt if one.split != split for sha256 in one.cohorts_sha256}
-    return bool(others) and any(cohort_sha256(read_cohort(folder)) in others for folder in cohorts)
+def knows_by_another_split(
+    learnt: Iterable[Learnt],
+    split: SplitConfig,
+    cohorts: Sequence[Path],
+    *,
+    kept_apart: Sequence[str] = ("validation", "test"),
+) -> bool:
+    """Whether cohorts were learnt from under another split, so that patients kept apart now are known.
+
+    Args:
+        learnt: Whom the weights learnt from.
+        split: The one of now.
+        cohorts: Folders of the cohorts.
+        kept_apart: Parts whose patients may not be known, where a cohort is known by its patients alone, since it has
+            grown or was corrected.
+    """
+    others = [one for one in learnt if one.split != split]
+    hashes = {sha256 for one in others for sha256 in one.cohorts_sha256}
+    images = {image for one in others for image in one.images_sha256}
+    first, second, third = split.fractions
+    for folder in cohorts if others else ():
+        patients = read_cohort(folder)
+        if cohort_sha256(patients) in hashes:
+            return True
+        parts = split_patients(patients, seed=split.seed, fractions=(first, second, third))
+        if images and any(images & known_images(patient) for name in kept_apart for patient in parts[name]):
+            return True
+    return False
 
 
 def refuse_another_split(learnt: Iterable[Learnt], split: SplitConfig, cohorts: Sequence[Path], *, whose: str) -> None:

@@ -35,7 +35,7 @@ def inputs_of(patient: CohortPatient, visits: Sequence[Visit]) -> dict[str, Any]
     return {
         "sessions_sha256": _sessions_hash(patient),
         "files_state": files_state(patient.folder),
-        "images_sha256": _images_sha256(visits),
+        "images_sha256": images_sha256(visits),
         "truth": _truth(patient, len(visits)),
     }
 
@@ -88,11 +88,11 @@ def _other_images(patient: CohortPatient, facts: Mapping[str, Any]) -> bool:
         visits = patient.input_visits(read_timeline(patient.folder).visits)
     except GliomaRiskError:
         return False  # Whoever keeps prepared visits only, to save room, goes on with them.
-    return bool(_images_sha256(visits) != facts["images_sha256"])
+    return bool(images_sha256(visits) != facts["images_sha256"])
 
 
-def _images_sha256(visits: Sequence[Visit]) -> dict[str, list[str | None]]:
-    """Of every file by visit and sequence; None for a link to nothing."""
+def images_sha256(visits: Sequence[Visit]) -> dict[str, list[str | None]]:
+    """Hashes of every file by ``VISIT SEQUENCE``, visits from 1; None for a link to nothing."""
     return {
         f"{number} {sequence}": [sha256_of(path) if path.is_file() else None for path in visit.sources[sequence].files]
         for number, visit in enumerate(visits, 1)

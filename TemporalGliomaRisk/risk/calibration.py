@@ -16,6 +16,9 @@ from torch import Tensor
 from TemporalGliomaRisk.errors import InputError, ModelError
 from TemporalGliomaRisk.risk.hazards import INTERVAL_EDGES_DAYS, negative_log_likelihood
 
+LARGEST_LOG_SCALE = 5.0
+"""How far from 1 a fit may take a constant, by its logarithm."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
@@ -32,6 +35,14 @@ class Calibration:
         for value in (self.background_scale, self.local_scale):
             if not (math.isfinite(value) and value > 0):
                 raise ModelError("A calibration's constants must be positive and finite; restore calibration.json.")
+
+    @property
+    def bounds_reached(self) -> dict[str, str]:
+        """Of ``background`` and ``local terms`` those that a fit took as ``low`` or as ``high`` as it may."""
+        scales = {"background": self.background_scale, "local terms": self.local_scale}
+        logs = {name: math.log(scale) for name, scale in scales.items()}
+        reached = {name: log for name, log in logs.items() if abs(log) >= LARGEST_LOG_SCALE - 1e-6}
+        return {name: "low" if log < 0 else "high" for name, log in reached.items()}
 
 
 def fit_calibration(background: Tensor, local: Tensor, days_to_end: Tensor, event: Tensor) -> Calibration:
@@ -63,5 +74,6 @@ def fit_calibration(background: Tensor, local: Tensor, days_to_end: Tensor, even
         (gradient,) = torch.autograd.grad(loss, scales)
         return float(loss.detach()), gradient.numpy()
 
-    found = minimize(objective, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-5.0, 5.0)] * 2)
+    bounds = [(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)] * 2
+    found = minimize(objective, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds)
     return Calibration(background_scale=float(math.exp(found.x[0])), local_scale=float(math.exp(found.x[1])))

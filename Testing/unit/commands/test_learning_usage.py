@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -189,6 +190,36 @@ def test_a_cohort_that_is_refused_leaves_no_run_behind(dataset: Path, tmp_path: 
     assert main(["pretrain", *place_of(dataset, tmp_path / "run")]) == 2
     assert "The split of 1 patients leaves none for" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_split_without_events_is_told_before_pretraining_and_refused_before_fine_tuning(
+    unscanned: Path, tmp_path: Path, capsys
+) -> None:
+    table = unscanned / "participants.tsv"
+    table.write_text(table.read_text("utf-8").replace("true", "false"), encoding="utf-8")
+    place = place_of(unscanned, tmp_path / "run")
+    assert main(["pretrain", *place, *SHARES]) == 2  # for want of images, after the warnings
+    said = capsys.readouterr().err
+    for part in ("to learn from", "to calibrate on"):
+        assert re.search(rf"^None of the \d patients {part} has an event, so no hazard", said, re.MULTILINE)
+    assert main(["finetune", *place]) == 2
+    assert "patients to learn from has an event, so no hazard can be learnt" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "heads").exists()
+
+
+def test_folders_that_no_row_names_are_told(unscanned: Path, tmp_path: Path, capsys) -> None:
+    (unscanned / "sub-07").mkdir()
+    (unscanned / "sub-readme.txt").write_text("no folder", encoding="utf-8")
+    place = ["--cohort", str(unscanned), "--output", str(tmp_path / "scores")]
+    for command in (
+        ["pretrain", *place_of(unscanned, tmp_path / "run"), *SHARES],
+        ["evaluate", *place, "--model", str(resource_path(DEFAULT_MODEL))],
+    ):
+        assert main(command) == 2  # for want of images
+        assert "1 of the cohort's folders sub-... has no row in participants.tsv" in capsys.readouterr().err
+    (unscanned / "sub-07").rmdir()
+    assert main(["pretrain", *place_of(unscanned, tmp_path / "run"), *SHARES]) == 2
+    assert "no row" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "calibrate"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -95,6 +96,16 @@ def test_every_number_of_the_metadata_stands_in_the_card() -> None:
         *("background x 0.666", "local terms x 1.079", "head x 1.500", "--first-patient 11 --patients 801"),
     ):
         assert fact in card, fact
+
+
+def test_constants_that_the_fit_took_to_their_bounds_are_told() -> None:
+    ends = Calibration(background_scale=math.exp(5), local_scale=math.exp(-5))
+    card = " ".join(model_card(FULL, ends, Calibration(background_scale=math.exp(5), local_scale=math.exp(5))).split())
+    assert "background is as high as it may be" in card
+    assert "local terms is as low as it may be" in card
+    assert "the images add next to nothing to the risks." in card
+    assert "single-visit head is as high as it may be" in card
+    assert "as it may be" not in model_card(FULL, *SCALES)
 
 
 def test_a_bundle_that_says_little_still_gets_a_card_without_empty_numbers() -> None:

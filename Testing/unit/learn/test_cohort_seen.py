@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.evaluate.words import whom
-from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, read_cohort, split_patients
+from TemporalGliomaRisk.learn.cohort import (
+    CohortPatient,
+    cohort_sha256,
+    read_cohort,
+    read_participants,
+    split_patients,
+)
 from TemporalGliomaRisk.learn.cohort_seen import Seen, learnt_from_cohort, seen_patients, who_saw
-from TemporalGliomaRisk.learn.learnt_from import learnt_of_model
+from TemporalGliomaRisk.learn.learnt_from import as_json, knows_by_another_split, learnt_of_model, learnt_of_stage
+from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+from TemporalGliomaRisk.timeline.reading import read_timeline
 
 SEED = 20261
 
@@ -132,6 +143,63 @@ def test_of_real_patients_the_part_that_the_split_keeps_is_no_other_cohort(tmp_p
     said = whom({"patients": len(test), "learnt_from": False, "seen_patients": None, "held_out": True})
     assert said.endswith("of a cohort that the model learnt from, of the part that its split keeps for the end")
     assert not who_saw(test, unknown, model, test_part_of=test).held_out
+
+
+@pytest.fixture
+def real(simulated_cohort: Path, tmp_path: Path) -> Path:
+    """Two patients as a hospital has them: no truth, labels of its own."""
+    return hospital(simulated_cohort, tmp_path / "hospital", {"sub-00018": "sub-A", "sub-00027": "sub-B"})
+
+
+def hospital(simulated_cohort: Path, folder: Path, labels: dict[str, str]) -> Path:
+    """A cohort of copies under other labels."""
+    rows = {row["participant_id"]: row for _, row in read_participants(simulated_cohort)}
+    lines = ["participant_id\tevent_observed\tfollow_up_days"]
+    for simulated_label, label in labels.items():
+        shutil.copytree(simulated_cohort / simulated_label, folder / label)
+        for path in sorted((folder / label).rglob("*"), reverse=True):
+            path.rename(path.with_name(path.name.replace(simulated_label, label)))
+        row = rows[simulated_label]
+        lines.append(f"{label}\t{row['event_observed']}\t{row['follow_up_days']}")
+    (folder / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_a_real_patient_is_known_again_in_another_cohort_and_under_another_label(
+    simulated_cohort: Path, real: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(folder=tmp_path / "run", config=RunConfig())
+    patients = read_cohort(real)
+    learnt = learnt_of_stage(run, [real], run.prepared(patients[:1], jobs=1))
+    assert len(learnt.images_sha256) == len(read_timeline(patients[0].folder).visits[0].sequences)
+    model = {"learnt_from": as_json([learnt])}
+    other = read_cohort(hospital(simulated_cohort, tmp_path / "other", {"sub-00018": "sub-X", "sub-00027": "sub-Y"}))
+    assert who_saw(other, model) == Seen(learnt_from=True, patients=1)
+    assert who_saw(other[1:], model) == Seen(learnt_from=False, patients=None)
+    assert who_saw(other, {}, rival=[learnt]).by_rival
+
+
+def test_a_cohort_that_has_grown_is_not_split_otherwise(simulated_cohort: Path, real: Path, tmp_path: Path) -> None:
+    apart, learns = SplitConfig(fractions=(0.0, 0.0, 1.0)), SplitConfig(fractions=(1.0, 0.0, 0.0))
+    run = RunFolder(folder=tmp_path / "run", config=RunConfig(split=learns))
+    smaller = hospital(simulated_cohort, tmp_path / "smaller", {"sub-00018": "sub-A"})
+    learnt = learnt_of_stage(run, [smaller], run.prepared(read_cohort(smaller), jobs=1))
+    assert not learnt_from_cohort(read_cohort(real), {"cohorts_sha256": learnt.cohorts_sha256})
+    assert knows_by_another_split([learnt], apart, [real])
+    assert not knows_by_another_split([learnt], learns, [real])
+    assert not knows_by_another_split([learnt], apart, [real], kept_apart=["validation"])
+    assert not knows_by_another_split([replace(learnt, images_sha256=())], apart, [real])
+
+
+def test_one_patient_under_two_labels_is_refused(simulated_cohort: Path, real: Path, tmp_path: Path) -> None:
+    shutil.copytree(real, tmp_path / "twice")
+    again = hospital(simulated_cohort, tmp_path / "again", {"sub-00018": "sub-20190304"}) / "sub-20190304"
+    shutil.move(again, tmp_path / "twice")
+    with (tmp_path / "twice" / "participants.tsv").open("a", encoding="utf-8") as table:
+        table.write("sub-20190304\tfalse\t9000\n")
+    run = RunFolder(folder=tmp_path / "run", config=RunConfig())
+    with pytest.raises(InputError, match=r"^A patient \(line 4 .*\) and sub-A \(line 2 .*\) share an image of their"):
+        run.prepared(read_cohort(tmp_path / "twice"), jobs=1)
 
 
 def test_words_claim_no_more_than_is_known() -> None:

@@ -18,6 +18,7 @@ from TemporalGliomaRisk.learn.prepared_store import (
     ENOUGH,
     _cavity_centres,
     _truth_lesions,
+    begin_preparing,
     prepare_cohort,
     prepare_patient,
 )
@@ -168,6 +169,8 @@ def test_cohorts_learn_together_unless_two_patients_share_a_label(simulated_coho
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tlong\n", "line 2: follow_up_days must be"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\tinf\n", "line 2: follow_up_days must be"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t-5\n", "line 2: follow_up_days must be"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t1.194\n", "without points or commas"),
+        ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t43831\n", "below 75 years"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\n", "line 2: follow_up_days must be"),
         ("participant_id\tevent_observed\tfollow_up_days\nsub-01\n", "line 2: event_observed must be"),
         (
@@ -200,7 +203,7 @@ def test_a_table_of_patients_is_read_as_spreadsheets_write_it(
         (tmp_path / label).mkdir()
     rows = [
         "Participant_ID;event_observed; follow_up_days ;note",
-        f"sub-02;{no_event};10;é",
+        f"sub-02;{no_event};10.5;é",
         f"sub-01 ;{event};1e2;",
         ";;;",
     ]
@@ -208,7 +211,7 @@ def test_a_table_of_patients_is_read_as_spreadsheets_write_it(
     read = read_cohort(tmp_path)
     assert [(one.patient_id, one.event_observed, one.follow_up_days, one.line) for one in read] == [
         ("sub-01", True, 100.0, 3),
-        ("sub-02", False, 10.0, 2),
+        ("sub-02", False, 10.5, 2),
     ]
 
 
@@ -297,6 +300,21 @@ def test_follow_up_in_years_is_refused_before_anybody_is_prepared(simulated_coho
     assert not [*tmp_path.glob("sub-*")]
 
 
+def test_follow_up_that_ends_before_a_visit_without_an_event_is_refused_and_with_one_is_not(
+    simulated_cohort: Path, tmp_path: Path
+) -> None:
+    patient = next(one for one in read_cohort(simulated_cohort) if not one.event_observed)
+    last = read_timeline(patient.folder).visits[-1].days_since_first
+    config = PreprocessConfig(register="never")
+    short = [replace(patient, patient_id=f"sub-{line}", follow_up_days=last - 0.5, line=line) for line in (3, 9)]
+    with pytest.raises(InputError, match=r"of 2 without an event \(line 3, 9\) that follow-up ended before their last"):
+        begin_preparing(short, tmp_path, config)
+    assert not [*tmp_path.glob("sub-*")]
+    right = [replace(patient, follow_up_days=last), replace(patient, follow_up_days=last - 0.5, event_observed=True)]
+    for one in right:
+        assert begin_preparing([one], tmp_path, config) == [one]
+
+
 def test_a_patient_who_cannot_be_prepared_is_told_by_line_from_any_process(tmp_path: Path) -> None:
     patients = []
     for line, label in ((2, "sub-07"), (3, "sub-20190304")):
@@ -335,7 +353,7 @@ def test_a_table_may_say_which_visit_showed_the_event(tmp_path: Path, said: str,
     assert read_cohort(shown_at(tmp_path, said, event="false"))[0].event_day_at_visit is None
 
 
-@pytest.mark.parametrize("said", ["399", "soon", "inf", "nan"])
+@pytest.mark.parametrize("said", ["399", "soon", "inf", "nan", "43831"])
 def test_a_visit_that_showed_an_event_before_it_came_is_refused_with_its_line(tmp_path: Path, said: str) -> None:
     with pytest.raises(InputError, match="line 2: event_day_at_visit must be a number of days, not before the event"):
         read_cohort(shown_at(tmp_path, said))

@@ -89,6 +89,16 @@ def test_calibration_recovers_the_constants_that_made_the_data():
     assert found.background_scale == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_calibration_that_silences_what_misleads_says_which_constant_it_took_as_far_as_it_may() -> None:
+    # Whoever has the event has no local hazard at all, so that no constant is small enough.
+    event = torch.tensor([True, False] * 20)
+    background = torch.full((40, 4), 0.1)
+    local = torch.where(event, 1e-6, 5.0)[:, None].expand(40, 4)
+    found = fit_calibration(background, local, torch.where(event, 80.0, 730.0), event)
+    assert found.bounds_reached == {"local terms": "low"}
+    assert Calibration(background_scale=0.67, local_scale=1.08).bounds_reached == {}
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_calibration_takes_positive_finite_constants_only(value):
     with pytest.raises(ModelError, match="positive and finite"):

@@ -1,0 +1,62 @@
+"""What is worth knowing of cohorts before anybody is prepared or trained, so that no night is lost to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.learn.cohort import CohortPatient
+from TemporalGliomaRisk.timeline.finding import Finding, Severity
+
+DOES = {"train": "learn from", "validation": "calibrate on"}
+"""What the patients of a split's part are there for."""
+
+
+def folders_without_row(cohorts: Sequence[Path], patients: Sequence[CohortPatient]) -> tuple[Finding, ...]:
+    """What to tell of folders ``sub-...`` that no row of participants.tsv names, and whose images count for nothing.
+
+    Args:
+        cohorts: Folders of the cohorts.
+        patients: All patients of their tables.
+    """
+    named = {patient.folder for patient in patients}
+    count = sum(folder.is_dir() and folder not in named for cohort in cohorts for folder in cohort.glob("sub-*"))
+    if not count:
+        return ()
+    message = (
+        f"{count} of the cohort's folders sub-... {'has' if count == 1 else 'have'} no row in participants.tsv and "
+        "will be left out; add the rows if the patients belong to the cohort."
+    )
+    return (Finding(severity=Severity.WARNING, code="folder_without_row", message=message),)
+
+
+def parts_without_event(parts: Mapping[str, Sequence[CohortPatient]]) -> tuple[Finding, ...]:
+    """What to tell where nobody to learn from, or nobody to calibrate on, has an event: the likeliest hazard is none.
+
+    Said before pretraining, for whose weights that is no matter; fine-tuning refuses it.
+
+    Args:
+        parts: Of the split.
+    """
+    return tuple(
+        Finding(
+            severity=Severity.WARNING,
+            code="no_event",
+            message=f"None of the {len(parts[name])} patients to {does} has an event, so no hazard can be learnt by "
+            "this split and finetune refuses it. Bring more patients, or begin a run with other shares (pretrain "
+            "--fractions) or another --seed.",
+        )
+        for name, does in DOES.items()
+        if not any(patient.event_observed for patient in parts[name])
+    )
+
+
+def refuse_without_event(parts: Mapping[str, Sequence[CohortPatient]]) -> None:
+    """Refuse to fine-tune by such a split, before a night is spent on heads that nobody can calibrate.
+
+    Raises:
+        InputError: If a part has no event.
+    """
+    for finding in parts_without_event(parts):
+        raise InputError(finding.message)
