@@ -205,11 +205,11 @@ def _patients(arguments: argparse.Namespace, metadata: Any) -> tuple[Any, ...]:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.errors import InputError
     from TemporalGliomaRisk.learn.cohort import read_cohort, split_patients
-    from TemporalGliomaRisk.learn.cohort_findings import folders_without_row
+    from TemporalGliomaRisk.learn.cohort_findings import folders_without_row, visits_after_last_contact
     from TemporalGliomaRisk.learn.run_folder import SplitConfig
 
     patients = read_cohort(arguments.cohort)
-    tell(folders_without_row([arguments.cohort], patients))
+    tell((*folders_without_row([arguments.cohort], patients), *visits_after_last_contact(patients)))
     if arguments.part == "all":
         return patients
     split = configs.from_json(SplitConfig, metadata["run"]["split"])

@@ -161,7 +161,11 @@ def _pretrain(
     from tqdm import tqdm
 
     from TemporalGliomaRisk.learn.cohort import read_cohorts
-    from TemporalGliomaRisk.learn.cohort_findings import folders_without_row, parts_without_event
+    from TemporalGliomaRisk.learn.cohort_findings import (
+        folders_without_row,
+        parts_without_event,
+        visits_after_last_contact,
+    )
     from TemporalGliomaRisk.learn.curves import no_curves
     from TemporalGliomaRisk.learn.learnt_from import learnt_of_stage, note_learnt
     from TemporalGliomaRisk.learn.pretrain import pretrain
@@ -173,7 +177,8 @@ def _pretrain(
     parts = RunFolder(folder=arguments.run_folder, config=config).split(patients)
     if ranks.first:
         tell((*ranks.findings, *no_curves()))
-        tell((*folders_without_row(arguments.cohort, patients), *parts_without_event(parts)))
+        tell((*folders_without_row(arguments.cohort, patients), *visits_after_last_contact(patients)))
+        tell(parts_without_event(parts))
         RunFolder.begin(arguments.run_folder, config)
     ranks.wait()
     run_folder = RunFolder.begin(arguments.run_folder, config)

@@ -27,7 +27,8 @@ from TemporalGliomaRisk.timeline.visit import Visit
 
 REQUIRED_COLUMNS = ("participant_id", "event_observed", "follow_up_days")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[.]\d{3})+")
-"""``1.194`` is one day to a program and 1,194 to half of Europe, so that nobody can tell which was meant."""
+"""``1.194`` is one day to a program and 1,194 to half of Europe, so that nobody can tell which was meant; ``412.125``
+can be nothing but 412 days, since no patient is followed for 412,125."""
 _NO, _YES = ("0", "0.0", "false", "no"), ("1", "1.0", "true", "yes")
 
 
@@ -186,7 +187,8 @@ def _number_of_days(text: str) -> float:
         days = float(text)
     except ValueError:
         return math.nan
-    return days if abs(days) <= MOST_DAYS and not _THOUSANDS.fullmatch(text) else math.nan
+    by_thousands = _THOUSANDS.fullmatch(text) and abs(int(text.replace(".", ""))) <= MOST_DAYS
+    return days if abs(days) <= MOST_DAYS and not by_thousands else math.nan
 
 
 def _day_at_visit(row: dict[str, str], line: int, event_day: float) -> float | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.labels import MOST_TOLD
+from TemporalGliomaRisk.timeline.reading import read_timeline
 
 DOES = {"train": "learn from", "validation": "calibrate on"}
 """What the patients of a split's part are there for."""
@@ -29,6 +31,33 @@ def folders_without_row(cohorts: Sequence[Path], patients: Sequence[CohortPatien
         "will be left out; add the rows if the patients belong to the cohort."
     )
     return (Finding(severity=Severity.WARNING, code="folder_without_row", message=message),)
+
+
+def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Finding, ...]:
+    """What to tell of visits after a follow-up that ended without an event: nobody knows their outcome.
+
+    Args:
+        patients: All patients of the tables.
+    """
+    lines = []
+    for patient in patients:
+        if patient.event_observed:
+            continue
+        try:
+            last = read_timeline(patient.folder).visits[-1].days_since_first
+        except GliomaRiskError:
+            continue  # Preparing this patient will say what is wrong.
+        if last > patient.follow_up_days:
+            lines.append(patient.line)
+    if not lines:
+        return ()
+    where = ", ".join(str(line) for line in lines[:MOST_TOLD]) + (", ..." if len(lines) > MOST_TOLD else "")
+    message = (
+        f"participants.tsv says of {len(lines)} without an event (line {where}) that follow-up ended before their last "
+        "visit; visits after it will be left out. follow_up_days counts days from the first visit to the last contact, "
+        "which a visit is, too: correct it, unless follow-up was cut off on purpose."
+    )
+    return (Finding(severity=Severity.WARNING, code="visit_after_follow_up", message=message),)
 
 
 def parts_without_event(parts: Mapping[str, Sequence[CohortPatient]]) -> tuple[Finding, ...]:

@@ -25,7 +25,6 @@ from TemporalGliomaRisk.learn.stored_patient import is_prepared, stored_name
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.processes import processes
-from TemporalGliomaRisk.timeline.labels import MOST_TOLD
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
@@ -56,7 +55,7 @@ def prepare_cohort(
 
     Raises:
         InputError: If the folder was made with another preprocessing or of other patients, outcomes leave nobody a
-            second visit or end before a visit of somebody who had no event, or a patient cannot be prepared.
+            second visit, or a patient cannot be prepared.
     """
     missing = begin_preparing(patients, folder, config)
     advance(len(patients) - len(missing))
@@ -84,7 +83,7 @@ def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: Pre
 
     Raises:
         InputError: If the folder was made with another preprocessing or of other patients, or outcomes leave nobody a
-            second visit or end before a visit of somebody who had no event.
+            second visit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "preprocessing.json"
@@ -99,7 +98,6 @@ def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: Pre
             refuse_another(patient, folder / stored_name(patient.patient_id) / "patient.json")
     if missing:
         _refuse_other_units(patients)
-        _refuse_visits_after_last_contact(missing)
     return missing
 
 
@@ -118,27 +116,6 @@ def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
         raise InputError(
             f"Of the {several} patients looked at who have several visits none has a second one before the end of "
             "follow-up. follow_up_days counts days, from the first visit on; correct it if it holds years or months."
-        )
-
-
-def _refuse_visits_after_last_contact(patients: Sequence[CohortPatient]) -> None:
-    """Refuse a follow-up that ends, without an event, before a visit: that visit would be left out without a word."""
-    lines = []
-    for patient in patients:
-        if patient.event_observed:
-            continue
-        try:
-            last = read_timeline(patient.folder).visits[-1].days_since_first
-        except GliomaRiskError:
-            continue  # Preparing this patient will say what is wrong.
-        if last > patient.follow_up_days:
-            lines.append(patient.line)
-    if lines:
-        where = ", ".join(str(line) for line in lines[:MOST_TOLD]) + (", ..." if len(lines) > MOST_TOLD else "")
-        raise InputError(
-            f"participants.tsv says of {len(lines)} without an event (line {where}) that follow-up ended before "
-            "their last visit. follow_up_days counts days from the first visit to the last contact, which a "
-            "visit is, too; correct it, or event_observed where an event came."
         )
 
 

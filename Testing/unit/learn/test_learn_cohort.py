@@ -14,11 +14,11 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, read_cohorts, split_patients
+from TemporalGliomaRisk.learn.cohort_findings import visits_after_last_contact
 from TemporalGliomaRisk.learn.prepared_store import (
     ENOUGH,
     _cavity_centres,
     _truth_lesions,
-    begin_preparing,
     prepare_cohort,
     prepare_patient,
 )
@@ -194,6 +194,14 @@ def test_a_table_of_patients_with_a_mistake_is_refused(tmp_path: Path, text: str
         read_cohort(tmp_path)
 
 
+@pytest.mark.parametrize(("said", "days"), [("412.125", 412.125), ("28.000", 28.0), ("1194.250", 1194.25)])
+def test_a_follow_up_that_can_be_read_in_one_way_only_is_read(tmp_path: Path, said: str, days: float) -> None:
+    (tmp_path / "sub-01").mkdir()
+    text = f"participant_id\tevent_observed\tfollow_up_days\nsub-01\ttrue\t{said}\n"
+    (tmp_path / "participants.tsv").write_text(text, encoding="utf-8")
+    assert read_cohort(tmp_path)[0].follow_up_days == days
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize(("event", "no_event"), [("true", "false"), ("TRUE", "FALSE"), ("1.0", "0.0"), ("yes", "No")])
 def test_a_table_of_patients_is_read_as_spreadsheets_write_it(
@@ -300,19 +308,13 @@ def test_follow_up_in_years_is_refused_before_anybody_is_prepared(simulated_coho
     assert not [*tmp_path.glob("sub-*")]
 
 
-def test_follow_up_that_ends_before_a_visit_without_an_event_is_refused_and_with_one_is_not(
-    simulated_cohort: Path, tmp_path: Path
-) -> None:
+def test_visits_after_a_follow_up_without_an_event_are_told_and_after_an_event_are_not(simulated_cohort: Path) -> None:
     patient = next(one for one in read_cohort(simulated_cohort) if not one.event_observed)
     last = read_timeline(patient.folder).visits[-1].days_since_first
-    config = PreprocessConfig(register="never")
-    short = [replace(patient, patient_id=f"sub-{line}", follow_up_days=last - 0.5, line=line) for line in (3, 9)]
-    with pytest.raises(InputError, match=r"of 2 without an event \(line 3, 9\) that follow-up ended before their last"):
-        begin_preparing(short, tmp_path, config)
-    assert not [*tmp_path.glob("sub-*")]
-    right = [replace(patient, follow_up_days=last), replace(patient, follow_up_days=last - 0.5, event_observed=True)]
-    for one in right:
-        assert begin_preparing([one], tmp_path, config) == [one]
+    short = [replace(patient, follow_up_days=last - 0.5, line=line) for line in (3, 9)]
+    (told,) = visits_after_last_contact([*short, replace(patient, follow_up_days=last, line=4)])
+    assert "of 2 without an event (line 3, 9) that follow-up ended before their last visit" in told.message
+    assert not visits_after_last_contact([replace(short[0], event_observed=True)])
 
 
 def test_a_patient_who_cannot_be_prepared_is_told_by_line_from_any_process(tmp_path: Path) -> None:
