@@ -19,6 +19,12 @@ def results_text(found: dict[str, Any]) -> str:
     names = [name for name in SHOWN[1:] if any(one["metrics"][name]["value"] is not None for one in several["groups"])]
     parts = [_who(found), _headline(found), _auroc_table(found)]
     parts.append("All visits so far, further figures:\n\n" + format_table(several["groups"], tuple(names)))
+    if "concordance" in names:
+        parts.append(
+            "Uno's concordance weighs a pair of visits by the one whose event comes first. Each patient's follow-up "
+            "has a clock of its own, so a risk that rises with the time since the first visit looks a little better by "
+            "it than it is."
+        )
     parts.append(_threshold_words(several))
     peers = ("auroc", "auprc", "brier", "concordance")
     if "reference" in found:
