@@ -174,9 +174,10 @@ def test_a_real_patient_is_known_again_in_another_cohort_and_under_another_label
     assert len(learnt.images_sha256) == len(read_timeline(patients[0].folder).visits[0].sequences)
     model = {"learnt_from": as_json([learnt])}
     other = read_cohort(hospital(simulated_cohort, tmp_path / "other", {"sub-00018": "sub-X", "sub-00027": "sub-Y"}))
-    assert who_saw(other, model) == Seen(learnt_from=True, patients=1)
-    assert who_saw(other[1:], model) == Seen(learnt_from=False, patients=None)
-    assert who_saw(other, {}, rival=[learnt]).by_rival
+    unknown = [None, None]
+    assert who_saw(other, unknown, model) == Seen(learnt_from=True, patients=1)
+    assert who_saw(other[1:], unknown[1:], model) == Seen(learnt_from=False, patients=None)
+    assert who_saw(other, unknown, {}, rival=[learnt]).by_rival
 
 
 def test_a_cohort_that_has_grown_is_not_split_otherwise(simulated_cohort: Path, real: Path, tmp_path: Path) -> None:
