@@ -7,6 +7,7 @@ sentences alike; a test compares, so that they cannot disagree.
 from __future__ import annotations
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from TemporalGliomaRisk.evaluate.words import ASKED_PATIENTS
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+from TemporalGliomaRisk.risk.calibration import LARGEST_LOG_SCALE, Calibration
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "Testing" / "benchmarks" / "results"
@@ -23,6 +25,8 @@ POPULATIONS = {"main": "evaluation-main.json", "shifted": "evaluation-shifted.js
 VISIBILITY = RESULTS / "growth_visibility.json"
 ROWS = RESULTS / "science.json"
 """What ``make science`` found, for as many of its rows as were made."""
+WITHOUT_IMAGES = " †"
+"""Beside a row whose calibration leaves nothing of what the images say."""
 WIDTH = 120
 WAY = "share of the ideal observer's distance from chance (AUROC less 0.5), four or more visits"
 ERROR, SLOPE = "expected calibration error", "calibration slope"
@@ -196,10 +200,24 @@ def rows_compared() -> Iterator[str]:
             cells = [cell(metric(table["groups"], group, "auroc")) for group in ("all", "4 or more")]
             less = one["shipped_less"].get(name)
             cells.append(signed(metric(less, "4 or more", "auroc")) if less else "")
-            yield f"| {name} | {' | '.join(cells)} |"
+            yield f"| {name}{_mark(found, name)} | {' | '.join(cells)} |"
         if one["ordering_gain"]:
             yield ""
-            yield from _ordering_gains(one, who, found["training_patients"])
+            yield from _ordering_gains(found, population)
+    if any(_mark(found, name) for name in found["calibrations"]):
+        yield ""
+        yield filled(
+            "†: calibration on the patients watched lowers what the images say as far as it may, to a "
+            f"{math.exp(LARGEST_LOG_SCALE):.0f}th. The risks that are left hardly differ, and rank by the days between "
+            "visits."
+        )
+
+
+def _mark(found: Mapping[str, Any], name: str) -> str:
+    """Says of a row whose calibration stopped at its bound that images count for nothing in it."""
+    constants = found["calibrations"].get(name)
+    silent = constants and Calibration(**constants).bounds_reached.get("local terms") == "low"
+    return WITHOUT_IMAGES if silent else ""
 
 
 def _fewer(name: str) -> int | None:
@@ -208,19 +226,19 @@ def _fewer(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _ordering_gains(one: Mapping[str, Any], who: str, patients: int) -> Iterator[str]:
+def _ordering_gains(found: Mapping[str, Any], population: str) -> Iterator[str]:
     """What ordering adds to the AUROC, paired, by what it is added to and how many patients both learn from."""
-    yield f"| {who}: ordering added to | training patients | AUROC, all visits | gain | four or more | gain |"
+    one, patients = found[population], found["training_patients"]
+    yield f"| on `{population}` ordering is added to | training patients | all visits | gain | four or more | gain |"
     yield "|---|---|---|---|---|---|"
-    gains = {name.partition(" less ")[2]: gain for name, gain in one["ordering_gain"].items()}
-    for less in sorted(gains, key=lambda name: (name.startswith("growth maps"), _fewer(name) or patients)):
-        groups = one["rows"][less]["groups"]
-        cells = [
-            said
-            for group in ("all", "4 or more")
-            for said in (cell(metric(groups, group, "auroc")), signed(metric(gains[less], group, "auroc")))
-        ]
-        yield f"| {less.partition(',')[0]} | {_fewer(less) or patients} | {' | '.join(cells)} |"
+    pairs = {less: (more, gain) for name, gain in one["ordering_gain"].items() for more, less in [name.split(" less ")]}
+    for less in sorted(pairs, key=lambda name: (name.startswith("growth maps"), _fewer(name) or patients)):
+        more, gain = pairs[less]
+        cells = [f"{less.partition(',')[0]}{_mark(found, less)}", str(_fewer(less) or patients)]
+        for group in ("all", "4 or more"):
+            cells.append(cell(metric(one["rows"][less]["groups"], group, "auroc")))
+            cells.append(signed(metric(gain, group, "auroc")) + _mark(found, more))
+        yield f"| {' | '.join(cells)} |"
 
 
 def signed(entry: Mapping[str, Any]) -> str:

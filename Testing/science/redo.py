@@ -46,7 +46,7 @@ from redo_rows import (
 )
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.bundle import WEIGHTS, load_bundle
+from TemporalGliomaRisk.bundle import CALIBRATION, WEIGHTS, load_bundle
 from TemporalGliomaRisk.errors import GliomaRiskError, UsageError
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import LandmarkRows
@@ -66,7 +66,7 @@ LEARNING_SIZES = (50, 100, 200)
 POPULATIONS = ("main", "shifted")
 REFERENCE_MM = ReferenceTrainingConfig.pooling * PREPROCESSING.grid_mm
 SCORED_WITH = "weights.json"
-WEIGHTS_OF_A_ROW = ("network.safetensors", FINAL, "calibration.json")
+WEIGHTS_OF_A_ROW = ("network.safetensors", FINAL, CALIBRATION)
 """Beside a population's scores, of which weights they are; and what of a row's folder makes its scores."""
 OTHERS = (DATES, REFERENCE, SHIPPED, SINGLE, SHUFFLED_VISITS, *RULES)
 """Rows beside the variants."""
@@ -187,6 +187,8 @@ def main(arguments: argparse.Namespace) -> int:
         "model": load_bundle(place.model).name,
         "training_patients": len(shop.train),
         "validation_patients": len(shop.validation),
+        # Of earlier runs' rows, too.
+        "calibrations": {name: configs.to_json(shop.calibration(name)) for name in variants if shop.is_trained(name)},
     }
     for population in arguments.populations:
         found[population] = _measured(place, population, wanted, arguments)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from TemporalGliomaRisk import config as configs
-from TemporalGliomaRisk.bundle import RiskModel, load_bundle
+from TemporalGliomaRisk.bundle import CALIBRATION, RiskModel, load_bundle
 from TemporalGliomaRisk.encode.days import DAY_FEATURES
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.encode.reference import ReferenceConfig
@@ -143,6 +143,15 @@ class Workshop:
         """A variant's folder."""
         return self.folder / name.replace(", ", "-").replace(" ", "-")
 
+    def is_trained(self, name: str) -> bool:
+        """Whether a variant is; its calibration is written last."""
+        return (self.of(name) / CALIBRATION).exists()
+
+    def calibration(self, name: str) -> Calibration:
+        """Of a variant that is trained."""
+        content = read_json(self.of(name) / CALIBRATION, damaged=f"The row {name} is damaged; train it anew.")
+        return configs.from_json(Calibration, content)
+
 
 class DatesOnly(nn.Module):
     """Hazards from the days and the number of visits so far, without any image: what follow-up itself gives away."""
@@ -163,7 +172,7 @@ class DatesOnly(nn.Module):
 def train_variant(name: str, variant: Variant, shop: Workshop) -> None:
     """Pretrain, cache, fine-tune and calibrate one variant, going on where an earlier run stopped."""
     folder, encoder = shop.of(name), shop.of(variant.encoder or name)
-    if (folder / "calibration.json").exists():
+    if shop.is_trained(name):
         return
     train = shop.train[: variant.patients]
     seen, watched = (_as_known(part, truth=variant.truth) for part in (train, shop.validation))
@@ -193,7 +202,7 @@ def train_variant(name: str, variant: Variant, shop: Workshop) -> None:
     scored = score_patients(network, watched, calibration=plain, single_visit_calibration=plain)
     with written_whole(folder / "network.safetensors") as temporary:
         save_file(network.state_dict(), str(temporary))
-    write_json_whole(folder / "calibration.json", configs.to_json(fit_both(scored)[0]))
+    write_json_whole(folder / CALIBRATION, configs.to_json(fit_both(scored)[0]))
 
 
 def _as_known(patients: Sequence[StoredPatient], *, truth: bool) -> list[StoredPatient]:
@@ -314,11 +323,9 @@ class Scorer:
             yield name, [row.hazards.risk for row in rows]
 
     def _trained(self, name: str) -> tuple[EvidenceModel, Calibration]:
-        folder = self.shop.of(name)
         network = EvidenceModel(EvidenceConfig(), 1)
-        network.load_state_dict(load_file(str(folder / "network.safetensors")))
-        content = read_json(folder / "calibration.json", damaged=f"The row {name} is damaged; train it anew.")
-        return network.eval(), configs.from_json(Calibration, content)
+        network.load_state_dict(load_file(str(self.shop.of(name) / "network.safetensors")))
+        return network.eval(), self.shop.calibration(name)
 
     @cached_property
     def _networks(self) -> dict[str, tuple[EvidenceModel, Calibration]]:

@@ -98,6 +98,8 @@ def test_a_variant_that_is_trained_stays(rows: ModuleType, scorer, shop) -> None
     before = path.stat().st_mtime_ns
     rows.train_variant("ordering", rows.VARIANTS["ordering"], shop)
     assert path.stat().st_mtime_ns == before
+    assert [shop.is_trained(name) for name in ("ordering", "growth maps")] == [True, False]
+    assert shop.calibration("ordering") == scorer._trained("ordering")[1] != shop.calibration("both")
 
 
 def test_scores_of_a_row_that_was_trained_anew_are_forgotten_and_others_stay(science: Science, tmp_path: Path) -> None:
