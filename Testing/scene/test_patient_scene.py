@@ -576,3 +576,29 @@ def test_colours_can_be_picked_by_hand(patient) -> None:
     for name in ("sub-07 risk colours", "sub-07 change colours"):
         assert not colours[name].GetHideFromEditors()
         assert colours[name].GetNumberOfColors() == 256
+
+
+def test_the_scale_is_the_greatest_value_whichever_visit_has_it(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=height) for index, height in enumerate((0.05, 0.3, 0.1))]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+
+    for kind, greatest in ((MapKind.RISK, 0.3), (MapKind.CHANGE, 0.25), (MapKind.CHANGE_FROM_FIRST, 0.25)):
+        assert patient.scale_top(kind) == pytest.approx(greatest, rel=0.05)
+    assert patient.default_visit == 2
+
+
+def test_where_the_first_visit_has_no_map_nothing_is_called_a_change_since_then(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=height) for index, height in enumerate((None, 0.1, 0.3))]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+
+    assert patient.map_kinds == (MapKind.RISK, MapKind.CHANGE)
+    assert patient.kinds_of(2) == (MapKind.RISK,)
+
+
+def test_a_result_of_other_days_is_not_shown_on_a_timeline(scene, phantom, tmp_path) -> None:
+    result = phantom.result(tmp_path / "result", [phantom.Visit(0), phantom.Visit(90)])
+    before = nodes_and_observers(scene)
+
+    with pytest.raises(InputError, match="speaks of a visit 2 that this timeline has not, or on another day"):
+        PatientScene.build(scene, phantom.timeline([phantom.Visit(0), phantom.Visit(91)]), result)
+    assert nodes_and_observers(scene) == before
