@@ -75,6 +75,9 @@ def test_everything_that_a_scene_says_of_days_counts_from_one_day_and_says_which
         assert f"Day 0 is {origin}." in patient.browser.GetProxyNode(master).GetText()
     assert notes.count("Day 0 is") == notes.count(f"Day 0 is {origin}.") == 1
     assert patient.chart().GetXAxisTitle() == f"Days since {origin}"
+    drawn = patient.chart().GetNthPlotSeriesNode(0)
+    column = drawn.GetTableNode().GetTable().GetColumnByName(drawn.GetXColumnName())
+    assert [column.GetValue(row) for row in range(2)] == list(days)
 
 
 def test_two_visits_on_one_day_are_two_items(scene, phantom) -> None:
@@ -256,7 +259,8 @@ def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(p
 
     assert [column["risk (%)"].GetValue(row) for row in range(3)] == [10.0, 20.0, 35.0]
     assert column["lowest member (%)"].GetValue(2) == pytest.approx(33.0)
-    assert column["single-visit risk (%)"].GetValue(0) == 10.0
+    assert column["highest member (%)"].GetValue(2) == pytest.approx(40.0)
+    assert [column["single-visit risk (%)"].GetValue(row) for row in range(3)] == [10.0] * 3
     assert np.isnan(column["gap (d)"].GetValue(0))
     assert [column["gap (d)"].GetValue(row) for row in (1, 2)] == [91.0, 116.0]
     assert chart.GetNumberOfPlotSeriesNodes() == 4
