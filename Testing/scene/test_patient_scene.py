@@ -75,6 +75,9 @@ def test_everything_that_a_scene_says_of_days_counts_from_one_day_and_says_which
         assert f"Day 0 is {origin}." in patient.browser.GetProxyNode(master).GetText()
     assert notes.count("Day 0 is") == notes.count(f"Day 0 is {origin}.") == 1
     assert patient.chart().GetXAxisTitle() == f"Days since {origin}"
+    drawn = patient.chart().GetNthPlotSeriesNode(0)
+    column = drawn.GetTableNode().GetTable().GetColumnByName(drawn.GetXColumnName())
+    assert [column.GetValue(row) for row in range(2)] == list(days)
 
 
 def test_two_visits_on_one_day_are_two_items(scene, phantom) -> None:
@@ -256,7 +259,8 @@ def test_table_chart_and_text_say_risk_interval_gaps_model_caveat_and_warnings(p
 
     assert [column["risk (%)"].GetValue(row) for row in range(3)] == [10.0, 20.0, 35.0]
     assert column["lowest member (%)"].GetValue(2) == pytest.approx(33.0)
-    assert column["single-visit risk (%)"].GetValue(0) == 10.0
+    assert column["highest member (%)"].GetValue(2) == pytest.approx(40.0)
+    assert [column["single-visit risk (%)"].GetValue(row) for row in range(3)] == [10.0] * 3
     assert np.isnan(column["gap (d)"].GetValue(0))
     assert [column["gap (d)"].GetValue(row) for row in (1, 2)] == [91.0, 116.0]
     assert chart.GetNumberOfPlotSeriesNodes() == 4
@@ -576,3 +580,29 @@ def test_colours_can_be_picked_by_hand(patient) -> None:
     for name in ("sub-07 risk colours", "sub-07 change colours"):
         assert not colours[name].GetHideFromEditors()
         assert colours[name].GetNumberOfColors() == 256
+
+
+def test_the_scale_is_the_greatest_value_whichever_visit_has_it(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=height) for index, height in enumerate((0.05, 0.3, 0.1))]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+
+    for kind, greatest in ((MapKind.RISK, 0.3), (MapKind.CHANGE, 0.25), (MapKind.CHANGE_FROM_FIRST, 0.25)):
+        assert patient.scale_top(kind) == pytest.approx(greatest, rel=0.05)
+    assert patient.default_visit == 2
+
+
+def test_where_the_first_visit_has_no_map_nothing_is_called_a_change_since_then(scene, phantom, tmp_path) -> None:
+    visits = [phantom.Visit(100 * index, height=height) for index, height in enumerate((None, 0.1, 0.3))]
+    patient = PatientScene.build(scene, phantom.timeline(visits), phantom.result(tmp_path / "result", visits))
+
+    assert patient.map_kinds == (MapKind.RISK, MapKind.CHANGE)
+    assert patient.kinds_of(2) == (MapKind.RISK,)
+
+
+def test_a_result_of_other_days_is_not_shown_on_a_timeline(scene, phantom, tmp_path) -> None:
+    result = phantom.result(tmp_path / "result", [phantom.Visit(0), phantom.Visit(90)])
+    before = nodes_and_observers(scene)
+
+    with pytest.raises(InputError, match="speaks of a visit 2 that this timeline has not, or on another day"):
+        PatientScene.build(scene, phantom.timeline([phantom.Visit(0), phantom.Visit(91)]), result)
+    assert nodes_and_observers(scene) == before

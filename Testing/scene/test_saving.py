@@ -151,6 +151,28 @@ def test_a_saved_scene_holds_no_path_name_or_date(scene, phantom, three_visits, 
             assert not re.search(r"\b(19|20)\d\d[-/.]?(0[1-9]|1[0-2])[-/.]?([0-2]\d|3[01])\b", text), name
 
 
+def test_nodes_of_a_comparison_and_of_a_row_are_not_saved(
+    scene, phantom, three_visits, three_results, tmp_path
+) -> None:
+    def kinds() -> list[str]:
+        return sorted(scene.GetNthNode(index).GetClassName() for index in range(scene.GetNumberOfNodes()))
+
+    patient = PatientScene.build(scene, phantom.timeline(three_visits), three_results)
+    read = []
+    for several in (False, True):
+        if several:
+            patient.compare(1, 3)
+            patient.row()
+        path = tmp_path / f"{several}.mrb"
+        patient.save(path)
+        scene.Clear(False)
+        assert scene.ReadFromMRB(str(path), False)
+        read.append(kinds())
+        (patient,) = PatientScene.all_in(scene)
+
+    assert read[0] == read[1]
+
+
 def test_writing_a_scene_is_silent_and_leaves_the_process_as_it_was(
     scene, phantom, three_visits, three_results, tmp_path, capfd
 ) -> None:

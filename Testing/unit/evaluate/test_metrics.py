@@ -91,6 +91,18 @@ def test_a_patient_s_rows_share_one_clock_and_count_once_by_hand() -> None:
     np.testing.assert_allclose(censoring_survival(later, later.days + 0.5), [1 / 2, 0], atol=1e-200)
 
 
+def test_nobody_is_at_risk_of_being_lost_before_or_on_the_day_of_their_first_row_by_hand() -> None:
+    # Second visits: one seen on day 100 and lost on day 200; one seen on day 150 and lost on day 500; one seen on the
+    # very day 200 and lost on day 600; one seen on day 250, with an event on day 400.
+    rows = LandmarkRows.of_timelines(
+        [([0, 100], 200, False), ([0, 150], 500, False), ([0, 200], 600, False), ([0, 250], 400, True)]
+    )
+    later = rows.chosen(rows.visits == 2)
+    # On day 200 one of the two who were there is lost; on day 500 one of two.
+    found = censoring_survival(later, np.array([100.5, 350, 390, 150]))
+    np.testing.assert_allclose(found, [1 / 2, 1 / 2, 1 / 2, 1])
+
+
 def test_weights_restore_the_share_of_cases_where_later_landmarks_have_less_follow_up_left() -> None:
     rng = np.random.default_rng(4)
     timelines, fates = [], []
@@ -203,6 +215,18 @@ def test_concordance_counts_pairs_as_a_double_loop_does() -> None:
 
     found = metrics.concordance(risk, rows, once(rows), np.ones((1, 120)))
     assert found[0] == pytest.approx(agree / pairs)
+
+
+def test_concordance_of_a_row_drawn_twice_is_that_of_two_such_rows() -> None:
+    risk, rows = drawn(120, censor=500)
+    counts = np.random.default_rng(0).integers(0, 4, 120)
+    repeated = np.repeat(np.arange(120), counts)
+    twice = some_rows(rows.days[repeated].tolist(), rows.event_observed[repeated].tolist())
+    drawn_twice = counts[None].astype(float)
+
+    batch = metrics.concordance(risk, rows, censoring_weights(rows, counts=drawn_twice), drawn_twice)
+    alone = metrics.concordance(risk[repeated], twice, once(twice), np.ones((1, len(repeated))))
+    assert batch[0] == pytest.approx(alone[0])
 
 
 def test_shuffled_risks_give_chance() -> None:

@@ -141,6 +141,32 @@ def test_a_risk_does_not_differ_from_itself_and_pairing_narrows_the_interval() -
     assert near["high"] - near["low"] < 0.6 * (alone["high"] - alone["low"])
 
 
+def test_a_comparison_is_the_first_less_the_second_each_by_its_own_threshold() -> None:
+    risk, rows = cohort()
+    lower = np.clip(noisy(risk), 0, 1) / 2
+    (ours, *_), (theirs, *_) = (
+        evaluate_risks(which, rows, dataclasses.replace(FEW, threshold=threshold))["groups"]
+        for which, threshold in ((risk, 0.4), (lower, 0.2))
+    )
+    found = compare_risks(risk, lower, rows, FEW, 0.2)[0]["metrics"]
+
+    for name in ("auroc", "auprc", "f1", "brier", "concordance"):
+        assert found[name]["value"] == pytest.approx(ours["metrics"][name]["value"] - theirs["metrics"][name]["value"])
+    assert found["auroc"]["low"] > 0
+    # The other's own threshold is not known: nothing is said of F1.
+    assert compare_risks(risk, lower, rows, FEW)[0]["metrics"]["f1"]["value"] is None
+
+
+def test_another_horizon_is_another_unit_of_time() -> None:
+    risk, rows = cohort()
+    faster, sooner = dataclasses.replace(rows, days=rows.days / 2), dataclasses.replace(FEW, horizon_days=182.5)
+    half = evaluate_risks(risk, faster, sooner)
+    whole = evaluate_risks(risk, rows, FEW)
+
+    assert half["horizon_days"] == 182.5
+    assert half["groups"] == whole["groups"]
+
+
 def test_a_group_without_cases_says_that_its_auroc_is_undefined() -> None:
     rows = LandmarkRows(
         patient=np.arange(5), visits=np.ones(5, int), days=np.full(5, 500.0), event_observed=np.zeros(5, bool)

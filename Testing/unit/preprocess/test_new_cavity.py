@@ -69,6 +69,14 @@ def test_what_is_fluid_in_one_sequence_alone_is_no_cavity(frame, place) -> None:
     assert new_cavity_mL(before, before, np.zeros_like(frame.brain_mask), frame.grid.spacing_mm) == 0
 
 
+def test_a_tumour_as_dark_as_fluid_in_one_sequence_that_gives_way_to_a_cavity_is_found(frame, place) -> None:
+    plain = {name: frame.references[name] for name in FLUID}
+    before = hollow(plain, frame.brain_mask, place, 7, names=("T1w",))
+    after = hollow(plain, frame.brain_mask, place, 7)
+    found_mL = new_cavity_mL(before, after, frame.brain_mask, frame.grid.spacing_mm)
+    assert found_mL == pytest.approx(new_cavity_mL(plain, after, frame.brain_mask, frame.grid.spacing_mm), rel=0.1)
+
+
 def test_a_visit_with_a_new_cavity_is_told_and_one_without_is_not(visit: Visit, frame) -> None:
     def later(radius_mm: float):
         volume = visit.sources["FLAIR"].read()

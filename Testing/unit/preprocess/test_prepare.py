@@ -13,6 +13,7 @@ from TemporalGliomaRisk.preprocess.brain_mask import background_of, stripped_mas
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
 from TemporalGliomaRisk.preprocess.intensity import block_means, exponents, fit_bias
+from TemporalGliomaRisk.preprocess.loaded import load, on_grid
 from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit, prepare_visit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
 from TemporalGliomaRisk.timeline.resampling import block_sum, coarsened, resample
@@ -259,6 +260,37 @@ def test_brain_that_a_later_visit_does_not_cover_is_zero_and_reported(glioma, fl
         > cut.geometry.to_ras((0, 0, 45.6))[2]
     )
     assert not prepared.intensities[0][above].any()
+
+
+def test_brain_that_another_sequence_of_the_first_visit_does_not_cover_is_zero_and_reported(glioma):
+    volume = glioma["T1w"]
+    cut = Volume(
+        voxels=volume.voxels[:, :, :45],
+        geometry=Geometry(shape=(*volume.voxels.shape[:2], 45), ijk_to_ras=volume.geometry.ijk_to_ras),
+    )
+    frame, first = prepare_first_visit(visit_of({"FLAIR": glioma["FLAIR"], "T1w": cut}), NEVER)
+    found = [finding.sequence for finding in first.findings if finding.code == "brain_not_covered"]
+    places = frame.grid.to_ras(np.stack(np.indices(frame.grid.shape), axis=-1))
+    above = frame.brain_mask & (places[..., 2] > cut.geometry.to_ras((0, 0, 45.6))[2])
+
+    assert found == ["T1w"]
+    assert not first.intensities[2][above].any()
+    assert first.intensities[0][above].all()
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), oblique()])
+def test_the_rim_of_a_stripped_brain_is_as_bright_as_its_middle(turn):
+    brain = phantom(turn)
+    even = Volume(voxels=np.where(brain.voxels > 0, 500, 37).astype(np.int16), geometry=brain.geometry)
+    loaded = load(visit_of({"FLAIR": even}), "FLAIR", 1)
+    grid = grid_around(canonical(brain).voxels > 0, canonical(brain).geometry, 2.0, 6.0)
+    array = on_grid(loaded, grid, np.eye(4), None)
+
+    np.testing.assert_allclose(array.voxels[array.covered], 463, rtol=1e-5)
+    assert not array.voxels[~array.covered].any()
+    assert array.covered.sum() * 8 == pytest.approx(
+        (brain.voxels > 0).sum() * np.prod(brain.geometry.spacing_mm), rel=0.02
+    )
 
 
 @pytest.mark.parametrize("background", [0, -1024, 37])

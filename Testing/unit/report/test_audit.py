@@ -88,6 +88,8 @@ def test_only_an_options_own_words_are_kept() -> None:
     given = {"device": "cuda:0", "mask": "smith", "register": "auto", "name": "auto", "seed": 3, "files": ["a"]}
     kept = {"device": "cuda:0", "mask": "(withheld)", "register": "auto", "name": "(withheld)", "seed": 3}
     assert safe_options(given) == {**kept, "files": "(withheld)"}
+    for path in ("auto_smith.nii.gz", "none of smith", "smith/auto", "auto\n"):
+        assert safe_options({"mask": path}) == {"mask": "(withheld)"}
 
 
 def test_an_audit_with_a_label_that_is_not_bids_is_refused(timeline: Timeline, tmp_path: Path) -> None:

@@ -298,6 +298,53 @@ def test_nothing_is_kept_of_a_visit_whose_first_lies_in_memory(
     assert not [*cache.folder.glob("*")]
 
 
+def test_another_mask_model_preprocessing_or_name_of_a_sequence_is_another_entry(
+    on_disk: Timeline, model: RiskModel, brain: Volume, tmp_path: Path
+) -> None:
+    cache = VisitCache(folder=tmp_path / "cache")
+    (visit, *_) = on_disk.visits
+    kept = next(iter(visit.sources))
+    alone = replace(on_disk, visits=(replace(visit, sources={kept: visit.sources[kept]}),))
+    renamed = replace(visit, sources={"FLAIR": visit.sources[kept]})
+    smaller = Volume(voxels=brain.voxels.copy(), geometry=brain.geometry)
+    i, j, k = np.argwhere(smaller.voxels)[0]
+    smaller.voxels[i, j, k] = 0
+
+    def encodings(timeline: Timeline, of: RiskModel, mask: Volume) -> int:
+        with encodings_counted(model) as calls:
+            predict_risk(timeline, of, options=TRUSTED, brain_mask=mask, cache=cache)
+        return len(calls)
+
+    runs = (
+        (alone, model, brain),
+        (alone, model, smaller),
+        (alone, replace(model, sha256="another"), brain),
+        (alone, replace(model, preprocessing=replace(model.preprocessing, harmonise=False)), brain),
+        (replace(on_disk, visits=(renamed,)), model, brain),
+    )
+    assert kept != "FLAIR"
+    assert [encodings(*run) for run in runs] == [1] * len(runs)
+    assert [encodings(*run) for run in runs] == [0] * len(runs)
+
+
+def test_a_visit_after_another_first_visit_is_another_entry(
+    on_disk: Timeline, model: RiskModel, brain: Volume, tmp_path: Path
+) -> None:
+    cache = VisitCache(folder=tmp_path / "cache")
+    first, second, third = on_disk.visits
+    after = replace(third, days_since_first=third.days_since_first + 1)
+
+    def encodings(*visits: Visit) -> int:
+        with encodings_counted(model) as calls:
+            timeline = replace(on_disk, visits=visits)
+            predict_risk(timeline, model, options=TRUSTED, brain_mask=brain, cache=cache)
+        return len(calls)
+
+    assert encodings(first, after) == 2
+    # Encoded as a first visit, the one now first is none that was seen, and what comes after it is prepared by it.
+    assert encodings(replace(second, days_since_first=0), after) == 2
+
+
 def test_another_version_of_a_library_is_another_entry(
     on_disk: Timeline, model: RiskModel, brain: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
