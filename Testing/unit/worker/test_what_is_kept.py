@@ -14,12 +14,15 @@ import pytest
 
 import TemporalGliomaRisk
 from TemporalGliomaRisk.bundle import seal_bundle
+from TemporalGliomaRisk.errors import Cancelled
+from TemporalGliomaRisk.files import alone_in, sha256_of
+from TemporalGliomaRisk.progress import cancellable
 from TemporalGliomaRisk.run import PredictRequest, RequestInputs
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.visit import Timeline, Visit
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
-from TemporalGliomaRisk.worker.finished_runs import key_of
+from TemporalGliomaRisk.worker.finished_runs import FinishedRun, FinishedRuns, key_of
 from TemporalGliomaRisk.worker.work import Work
 
 
@@ -156,3 +159,26 @@ def test_a_model_is_loaded_once_and_anew_where_its_files_are_others(small_bundle
         card.write("Trained again.\n")
     seal_bundle(folder)
     assert work.model(folder).sha256 != first.sha256
+
+
+def test_a_known_run_is_copied_into_no_folder_that_another_run_is_writing_to(tmp_path: Path) -> None:
+    done, busy = tmp_path / "done", tmp_path / "busy"
+    done.mkdir()
+    (done / "risk.json").write_text("{}")
+    runs = FinishedRuns()
+    runs.remember("key", FinishedRun(folder=done, files={"risk.json": sha256_of(done / "risk.json")}, answer={}))
+
+    looks: list[int] = []
+
+    def given_up() -> None:
+        looks.append(len(list(busy.iterdir())))
+        if len(looks) == 3:
+            raise Cancelled("Cancelled.")
+
+    with alone_in(busy, lambda: None):
+        with cancellable(given_up), pytest.raises(Cancelled):
+            runs.reuse("key", busy)
+        assert looks == [0, 0, 0]  # it waited, and began nothing there meanwhile
+    _, how = runs.reuse("key", busy)
+    assert how == "copied"
+    assert (busy / "risk.json").read_text() == "{}"
