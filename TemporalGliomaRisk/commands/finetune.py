@@ -113,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk.learn.feature_store import PlaceSampling
     from TemporalGliomaRisk.learn.finetune import FinetuneConfig
     from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
+    from TemporalGliomaRisk.learn.known_images import twins
     from TemporalGliomaRisk.learn.learnt_from import (
         learnt_of_model,
         learnt_of_run,
@@ -121,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_another_split,
     )
     from TemporalGliomaRisk.learn.ranks import joined
-    from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.learn.run_folder import PREPARED, RunFolder
 
     # Before anything is read, so that a wrong value costs nobody an hour.
     foremost = -(-arguments.places // 3)
@@ -150,9 +151,11 @@ def run(arguments: argparse.Namespace) -> int:
         evidence = arguments.architecture == "evidence"
         if ranks.first:
             run_folder.note_taught(run_folder.heads_folder if evidence else run_folder.reference_folder, parts)
-        stored = run_folder.prepared((*parts["train"], *parts["validation"]), jobs=arguments.jobs, ranks=ranks)
+        watched = (*parts["train"], *parts["validation"])
+        stored = run_folder.prepared(watched, jobs=arguments.jobs, ranks=ranks)
         train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
         if ranks.first:
+            tell(twins(run_folder.folder / PREPARED, watched))
             known = () if finished is None else learnt_of_model(finished.metadata)
             note_learnt(run_folder, (*known, learnt_of_stage(run_folder, arguments.cohort, stored)))
         if evidence:

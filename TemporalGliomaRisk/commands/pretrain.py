@@ -167,9 +167,10 @@ def _pretrain(
         visits_after_last_contact,
     )
     from TemporalGliomaRisk.learn.curves import no_curves
+    from TemporalGliomaRisk.learn.known_images import twins
     from TemporalGliomaRisk.learn.learnt_from import learnt_of_stage, note_learnt
     from TemporalGliomaRisk.learn.pretrain import pretrain
-    from TemporalGliomaRisk.learn.run_folder import RunFolder
+    from TemporalGliomaRisk.learn.run_folder import PREPARED, RunFolder
 
     refuse_in_cohort(arguments.run_folder, arguments.cohort, "--run")
     # A cohort that is refused leaves no run behind.
@@ -188,6 +189,7 @@ def _pretrain(
         stored = run_folder.prepared(watched, jobs=arguments.jobs, ranks=ranks, advance=bar.update)
     train, validation = stored[: len(parts["train"])], stored[len(parts["train"]) :]
     if ranks.first:
+        tell(twins(run_folder.folder / PREPARED, watched))
         note_learnt(run_folder, (*known, learnt_of_stage(run_folder, arguments.cohort, stored)))
     with tqdm(total=arguments.updates, desc="pretrain", unit="update", disable=quiet) as bar:
 

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from TemporalGliomaRisk.errors import GliomaRiskError, InputError
+from TemporalGliomaRisk.errors import GliomaRiskError
 from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.prepared_inputs import images_sha256
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, damaged, stored_name
+from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.labels import MOST_TOLD
 from TemporalGliomaRisk.timeline.reading import read_timeline
 
 LETTERS = 16
@@ -55,25 +57,31 @@ def images_of_real(folder: Path, patients: Iterable[StoredPatient]) -> tuple[str
     return tuple(sorted(frozenset().union(*found)))
 
 
-def refuse_twins(folder: Path, patients: Sequence[CohortPatient]) -> None:
-    """Refuse two prepared patients who are one: who learns from the first knows the outcome of the second.
+def twins(folder: Path, patients: Sequence[CohortPatient]) -> tuple[Finding, ...]:
+    """What to tell of prepared patients who are one: who learns from the first knows the outcome of the second.
 
     Args:
         folder: Of prepared patients.
-        patients: Those who learn, watch or are scored together.
+        patients: Those who learn and watch.
 
     Raises:
-        InputError: If two share an image of their first visit.
+        InputError: If a patient's record is damaged.
     """
-    whose: dict[str, CohortPatient] = {}
+    whose: dict[str, list[CohortPatient]] = {}
     for patient in patients:
         for image in images_of_prepared(folder, patient.patient_id):
-            other = whose.setdefault(image, patient)
-            if other is not patient:
-                raise InputError(
-                    f"{other.told} and {patient.told} share an image of their first visit, so they are one patient, "
-                    "who would be learnt from and watched. Keep one row, or correct the images."
-                )
+            whose.setdefault(image, []).append(patient)
+    twice = {one.patient_id: str(one.line) for owners in whose.values() if len(owners) > 1 for one in owners}
+    if not twice:
+        return ()
+    lines = sorted(set(twice.values()), key=lambda line: (len(line), line))
+    where = ", ".join(lines[:MOST_TOLD]) + (", ..." if len(lines) > MOST_TOLD else "")
+    message = (
+        f"{len(twice)} of the patients (line {where} of participants.tsv) share an image of their first visit with "
+        "another of them, as one patient under two labels does: what is learnt from one is known of the other, and "
+        "figures look better than they are. Keep one row of each, or correct the images."
+    )
+    return (Finding(severity=Severity.WARNING, code="patient_twice", message=message),)
 
 
 def _first_visit(images: Mapping[str, Sequence[str | None]]) -> frozenset[str]:

@@ -18,7 +18,6 @@ from TemporalGliomaRisk.files import check_output, refuse_other_contents, sha256
 from TemporalGliomaRisk.learn.checkpoints import begin_with, load_checkpoint, read_settings
 from TemporalGliomaRisk.learn.cohort import CohortPatient, cohort_sha256, split_patients
 from TemporalGliomaRisk.learn.curves import Curves
-from TemporalGliomaRisk.learn.known_images import refuse_twins
 from TemporalGliomaRisk.learn.prepared_store import prepare_cohort
 from TemporalGliomaRisk.learn.pretrain import FINAL, PretrainConfig
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
@@ -206,12 +205,11 @@ class RunFolder:
         """Prepare what is not yet prepared, by the first rank, and give the patients with their voxels mapped.
 
         Raises:
-            InputError: If a patient cannot be prepared, or two are one.
+            InputError: If a patient cannot be prepared.
         """
         folder = self.folder / PREPARED
         if ranks.first:
             prepare_cohort(patients, folder, self.config.preprocessing, jobs=jobs, advance=advance)
-            refuse_twins(folder, patients)
         ranks.wait()
         return [load_patient(folder, patient.patient_id) for patient in patients]
 

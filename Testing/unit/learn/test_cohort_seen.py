@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from TemporalGliomaRisk.bundle import load_bundle
-from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.evaluate.words import whom
 from TemporalGliomaRisk.learn.cohort import (
     CohortPatient,
@@ -22,8 +21,9 @@ from TemporalGliomaRisk.learn.cohort import (
     split_patients,
 )
 from TemporalGliomaRisk.learn.cohort_seen import Seen, learnt_from_cohort, seen_patients, who_saw
+from TemporalGliomaRisk.learn.known_images import twins
 from TemporalGliomaRisk.learn.learnt_from import as_json, knows_by_another_split, learnt_of_model, learnt_of_stage
-from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder, SplitConfig
+from TemporalGliomaRisk.learn.run_folder import PREPARED, RunConfig, RunFolder, SplitConfig
 from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
 from TemporalGliomaRisk.timeline.reading import read_timeline
 
@@ -192,15 +192,18 @@ def test_a_cohort_that_has_grown_is_not_split_otherwise(simulated_cohort: Path, 
     assert not knows_by_another_split([replace(learnt, images_sha256=())], apart, [real])
 
 
-def test_one_patient_under_two_labels_is_refused(simulated_cohort: Path, real: Path, tmp_path: Path) -> None:
+def test_one_patient_under_two_labels_is_told(simulated_cohort: Path, real: Path, tmp_path: Path) -> None:
     shutil.copytree(real, tmp_path / "twice")
     again = hospital(simulated_cohort, tmp_path / "again", {"sub-00018": "sub-20190304"}) / "sub-20190304"
     shutil.move(again, tmp_path / "twice")
     with (tmp_path / "twice" / "participants.tsv").open("a", encoding="utf-8") as table:
         table.write("sub-20190304\tfalse\t9000\n")
     run = RunFolder(folder=tmp_path / "run", config=RunConfig())
-    with pytest.raises(InputError, match=r"^A patient \(line 4 .*\) and sub-A \(line 2 .*\) share an image of their"):
-        run.prepared(read_cohort(tmp_path / "twice"), jobs=1)
+    patients = read_cohort(tmp_path / "twice")
+    run.prepared(patients, jobs=1)
+    (told,) = twins(run.folder / PREPARED, patients)
+    assert told.message.startswith("2 of the patients (line 2, 4 of participants.tsv) share an image of their first")
+    assert not twins(run.folder / PREPARED, [one for one in patients if one.line != 4])
 
 
 def test_words_claim_no_more_than_is_known() -> None:
