@@ -15,6 +15,11 @@ DOES = {"train": "learn from", "validation": "calibrate on"}
 """What the patients of a split's part are there for."""
 
 
+def lines_told(lines: Sequence[int | None]) -> str:
+    """The first few lines of a table, as a message names them."""
+    return ", ".join(str(line) for line in lines[:MOST_TOLD]) + (", ..." if len(lines) > MOST_TOLD else "")
+
+
 def folders_without_row(cohorts: Sequence[Path], patients: Sequence[CohortPatient]) -> tuple[Finding, ...]:
     """What to tell of folders ``sub-...`` that no row of participants.tsv names, and whose images count for nothing.
 
@@ -51,11 +56,10 @@ def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Findin
             lines.append(patient.line)
     if not lines:
         return ()
-    where = ", ".join(str(line) for line in lines[:MOST_TOLD]) + (", ..." if len(lines) > MOST_TOLD else "")
     message = (
-        f"participants.tsv says of {len(lines)} without an event (line {where}) that follow-up ended before their last "
-        "visit; visits after it will be left out. follow_up_days counts days from the first visit to the last contact, "
-        "which a visit is, too: correct it, unless follow-up was cut off on purpose."
+        f"participants.tsv says of {len(lines)} without an event (line {lines_told(lines)}) that follow-up ended "
+        "before their last visit; visits after it will be left out. follow_up_days counts days from the first visit to "
+        "the last contact, which a visit is, too: correct it, unless follow-up was cut off on purpose."
     )
     return (Finding(severity=Severity.WARNING, code="visit_after_follow_up", message=message),)
 
