@@ -141,6 +141,9 @@ def run(arguments: argparse.Namespace) -> int:
         if ranks.first:
             tell((*ranks.findings, *no_curves()))
         run_folder = RunFolder.open(arguments.run_folder)
+        evidence = arguments.architecture == "evidence"
+        if evidence:
+            _refuse_fewer_members(run_folder, arguments.members)
         split, encoder = run_folder.config.split, "This run's pretrained weights"
         refuse_another_split(learnt_of_run(run_folder), split, arguments.cohort, whose=encoder)
         finished = None if arguments.heads_from is None else _finished(arguments, run_folder)
@@ -148,7 +151,6 @@ def run(arguments: argparse.Namespace) -> int:
             shared = replace(shared, begun_from=sha256_of(arguments.heads_from / WEIGHTS))
         parts = run_folder.split(read_cohorts(arguments.cohort))
         refuse_without_event(parts)
-        evidence = arguments.architecture == "evidence"
         if ranks.first:
             run_folder.note_taught(run_folder.heads_folder if evidence else run_folder.reference_folder, parts)
         watched = (*parts["train"], *parts["validation"])
@@ -164,6 +166,19 @@ def run(arguments: argparse.Namespace) -> int:
             _reference(arguments, run_folder, train, validation)
         ranks.wait()
     return 0
+
+
+def _refuse_fewer_members(run_folder: RunFolder, members: int) -> None:
+    """Fewer than were begun: ``calibrate`` would take the others with them, of other settings perhaps."""
+    from TemporalGliomaRisk.errors import UsageError
+
+    begun = len(list(run_folder.heads_folder.glob("member-*.json")))
+    if members < begun:
+        raise UsageError(
+            f"This run has {begun} heads, and calibrate takes all of them; got --members {members}. Go on with "
+            f"--members {begun} or more, or begin a new run (pretrain --start-from this run --updates 0 keeps its "
+            "encoder)."
+        )
 
 
 def _finished(arguments: argparse.Namespace, run_folder: RunFolder) -> RiskModel:

@@ -30,6 +30,7 @@ UNCERTAIN_CODES = (
     "members_at_odds",
     *CAST_ON_LATER_VISITS,
     "cavity_appeared",
+    "no_common_sequence",
     "rests_on_unlike_visit",
 )
 """Codes of the findings by which a risk counts as uncertain."""

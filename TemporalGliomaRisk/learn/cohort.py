@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from TemporalGliomaRisk.timeline.labels import may_be_shown
 from TemporalGliomaRisk.timeline.text_table import read_text_table
 from TemporalGliomaRisk.timeline.visit import Visit
 
+TABLE = "participants.tsv"
 REQUIRED_COLUMNS = ("participant_id", "event_observed", "follow_up_days")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[.]\d{3})+")
 """``1.194`` is one day to a program and 1,194 to half of Europe, so that nobody can tell which was meant; ``412.125``
@@ -45,6 +46,7 @@ class CohortPatient:
         event_day_at_visit: Days from the first visit to the one that showed the event, None where there was none or
             nobody wrote it down.
         line: Of participants.tsv, from 1; None where the patient is from no such table.
+        table: How messages name the table, which says whose it is where there are several.
     """
 
     patient_id: str
@@ -54,12 +56,13 @@ class CohortPatient:
     follow_up_days: float
     event_day_at_visit: float | None = None
     line: int | None = None
+    table: str = field(default=TABLE, compare=False)
 
     @property
     def told(self) -> str:
         """How a message names the patient: the line of participants.tsv, and the label where it may be shown."""
         label = self.patient_id if may_be_shown(self.patient_id) else "A patient"
-        return label if self.line is None else f"{label} (line {self.line} of participants.tsv)"
+        return label if self.line is None else f"{label} (line {self.line} of {self.table})"
 
     def input_visits(self, visits: tuple[Visit, ...]) -> tuple[Visit, ...]:
         """The visits before the event or the last contact: the only ones that may be inputs, each a landmark row."""
@@ -86,41 +89,45 @@ class CohortPatient:
         return record
 
 
-def read_cohort(folder: Path) -> tuple[CohortPatient, ...]:
+def read_cohort(folder: Path, *, table: str = TABLE) -> tuple[CohortPatient, ...]:
     """Patients of a BIDS cohort with outcomes, in the order of their labels.
+
+    Args:
+        folder: Of the cohort.
+        table: How messages name its participants.tsv.
 
     Raises:
         InputError: If participants.tsv is missing or lacks a column, a row cannot be read, or a patient has two.
     """
-    rows = read_participants(folder)
-    patients = [_patient(folder, row, line) for line, row in rows]
+    rows = read_participants(folder, table=table)
+    patients = [_patient(folder, row, line, table) for line, row in rows]
     if not patients:
-        raise InputError("participants.tsv lists no patient; a cohort needs at least one.")
+        raise InputError(f"{table} lists no patient; a cohort needs at least one.")
     seen: set[str] = set()
     for patient in patients:
         if patient.patient_id in seen:
-            raise InputError(f"participants.tsv names a patient twice, again in line {patient.line}; keep one row.")
+            raise InputError(f"{table} names a patient twice, again in line {patient.line}; keep one row.")
         seen.add(patient.patient_id)
     return tuple(sorted(patients, key=lambda patient: patient.patient_id))
 
 
-def read_participants(folder: Path) -> list[tuple[int, dict[str, str]]]:
+def read_participants(folder: Path, *, table: str = TABLE) -> list[tuple[int, dict[str, str]]]:
     """The rows of a cohort's ``participants.tsv`` with their lines, from 1; names of columns in small letters.
 
     Raises:
         InputError: If it is missing, cannot be read, lacks a column or names one twice.
     """
-    table = folder / "participants.tsv"
-    if not table.is_file():
+    file = folder / TABLE
+    if not file.is_file():
         raise InputError(
-            f"A cohort needs participants.tsv with {', '.join(REQUIRED_COLUMNS)} beside its folders sub-P; there is "
-            "none in the folder given. Name the folder that holds it."
+            f"{table} is not in the folder given; a cohort needs it, with {', '.join(REQUIRED_COLUMNS)}, beside its "
+            "folders sub-P. Name the folder that holds it."
         )
-    content = read_text_table(table, what="participants.tsv", delimiter="\t")
+    content = read_text_table(file, what=table, delimiter="\t")
     missing = [name for name in REQUIRED_COLUMNS if name not in content.columns]
     if missing:
         raise InputError(
-            f"participants.tsv lacks the column {', '.join(missing)}; its first line must name the columns, with tabs "
+            f"{table} lacks the column {', '.join(missing)}; its first line must name the columns, with tabs "
             "between them. Add what is missing."
         )
     return list(zip(content.numbers, content.rows, strict=True))
@@ -134,7 +141,9 @@ def read_cohorts(folders: Sequence[Path]) -> tuple[CohortPatient, ...]:
     """
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("The same cohort is named twice; name it once.")
-    patients = sorted((one for folder in folders for one in read_cohort(folder)), key=lambda one: one.patient_id)
+    tables = [TABLE] if len(folders) == 1 else [f"{TABLE} of cohort {number}" for number in range(1, len(folders) + 1)]
+    read = (read_cohort(folder, table=table) for folder, table in zip(folders, tables, strict=True))
+    patients = sorted(itertools.chain.from_iterable(read), key=lambda one: one.patient_id)
     shared = sum(one.patient_id == other.patient_id for one, other in itertools.pairwise(patients))
     if shared:
         raise InputError(
@@ -150,24 +159,22 @@ def cohort_sha256(patients: Sequence[CohortPatient]) -> str:
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
-def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
+def _patient(folder: Path, row: dict[str, str], line: int, table: str) -> CohortPatient:
     label = row["participant_id"]
     if not label.startswith("sub-") or Path(label).name != label:
-        raise InputError(f"participants.tsv line {line}: participant_id must be a BIDS label 'sub-...'; correct it.")
+        raise InputError(f"{table} line {line}: participant_id must be a BIDS label 'sub-...'; correct it.")
     event = row["event_observed"].lower()
     if event not in (*_NO, *_YES):
-        raise InputError(f"participants.tsv line {line}: event_observed must be true or false; correct the row.")
+        raise InputError(f"{table} line {line}: event_observed must be true or false; correct the row.")
     follow_up_days = _number_of_days(row["follow_up_days"])
     if not follow_up_days > 0:
         raise InputError(
-            f"participants.tsv line {line}: follow_up_days must be a number of days above 0 and below 75 years, "
+            f"{table} line {line}: follow_up_days must be a number of days above 0 and below 75 years, "
             "without points or commas between thousands, from the first visit to the event or the last contact; "
             "correct the row, or drop it if nothing is known."
         )
     if not os.path.isdir(folder / label):  # noqa: PTH112  (says no where pathlib raises: a name too long, say)
-        raise InputError(
-            f"participants.tsv line {line}: the patient has no folder in the cohort; add it or drop the row."
-        )
+        raise InputError(f"{table} line {line}: the patient has no folder in the cohort; add it or drop the row.")
     event_observed = event in _YES
     truth = folder / "truth" / label
     return CohortPatient(
@@ -176,8 +183,9 @@ def _patient(folder: Path, row: dict[str, str], line: int) -> CohortPatient:
         truth=truth if (truth / "truth.json").is_file() else None,
         event_observed=event_observed,
         follow_up_days=follow_up_days,
-        event_day_at_visit=_day_at_visit(row, line, follow_up_days) if event_observed else None,
+        event_day_at_visit=_day_at_visit(row, f"{table} line {line}", follow_up_days) if event_observed else None,
         line=line,
+        table=table,
     )
 
 
@@ -191,7 +199,7 @@ def _number_of_days(text: str) -> float:
     return days if abs(days) <= MOST_DAYS and not by_thousands else math.nan
 
 
-def _day_at_visit(row: dict[str, str], line: int, event_day: float) -> float | None:
+def _day_at_visit(row: dict[str, str], where: str, event_day: float) -> float | None:
     """The day of the visit that showed an observed event; None where the table doesn't say."""
     said = row.get("event_day_at_visit", "")
     if said.lower() in ("", "n/a"):
@@ -199,7 +207,7 @@ def _day_at_visit(row: dict[str, str], line: int, event_day: float) -> float | N
     day = _number_of_days(said)
     if not event_day <= day:
         raise InputError(
-            f"participants.tsv line {line}: event_day_at_visit must be a number of days, not before the event of "
+            f"{where}: event_day_at_visit must be a number of days, not before the event of "
             "follow_up_days, or n/a; correct the row."
         )
     return day

@@ -15,9 +15,15 @@ DOES = {"train": "learn from", "validation": "calibrate on"}
 """What the patients of a split's part are there for."""
 
 
-def lines_told(lines: Sequence[int | None]) -> str:
-    """The first few lines of a table, as a message names them."""
-    return ", ".join(str(line) for line in lines[:MOST_TOLD]) + (", ..." if len(lines) > MOST_TOLD else "")
+def rows_told(patients: Sequence[CohortPatient]) -> str:
+    """The first few rows of each table, as a message names them: ``line 2, 4 of participants.tsv``."""
+    lines: dict[str, list[int]] = {}
+    for patient in patients:
+        lines.setdefault(patient.table, []).append(patient.line or 0)
+    return ", ".join(
+        f"line {', '.join(map(str, sorted(some)[:MOST_TOLD]))}{', ...' if len(some) > MOST_TOLD else ''} of {table}"
+        for table, some in sorted(lines.items())
+    )
 
 
 def folders_without_row(cohorts: Sequence[Path], patients: Sequence[CohortPatient]) -> tuple[Finding, ...]:
@@ -44,7 +50,7 @@ def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Findin
     Args:
         patients: All patients of the tables.
     """
-    lines = []
+    cut = []
     for patient in patients:
         if patient.event_observed:
             continue
@@ -53,12 +59,12 @@ def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Findin
         except GliomaRiskError:
             continue  # Preparing this patient will say what is wrong.
         if last > patient.follow_up_days:
-            lines.append(patient.line)
-    if not lines:
+            cut.append(patient)
+    if not cut:
         return ()
     message = (
-        f"participants.tsv says of {len(lines)} without an event (line {lines_told(lines)}) that follow-up ended "
-        "before their last visit; visits after it will be left out. follow_up_days counts days from the first visit to "
+        f"Follow-up of {len(cut)} without an event ({rows_told(cut)}) ended before their last visit; visits after it "
+        "will be left out. follow_up_days counts days from the first visit to "
         "the last contact, which a visit is, too: correct it, unless follow-up was cut off on purpose."
     )
     return (Finding(severity=Severity.WARNING, code="visit_after_follow_up", message=message),)

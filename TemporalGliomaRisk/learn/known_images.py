@@ -8,7 +8,7 @@ from pathlib import Path
 
 from TemporalGliomaRisk.errors import GliomaRiskError
 from TemporalGliomaRisk.learn.cohort import CohortPatient
-from TemporalGliomaRisk.learn.cohort_findings import lines_told
+from TemporalGliomaRisk.learn.cohort_findings import rows_told
 from TemporalGliomaRisk.learn.prepared_inputs import images_sha256
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, damaged, stored_name
 from TemporalGliomaRisk.timeline.finding import Finding, Severity
@@ -71,12 +71,11 @@ def twins(folder: Path, patients: Sequence[CohortPatient]) -> tuple[Finding, ...
     for patient in patients:
         for image in images_of_prepared(folder, patient.patient_id):
             whose.setdefault(image, []).append(patient)
-    twice = {one.patient_id: one.line or 0 for owners in whose.values() if len(owners) > 1 for one in owners}
+    twice = {one.patient_id: one for owners in whose.values() if len(owners) > 1 for one in owners}
     if not twice:
         return ()
-    lines = sorted(set(twice.values()))
     message = (
-        f"{len(twice)} of the patients (line {lines_told(lines)} of participants.tsv) share an image of their first "
+        f"{len(twice)} of the patients ({rows_told(list(twice.values()))}) share an image of their first "
         "visit with another of them, as one patient under two labels does: what is learnt from one is known of the "
         "other, and figures look better than they are. Keep one row of each, or correct the images."
     )

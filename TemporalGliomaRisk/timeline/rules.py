@@ -110,7 +110,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "no_common_sequence",
         WARNING,
         "Visit {visit} shares no pulse sequence with the first visit, so the two cannot be "
-        "compared directly. Add a sequence that both have.",
+        "compared directly and the risk is less sure. Add a sequence that both have.",
     ),
     # Days
     ("dates_missing", REFUSAL, "{problem}"),

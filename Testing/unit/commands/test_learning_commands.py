@@ -228,7 +228,7 @@ def test_heads_can_begin_with_those_of_a_finished_model_on_the_same_encoder(
     )
     # Another encoder's features mean something else.
     capsys.readouterr()
-    assert main(["finetune", *place[:-1], str(resource_path(DEFAULT_MODEL)), "--members", "1"]) == 2
+    assert main(["finetune", *place[:-1], str(resource_path(DEFAULT_MODEL)), "--members", "3"]) == 2
     assert "another encoder's features" in capsys.readouterr().err
     other = begun_run(work / "run-of-another-split", pretrained)
     kept[kept.index("--run") + 1] = str(other)
@@ -294,6 +294,15 @@ def test_running_again_changes_nothing(bundle: Path, cohort: Path, pretrained: P
     assert main(["calibrate", *place, "--output", str(bundle), *FEW, "--note", NOTE]) == 0
     assert {path: sha256_of(path) for path in heads} == heads
     assert (bundle / "SHA256SUMS").read_bytes() == sums
+
+
+def test_fewer_heads_than_were_begun_are_refused_since_calibrate_would_take_the_others_too(
+    bundle: Path, cohort: Path, pretrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(load_bundle(bundle).network.members) == 2
+    place = ["--cohort", str(cohort), "--run", str(pretrained)]
+    assert main(["finetune", *place, "--members", "1", "--epochs", "1"]) == 2
+    assert "This run has 2 heads, and calibrate takes all of them; got --members 1" in capsys.readouterr().err
 
 
 def test_heads_are_neither_taught_nor_calibrated_anew_as_those_of_other_patients(

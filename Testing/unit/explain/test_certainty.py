@@ -170,7 +170,7 @@ def test_codes_of_uncertainty_come_once_and_in_order() -> None:
         *("single_visit", "one_visit_so_far", "gap_untrained", "rests_on_untrained_gap", "members_at_odds"),
         *("unlike_training", "change_unlike_training", "rests_on_unlike_visit"),
         *("brain_turned", "content_contradicts_label", "white_matter_contradicts_label"),
-        *("looks_like_another_sequence", "cavity_appeared"),
+        *("looks_like_another_sequence", "cavity_appeared", "no_common_sequence"),
     ],
 )
 def test_every_reason_that_the_readme_gives_makes_a_risk_uncertain(code: str) -> None:

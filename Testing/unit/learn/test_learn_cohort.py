@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient, read_cohort, read_cohorts, split_patients
-from TemporalGliomaRisk.learn.cohort_findings import visits_after_last_contact
+from TemporalGliomaRisk.learn.cohort_findings import rows_told, visits_after_last_contact
 from TemporalGliomaRisk.learn.prepared_store import (
     ENOUGH,
     _cavity_centres,
@@ -158,10 +158,27 @@ def test_cohorts_learn_together_unless_two_patients_share_a_label(simulated_coho
         read_cohorts([simulated_cohort, tmp_path])
 
 
+def test_of_several_cohorts_a_message_says_whose_table_it_means(simulated_cohort: Path, tmp_path: Path) -> None:
+    table, header = tmp_path / "participants.tsv", "participant_id\tevent_observed\tfollow_up_days"
+    (tmp_path / "sub-00001").mkdir()
+    table.write_text(f"{header}\nsub-00001\tfalse\t-10\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"^participants\.tsv of cohort 2 line 2: follow_up_days must be"):
+        read_cohorts([simulated_cohort, tmp_path])
+    table.write_text(f"{header}\nsub-00001\tfalse\t10\n", encoding="utf-8")
+    first, *others = read_cohorts([simulated_cohort, tmp_path])
+    assert first.told == "sub-00001 (line 2 of participants.tsv of cohort 2)"
+    said = rows_told([first, *others[:2]])
+    lines = ", ".join(str(line) for line in sorted(one.line or 0 for one in others[:2]))
+    assert said == f"line {lines} of participants.tsv of cohort 1, line 2 of participants.tsv of cohort 2"
+    table.unlink()
+    with pytest.raises(InputError, match=r"^participants\.tsv of cohort 2 is not in the folder given"):
+        read_cohorts([simulated_cohort, tmp_path])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "A cohort needs participants.tsv"),
+        (None, "^participants.tsv is not in the folder given; a cohort needs it"),
         ("", "is empty"),
         ("participant_id\tevent_observed\nsub-01\ttrue\n", "lacks the column follow_up_days"),
         ("participant_id\tevent_observed\tfollow_up_days\n", "lists no patient"),
@@ -313,7 +330,7 @@ def test_visits_after_a_follow_up_without_an_event_are_told_and_after_an_event_a
     last = read_timeline(patient.folder).visits[-1].days_since_first
     short = [replace(patient, follow_up_days=last - 0.5, line=line) for line in (3, 9)]
     (told,) = visits_after_last_contact([*short, replace(patient, follow_up_days=last, line=4)])
-    assert "of 2 without an event (line 3, 9) that follow-up ended before their last visit" in told.message
+    assert "of 2 without an event (line 3, 9 of participants.tsv) ended before their last visit" in told.message
     assert not visits_after_last_contact([replace(short[0], event_observed=True)])
 
 
