@@ -49,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--timeline goes with a folder of results, and none is named. Name it before --timeline.")
     if arguments.path is None and arguments.patient is not None:
         raise UsageError("--patient goes with a timeline, and none is named. Name it before --patient.")
+    if arguments.path is None and arguments.visit is not None:
+        raise UsageError("--visit goes with a result or a timeline, and none is named. Name it before --visit.")
     try:
         import trame_slicer  # noqa: F401
     except ModuleNotFoundError:
@@ -62,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     opened = Opened()
     if arguments.path is not None:
         opened = find(arguments.path, arguments.timeline, patient=arguments.patient)
+        if arguments.visit is not None:
+            opened.refuse_without(arguments.visit)
     with_3d = prepare_drawing()
     if not with_3d:
         print("This computer cannot draw with OpenGL, so there is no 3D; slices are shown.", file=sys.stderr)

@@ -46,6 +46,16 @@ class Opened:
         path = self.result.folder / REPORT_FILE
         return path if path.is_file() else None
 
+    def refuse_without(self, visit: int) -> None:
+        """Refuse the number of a visit that there is none of, before images are read.
+
+        Raises:
+            InputError: If there is none.
+        """
+        named, shown = ("timeline", self.timeline) if self.timeline is not None else ("result", self.result)
+        if shown is not None and not 1 <= visit <= len(shown.visits):
+            raise InputError(f"The {named} has {len(shown.visits)} visits, and visit {visit} was asked for.")
+
 
 def find(path: Path, timeline_path: Path | None = None, *, patient: str | None = None) -> Opened:
     """Find out what a path holds, and read it.

@@ -61,10 +61,6 @@ class Session:
         """
         with self._patient.giving_up_its_label() if self._patient is not None else nullcontext():
             patient = self._build(opened)
-            if visit is not None and not 1 <= visit <= len(patient.visits):
-                visits, named = len(patient.visits), "result" if opened.timeline is None else "timeline"
-                patient.remove()
-                raise InputError(f"The {named} has {visits} visits, and visit {visit} was asked for.")
         if self._patient is not None:
             self._stage.set_patient(None)
             self._patient.remove()

@@ -70,6 +70,18 @@ def test_a_timeline_alone_has_no_result_and_can_be_predicted() -> None:
     assert opened.timeline_path == SAMPLES / "sub-02"
 
 
+@pytest.mark.parametrize("visit", [-1, 0, 7])
+def test_a_visit_that_there_is_none_of_is_refused_before_images_are_read(sample_result: Path, visit: int) -> None:
+    timeline = find(SAMPLES / "sub-01")
+    for named, opened in (
+        ("timeline", timeline),
+        ("result", Opened(result=find(sample_result, SAMPLES / "sub-01").result)),
+    ):
+        with pytest.raises(InputError, match=rf"^The {named} has 6 visits, and visit {visit} was asked for"):
+            opened.refuse_without(visit)
+        opened.refuse_without(6)
+
+
 def test_a_timeline_beside_a_timeline_is_refused() -> None:
     with pytest.raises(InputError, match=r"holds no risk\.json"):
         find(SAMPLES / "sub-01", SAMPLES / "sub-01")

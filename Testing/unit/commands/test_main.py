@@ -254,6 +254,11 @@ def test_a_patient_to_view_without_a_timeline_is_refused(capsys: pytest.CaptureF
     assert "Mustermann" not in said
 
 
+def test_a_visit_to_view_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.main(["view", "--visit", "2"]) == 2
+    assert "--visit goes with a result or a timeline, and none is named" in capsys.readouterr().err
+
+
 def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     code = (
         "import sys, types, TemporalGliomaRisk.commands as commands\n"
