@@ -417,6 +417,15 @@ def test_everything_of_the_page_is_in_reach_on_a_narrow_screen_and_nothing_lies_
             assert min(across, down) <= 0, where
 
 
+def test_nothing_in_the_panel_is_wider_than_its_part_of_it(reader) -> None:
+    wider = """() => [...document.querySelectorAll('.panel > *')].flatMap(part => {
+        const right = part.getBoundingClientRect().right + 0.5
+        return [...part.querySelectorAll('*')].filter(one => one.getBoundingClientRect().right > right)
+            .map(one => one.outerHTML.slice(0, 80))
+    })"""
+    assert reader.page.evaluate(wider) == []
+
+
 def test_the_keyboard_writes_where_one_writes(reader) -> None:
     reader.choose(dialog="open")
     reader.page.click('[name="open_path"]')
