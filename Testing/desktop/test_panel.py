@@ -902,7 +902,7 @@ def test_a_visit_that_left_its_folder_since_it_was_read_is_said(
     panel.series.read_folder()
     shutil.rmtree(folder / "ses-02")
     (folder / "sub-07_sessions.tsv").write_text("session_id\tdays_since_treatment\nses-01\t30\nses-03\t232\n")
-    panel.series._timeline = None  # as where the scene was saved and opened another day
+    panel.series.source.forget()  # as where the scene was saved and opened another day
 
     panel.series.open_series()
 
@@ -936,7 +936,7 @@ def test_a_saved_table_joins_no_files_that_have_another_day_under_its_number_by_
     dated(small_series, folder, "20191003")  # as many days before: days since the first visit would tell nothing
     assert scene.ReadFromMRB(str(tmp_path / "saved.mrb"))
     settle(panel)
-    panel.series._timeline = None  # as in another Slicer
+    panel.series.source.forget()  # as in another Slicer
 
     panel.run.apply_or_cancel()
     assert scripted_client.asked == []
@@ -965,7 +965,7 @@ def test_a_later_file_changes_nothing_of_the_visits_that_a_saved_table_has(
     for table in (kept, old):
         dated(small_series, tmp_path / "files", "20200101", "20200331", "20200901")
         parameters.set_rows(panel.parameters, table)
-        panel.series._timeline = None
+        panel.series.source.forget()
         panel.run.apply_or_cancel()
         scripted_client.done()
         settle(panel)

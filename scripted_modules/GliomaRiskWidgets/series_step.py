@@ -15,7 +15,7 @@ from TemporalGliomaRisk.numbers import days
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
-from . import dicom_database, scene_volumes, visits
+from . import scene_volumes, visits
 from .guessing import GuessedVisits, are_of_several_patients, guess_visits
 from .parameters import (
     SeriesSource,
@@ -26,10 +26,10 @@ from .parameters import (
     set_series,
     volume_of,
 )
+from .series_source import SeriesSourcePages
 from .staging import Staged, stage_read, stage_scene
 from .visit_table import VisitTable
 
-PAGES = (SeriesSource.SCENE, SeriesSource.FOLDER, SeriesSource.DICOM)
 TABLE_WIDGETS = (
     *("sourceCombo", "sampleButton", "scenePatientCombo", "findVolumesButton", "folderEdit", "tableFileButton"),
     *("readFolderButton", "dicomPatientCombo", "dicomRefreshButton", "readDicomButton"),
@@ -44,10 +44,7 @@ class SeriesStep:
     def __init__(self, panel: Any) -> None:
         self.panel = panel
         self.ui = panel.ui
-        self._timeline: Timeline | None = None
-        self._timeline_of = ""
-        self._dicom_read = ""
-        self._folder_shown = ""
+        self.source = SeriesSourcePages(panel)
         self.table = VisitTable(
             self.ui.visitsTable,
             day_changed=self._on_day,
@@ -61,12 +58,8 @@ class SeriesStep:
         ui = self.ui
         ui.findVolumesButton.connect("clicked()", self.find_volumes)
         ui.readFolderButton.connect("clicked()", self._read_typed)
-        ui.tableFileButton.connect("clicked()", self._choose_table)
+        ui.tableFileButton.connect("clicked()", self._read_chosen_table)
         ui.readDicomButton.connect("clicked()", self.read_dicom)
-        ui.dicomRefreshButton.connect("clicked()", self.list_patients)
-        ui.folderEdit.connect("currentPathChanged(QString)", self._on_folder)
-        ui.scenePatientCombo.connect("currentIndexChanged(int)", self._on_scene_patient)
-        ui.dicomPatientCombo.connect("currentIndexChanged(int)", self._on_dicom_patient)
         ui.addVisitButton.connect("clicked()", self._add_visit)
         ui.removeVisitButton.connect("clicked()", self.remove_visit)
         ui.undoRemoveButton.connect("clicked()", self.undo_remove)
@@ -122,16 +115,7 @@ class SeriesStep:
 
     def refresh(self) -> None:
         """Show what the parameter node says."""
-        parameters = self.panel.parameters
-        self.ui.sourcePages.setCurrentIndex(PAGES.index(parameters.source))
-        if self._folder_shown != parameters.folder:
-            # Only when it was changed elsewhere: what the reader is typing stays.
-            self._folder_shown = parameters.folder
-            if self.ui.folderEdit.currentPath != parameters.folder:
-                self.ui.folderEdit.currentPath = parameters.folder
-        self._list_scene_patients()
-        if parameters.source is SeriesSource.DICOM and self.ui.dicomPatientCombo.count == 0:
-            self.list_patients()
+        self.source.refresh()
         self.table.show(self.rows, self.kind, self._volume_name, self.panel.parameters.table_source)
         self._show_buttons()
 
@@ -150,62 +134,15 @@ class SeriesStep:
         volume = volume_of(self.panel.parameters, number) if number else None
         return volume.GetName() if volume is not None else ""
 
-    # Sources
+    # Reading
 
-    @property
-    def _scene_patient(self) -> str:
-        """The patient that was chosen, as the menu shows it: none where that one left the scene."""
-        chosen = self.panel.parameters.scene_patient
-        return chosen if chosen in scene_volumes.patients(slicer.mrmlScene) else ""
-
-    def _list_scene_patients(self) -> None:
-        combo = self.ui.scenePatientCombo
-        names = ["", *scene_volumes.patients(slicer.mrmlScene)]
-        shown = [combo.itemData(index) for index in range(combo.count)]
-        blocked = combo.blockSignals(True)
-        if shown != names:
-            combo.clear()
-            for name in names:
-                combo.addItem(name or _("All volumes"), name)
-        wanted = self.panel.parameters.scene_patient
-        combo.setCurrentIndex(names.index(wanted) if wanted in names else 0)
-        combo.blockSignals(blocked)
-
-    def _on_scene_patient(self, index: int) -> None:
-        self.panel.parameters.scene_patient = self.ui.scenePatientCombo.itemData(index) or ""
-
-    def _on_folder(self, path: str) -> None:
-        self._folder_shown = path
-        if path != self.panel.parameters.folder:
-            self.panel.parameters.folder = path
-
-    def _choose_table(self) -> None:
-        chosen = qt.QFileDialog.getOpenFileName(
-            slicer.util.mainWindow(), _("Table of a timeline"), "", _("Tables (*.csv *.tsv)")
-        )
-        if chosen:
-            self.panel.parameters.folder = chosen
+    def _read_chosen_table(self) -> None:
+        if self.source.choose_table():
             self.read_folder()
 
     def _read_typed(self) -> None:
-        """Read what stands in the line, of which the path editor does not tell where it is no folder."""
-        typed = self.ui.folderEdit.currentPath
-        if typed:
-            self.panel.parameters.folder = typed
+        self.source.take_typed()
         self.read_folder()
-
-    def list_patients(self) -> None:
-        """List the DICOM database's patients."""
-        combo = self.ui.dicomPatientCombo
-        blocked = combo.blockSignals(True)
-        combo.clear()
-        for identifier, label in dicom_database.patients():
-            combo.addItem(label, identifier)
-        combo.setCurrentIndex(combo.findData(self.panel.parameters.dicom_patient))
-        combo.blockSignals(blocked)
-
-    def _on_dicom_patient(self, index: int) -> None:
-        self.panel.parameters.dicom_patient = str(self.ui.dicomPatientCombo.itemData(index) or "")
 
     def _free(self) -> bool:
         """Whether another series may be read now, which is said where it may not."""
@@ -218,9 +155,9 @@ class SeriesStep:
         if not self._free():
             return
         parameters = self.panel.parameters
-        nodes = scene_volumes.candidates(slicer.mrmlScene, self._scene_patient)
+        nodes = scene_volumes.candidates(slicer.mrmlScene, self.source.scene_patient)
         found = scene_volumes.describe(slicer.mrmlScene, nodes)
-        if not self._scene_patient and are_of_several_patients(found):
+        if not self.source.scene_patient and are_of_several_patients(found):
             self._say(_("The scene holds volumes of several patients. Choose one of them, then press Find volumes."))
             return
         guessed = guess_visits(found)
@@ -252,35 +189,14 @@ class SeriesStep:
     def _read(self) -> None:
         if not self._free():
             return
-        self._timeline = None
+        self.source.forget()
         self.panel.refresh()  # what the new name leads to is said before what reading it leads to
         with self.panel.trying(self._say), self.panel.waiting():
-            timeline = self._read_timeline()
+            timeline = self.source.timeline()
             rows, kind = visits.rows_of_timeline(timeline)
             set_series(self.panel.parameters, rows, kind)
             self.refresh()
             self._say(_summary(timeline))
-
-    def _read_timeline(self) -> Timeline:
-        """The timeline of the folder or DICOM patient, read again only if another one is named."""
-        parameters, path = self.panel.parameters, self._path()
-        if self._timeline is None or self._timeline_of != str(path):
-            self._timeline = self.panel.logic.read(path)
-            self._timeline_of = str(path)
-            self._dicom_read = parameters.dicom_patient if parameters.source is SeriesSource.DICOM else ""
-        return self._timeline
-
-    def _path(self) -> Path:
-        parameters = self.panel.parameters
-        if parameters.source is SeriesSource.DICOM:
-            if self._timeline is not None and self._dicom_read == parameters.dicom_patient:
-                # What was imported meanwhile waits for the next Read: sessions are numbered in their order, so a row
-                # of the table would be another visit.
-                return Path(self._timeline_of)
-            return self.panel.logic.linked_dicom(parameters.dicom_patient)
-        if not parameters.folder:
-            raise InputError(_("Name a folder or a table first."))
-        return Path(parameters.folder)
 
     # Editing
 
@@ -304,7 +220,7 @@ class SeriesStep:
 
     def _sequences_read(self, row: visits.VisitRow) -> tuple[SequenceName, ...]:
         try:
-            timeline = self._read_timeline()
+            timeline = self.source.timeline()
         except GliomaRiskError as error:
             self._say(str(error))
             return ()
@@ -319,7 +235,7 @@ class SeriesStep:
         menu.setAttribute(qt.Qt.WA_DeleteOnClose)
         menu.addAction(_("None")).connect("triggered()", lambda: self._set_volume(row, sequence, None))
         menu.addSeparator()
-        for node in scene_volumes.candidates(slicer.mrmlScene, self._scene_patient):
+        for node in scene_volumes.candidates(slicer.mrmlScene, self.source.scene_patient):
             action = menu.addAction(node.GetName())
             identifier = node.GetID()
             action.connect("triggered()", lambda identifier=identifier: self._choose_volume(row, sequence, identifier))
@@ -375,7 +291,7 @@ class SeriesStep:
         folder = self.panel.logic.temporary_folder("series")
         if self.panel.parameters.source is SeriesSource.SCENE:
             return stage_scene(self.rows, self.kind, folder, self._write, told=told)
-        return stage_read(self.rows, self.kind, self._read_timeline(), self._path(), folder, told=told)
+        return stage_read(self.rows, self.kind, self.source.timeline(), self.source.path(), folder, told=told)
 
     def _write(self, row: visits.VisitRow, sequence: SequenceName, path: Path) -> None:
         node = volume_of(self.panel.parameters, row.volumes[sequence])
