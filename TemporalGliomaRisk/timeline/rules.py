@@ -55,7 +55,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     (
         "undated_files",
         WARNING,
-        "{count} volume files whose names hold no date were left out. Rename them "
+        "{count} volume files whose names hold no date where one is wanted were left out. Rename them "
         "PATIENT_YYYYMMDD_SEQUENCE or use a table.",
     ),
     ("columns_ignored", NOTE, "Not known and ignored: {which} of the table."),
@@ -92,6 +92,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         WARNING,
         "{count} files name no pulse sequence; {sequence} is assumed. Add _FLAIR, _T2w, _T1w "
         "or _ce-gd_T1w to the names.",
+    ),
+    (
+        "sequence_before_date",
+        NOTE,
+        "{count} files name their pulse sequence before the date, and it was taken from there. If it is part of the "
+        "patient's name instead, write the sequence behind the date, too.",
     ),
     (
         "competing_files",

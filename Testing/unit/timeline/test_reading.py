@@ -475,6 +475,24 @@ def test_dated_files_of_several_patients_are_refused_without_their_names(tmp_pat
     assert codes(timeline) == {"sequence_assumed", "unknown_files"}
 
 
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("FLAIR_{}", "ce-gd_T1w_{}"), ("FLAIR", "ce-gd_T1w")), (("T1_post_{}",), ("ce-gd_T1w",)),
+        (("t2_{}",), ("T2w",)), (("{}_FLAIR", "T1_{}"), ("FLAIR", "T1w")), (("T1_{}_FLAIR",), ("FLAIR",)),
+    ],
+)  # fmt: skip
+def test_a_sequence_named_before_the_date_is_no_part_of_the_patient_s_name(tmp_path, make_head, names, wanted):
+    for date in DATES:
+        for name in names:
+            write_nifti(make_head(), tmp_path / f"N_N_{name.format(date)}.nii.gz")
+    timeline = read_timeline(tmp_path, identified=True)
+    assert [visit.sequences for visit in timeline.visits] == [wanted, wanted]
+    assert timeline.patient_id == ("sub-NNT1" if names == ("T1_{}_FLAIR",) else "sub-NN")
+    assert "sequence_assumed" not in codes(timeline)
+    assert ("sequence_before_date" in codes(timeline)) == (names != ("T1_{}_FLAIR",))
+
+
 @pytest.mark.parametrize(("name", "words"), [("nothing", "nothing at the path"), ("empty", "no image that is known")])
 def test_what_is_no_timeline_is_refused_with_the_forms_wanted(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
