@@ -34,6 +34,14 @@ def holds_volume_files(folder: Path) -> bool:
     return any(child.is_file() and volume_suffix(child) is not None for child in folder.iterdir())
 
 
+def holds_dated_files(folder: Path) -> bool:
+    """Whether volume files whose names hold a date lie directly in a folder."""
+    return any(
+        child.is_file() and suffix is not None and _NAME.match(child.name[: -len(suffix)]) is not None
+        for child, suffix in ((child, volume_suffix(child)) for child in folder.iterdir())
+    )
+
+
 def read_dated_files(folder: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
     """Read the timeline of a folder of dated files. Volumes are not read yet.
 

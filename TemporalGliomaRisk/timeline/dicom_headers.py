@@ -34,6 +34,10 @@ _TAGS = [
 PIXELS = {"<": b"\xe0\x7f\x10\x00", ">": b"\x7f\xe0\x00\x10"}
 """The tag of PixelData, in either byte order."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
+WITHOUT_PREAMBLE = tuple(
+    b"\x08\x00" + bytes((element, 0)) for element in (0x00, 0x01, 0x05, 0x08, 0x12, 0x14, 0x16, 0x18)
+)
+"""How a file begins that is a dataset alone, as older archives keep them: group 8, by its first elements."""
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_ANATOMY = re.compile(
     r"LOCALIZER|PROJECTION IMAGE|MIP|M(?:AX|IN)[ _]?IP|MINIP|MNIP|P|PHASE|.*PHASE[ _]MAP|I|IMAGINARY|ADC.*|DIFFUSION.*|"
@@ -130,12 +134,14 @@ def _in_silence() -> Iterator[None]:
 
 def _read(path: Path) -> DicomHeader | None:
     with path.open("rb") as handle:
-        if handle.read(132)[128:] != b"DICM":
+        begin = handle.read(132)
+        bare = begin[128:] != b"DICM"
+        if bare and not begin.startswith(WITHOUT_PREAMBLE):
             return None
-        if str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED:
+        if not bare and str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED:
             raise ValueError("It would be unpacked as a whole, to whatever size.")
         handle.seek(0)
-        dataset = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_TAGS)
+        dataset = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_TAGS, force=bare)
         return _header(path, dataset, _pixel_bytes(handle, dataset))
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
-from TemporalGliomaRisk.timeline.dated_files import holds_volume_files, read_dated_files
+from TemporalGliomaRisk.timeline.dated_files import holds_dated_files, holds_volume_files, read_dated_files
 from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 from TemporalGliomaRisk.timeline.refusals import refuse
 from TemporalGliomaRisk.timeline.table import read_table
@@ -72,9 +72,11 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
         raise refuse("nothing_to_read", problem=problem)
     if any(is_bids_patient(child) for child in bids_patients(path)):
         return read_bids_patient(patient_of_dataset(path, patient), identified=identified)
-    if holds_volume_files(path):
+    if holds_dated_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
     timeline = read_dicom_folder(path, patient=patient, identified=identified)
+    if timeline is None and holds_volume_files(path):  # refused there, with the names that are wanted
+        return read_dated_files(path, patient=patient, identified=identified)
     if timeline is None:
         raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")
     return timeline

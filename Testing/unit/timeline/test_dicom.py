@@ -8,6 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from TemporalGliomaRisk.errors import VolumeError
+from TemporalGliomaRisk.timeline.orientation import to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.sequence_names import (
@@ -16,6 +17,7 @@ from TemporalGliomaRisk.timeline.sequence_names import (
     sequence_from_series,
     sequence_from_timing,
 )
+from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 
 
 @pytest.fixture
@@ -253,6 +255,42 @@ def test_timing_tells_flair_from_t2w_and_t1w():
     assert sequence_from_timing(100, 4000, None) == "T2w"
     assert sequence_from_timing(3, 2300, 900) == "T1w"
     assert sequence_from_timing(50, 1500, None) is None
+
+
+@pytest.mark.parametrize("first", [None, "SpecificCharacterSet", "0008,0000"])
+def test_files_without_dicom_s_preamble_are_read_as_gdcm_reads_them(series, tmp_path, make_head, first):
+    """As older archives keep them: the dataset alone, implicit, little-endian."""
+    for path in series("a"):
+        dataset = pydicom.dcmread(path)
+        del dataset.file_meta
+        if first == "SpecificCharacterSet":
+            dataset.SpecificCharacterSet = "ISO_IR 100"
+        elif first:
+            dataset.add_new(0x00080000, "UL", 400)
+        dataset.preamble = None
+        pydicom.dcmwrite(path, dataset, implicit_vr=True, little_endian=True)
+        assert path.read_bytes()[:2] == b"\x08\x00"
+    timeline = read_timeline(tmp_path / "d")
+    np.testing.assert_array_equal(to_nearest_ras(timeline.visits[0].sources["FLAIR"].read()).voxels,
+                                  to_nearest_ras(make_head()).voxels)  # fmt: skip
+    assert {item.code for item in timeline.findings} == set()
+
+
+def test_a_file_that_only_begins_like_a_dataset_is_no_dicom(series, tmp_path):
+    series("a")
+    (tmp_path / "d" / "no.bin").write_bytes(b"\x08\x00\x08\x00" + bytes(range(256)))
+    assert [(item.code, item.message[:2]) for item in read_timeline(tmp_path / "d").findings] == [
+        ("unknown_files", "1 ")
+    ]
+
+
+def test_a_mask_beside_a_folder_of_dicom_hides_none_of_it(series, tmp_path, make_head):
+    series("a", date="20200101")
+    series("b", date="20200501", seed=2)
+    write_nifti(make_head(), tmp_path / "d" / "mask.nii.gz")
+    timeline = read_timeline(tmp_path / "d")
+    assert [visit.days_since_first for visit in timeline.visits] == [0, 121]
+    assert [(item.code, item.message[:2]) for item in timeline.findings] == [("unknown_files", "1 ")]
 
 
 def test_a_study_without_an_identifier_is_the_patient_s_of_the_same_name(series, tmp_path):
