@@ -31,6 +31,15 @@ def is_bids_patient(folder: Path) -> bool:
     )
 
 
+def holds_anat_volumes(folder: Path) -> bool:
+    """Whether a patient's folder holds any volume file where BIDS has them, in ``anat`` of a session or of its own."""
+    return any(
+        volume_suffix(path) is not None and not left_by_macos(path)
+        for pattern in ("anat/*", "ses-*/anat/*")
+        for path in folder.glob(pattern)
+    )
+
+
 def bids_patients(folder: Path) -> list[Path]:
     """The patient folders of a BIDS dataset, in order of their labels; derivatives are not looked into."""
     return sorted(child for child in folder.iterdir() if child.is_dir() and child.name.startswith("sub-"))

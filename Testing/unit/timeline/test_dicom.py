@@ -284,6 +284,15 @@ def test_a_file_that_only_begins_like_a_dataset_is_no_dicom(series, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("given", ["d/sub-P", "d"])
+def test_dicom_in_folders_called_as_those_of_bids_is_read_as_dicom(series, tmp_path, given):
+    series("sub-P/ses-1", date="20200101")
+    series("sub-P/ses-2/anat", date="20200501", seed=2)
+    timeline = read_timeline(tmp_path / given)
+    assert [visit.days_since_first for visit in timeline.visits] == [0, 121]
+    assert timeline.patient_id == "sub-01"
+
+
 def test_a_mask_beside_a_folder_of_dicom_hides_none_of_it(series, tmp_path, make_head):
     series("a", date="20200101")
     series("b", date="20200501", seed=2)
