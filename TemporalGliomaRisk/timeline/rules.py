@@ -53,6 +53,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     ("unknown_files", NOTE, "{count} files that are no volume or table of the timeline were ignored."),
     ("derived_files", NOTE, "{count} derived or other files (masks, maps, other image kinds) were ignored."),
     (
+        "misnamed_files",
+        WARNING,
+        "{count} files in the folders anat name a pulse sequence otherwise than BIDS does and were left out. Let their "
+        "names end in _FLAIR, _T2w, _T1w or _ce-gd_T1w if they are to be read.",
+    ),
+    (
         "undated_files",
         WARNING,
         "{count} volume files whose names hold no date where one is wanted were left out. Rename them "

@@ -422,6 +422,19 @@ def test_of_the_parts_of_a_complex_image_only_the_magnitude_is_read(bids, make_h
     assert "part-mag" in timeline.visits[0].sources["T2w"].files[0].name
 
 
+@pytest.mark.parametrize(
+    ("suffix", "code"),
+    [
+        *((name, "misnamed_files") for name in ("T1", "flair", "t1ce", "T1_post", "ce-gd_T1", "acq-3D_run-1_T2")),
+        *((name, "derived_files") for name in ("ce-gd_T2w", "desc-brain_T1", "label-x_T1w", "T1map", "PDw", "mask")),
+    ],
+)  # fmt: skip
+def test_a_volume_whose_name_is_not_quite_bids_is_not_taken_for_a_derived_one(bids, make_head, suffix, code):
+    timeline = read_timeline(bids({"01": {"FLAIR": make_head(), suffix: make_head(1)}}, rows=[("01", 0)]))
+    assert codes(timeline) == {code}
+    assert timeline.visits[0].sequences == ("FLAIR",)
+
+
 def test_what_macos_leaves_beside_files_is_no_volume(tmp_path, make_head, bids):
     for date in DATES:
         write_nifti(make_head(), tmp_path / "dated" / f"NN_{date}_FLAIR.nii.gz")
