@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,15 @@ def test_a_row_with_its_date_or_its_days_alone_is_of_the_visit_whose_row_tells_b
         (("FLAIR", "T1w"), 10),
         (("FLAIR",), 101),
     ]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_of_a_path_may_be_composed_or_not(tmp_path, make_head, on_disk, in_table):
+    path = "Aufnahmen für Zoë/é.nii.gz"
+    write_nifti(make_head(), tmp_path / unicodedata.normalize(on_disk, path))
+    rows = f"path,sequence,days_since_treatment\n{unicodedata.normalize(in_table, path)},FLAIR,1\n"
+    (tmp_path / "t.csv").write_text(rows, encoding="utf-8")
+    assert read_timeline(tmp_path / "t.csv").visits[0].sources["FLAIR"].read().voxels.shape == (44, 52, 40)
 
 
 def test_a_patient_s_own_anat_beside_sessions_is_told_of(bids, make_head):
