@@ -156,6 +156,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         NOTE,
         "Days come from the sessions table of the dataset that these derivatives belong to.",
     ),
+    ("days_of_scans", NOTE, "There is no sessions table; days come from acq_time of the sessions' scans tables."),
     (
         "days_shifted",
         NOTE,

@@ -169,6 +169,30 @@ def test_missing_unreadable_and_contradictory_days_are_refused(bids, make_head, 
     assert words in str(error)
 
 
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (("2020-07-22T10:00:00.5", "n/a"), None), (("2020-07-22T23:50", "2020-07-23T00:10"), None),
+        (("n/a", "n/a"), "No scans table tells acq_time for ses-02"),
+        (("2020-07-22", "2020-07-24"), "The files of ses-02 were acquired up to 2 days apart"),
+        (("22.07.2020", "22.07.2020"), "ses-02: acq_time of its scans table cannot be read"),
+    ],
+)  # fmt: skip
+def test_without_a_sessions_table_the_scans_tables_tell_the_days_or_why_not(bids, make_head, second, told):
+    names = ("FLAIR", "T1w")
+    folder = bids({label: {name: make_head() for name in names} for label in ("01", "02")})
+    for label, times in (("ses-01", ("2020-01-01T09:00", "2020-01-01")), ("ses-02", second)):
+        rows = [f"anat/sub-01_{label}_{name}.nii.gz\t{time}" for name, time in zip(names, times, strict=True)]
+        text = "\n".join(["filename\tacq_time", *rows, "func/x.nii.gz\t1999-01-01"])
+        (folder / label / f"sub-01_{label}_scans.tsv").write_text(text)
+    if told is None:
+        timeline = read_timeline(folder)
+        assert [visit.days_since_first for visit in timeline.visits] == [0, 203]
+        assert codes(timeline) == {"days_of_scans"}
+    else:
+        assert told in str(refused(folder))
+
+
 def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_head):
     visits = {label: {"FLAIR": make_head(n["FLAIR"])} for label, n in TWO.items()}
     rows = [("01", "12.0", "2020-01-01"), ("02", "n/a", "2020-01-31T10:00:00")]
