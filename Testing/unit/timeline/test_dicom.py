@@ -143,6 +143,9 @@ def test_truncated_pixels_are_refused_not_filled_with_zeros(series, tmp_path):
         ("t2_spc_irprep_dafl_sag", "", "FLAIR"), ("t2_space_dark__fluid", "", "FLAIR"), ("t2_da_fl3d_tra", "", None),
         ("t1_tirm_da-fl_tra", "", "T1w"), ("t1_da_fl3d_tra", "", "T1w"), ("t2_tse_dafloor", "", "T2w"),
         ("t2_tse_panda-fl", "", "T2w"), ("t1_flash_3d", "", "T1w"),
+        ("T1 3D INJ", "", "ce-gd_T1w"), ("SAG T1 INJECTÉ", "", "ce-gd_T1w"), ("T1_apres_injection", "", "ce-gd_T1w"),
+        ("T1 PDC", "", "ce-gd_T1w"), ("AX T1 CIV", "", "ce-gd_T1w"), ("T1 sans inj", "Gadovist", "T1w"),
+        ("T1 non injecté", "", "T1w"), ("T1 avant injection", "", "T1w"), ("T1 sans et avec injection", "", None),
     ],
 )  # fmt: skip
 def test_descriptions_tell_sequences_by_the_written_rule(description, agent, wanted):
