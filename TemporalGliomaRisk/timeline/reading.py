@@ -73,7 +73,8 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
         if patient is not None and patient not in (path.name, path.name.removeprefix("sub-")):
             raise refuse("patient_not_found", labels="")
         return _read_patient(path, identified)
-    if path.name.startswith("ses-") and (path / "anat").is_dir():
+    inside_session = path.name == "anat" and path.absolute().parent.name.startswith(("sub-", "ses-"))
+    if inside_session or (path.name.startswith("ses-") and (path / "anat").is_dir()):
         problem = "The input is one BIDS session; name the patient's folder above it, so that all visits are read."
         raise refuse("nothing_to_read", problem=problem)
     if any(is_bids_patient(child) for child in bids_patients(path)):
