@@ -343,6 +343,41 @@ def write_enhanced(volume, folder, write_dicom_series, rescales):
     whole.save_as(folder / "enhanced.dcm", enforce_file_format=True)
 
 
+@pytest.mark.parametrize(
+    ("description", "agent", "times", "wanted"),
+    [
+        ("t1_mprage_sag", "Gadobutrol", (2.3, 1900.0, 900.0), ("ce-gd_T1w", set())),
+        ("t1_mprage_sag", "None", (2.3, 1900.0, [900.0]), ("T1w", set())),
+        ("t2_tirm_tra", "", (90.0, 9000.0, [2500.0, 2600.0]), ("FLAIR", {"sequence_overruled"})),
+        ("t2_tse_tra", "", (90.0, 9000.0, None), ("T2w", set())),
+    ],
+)  # fmt: skip
+def test_agent_and_times_of_an_enhanced_file_are_read_where_it_keeps_them(
+    tmp_path, make_head, write_dicom_series, description, agent, times, wanted
+):
+    volume = make_head()
+    write_enhanced(volume, tmp_path / "d", write_dicom_series, [(1.0, 0.0)] * volume.geometry.shape[2])
+    (path,) = (tmp_path / "d").iterdir()
+    dataset = pydicom.dcmread(path)
+    dataset.SeriesDescription = description
+    code = Dataset()
+    code.CodeMeaning = agent
+    dataset.ContrastBolusAgentSequence = [code] if agent else []
+    shared = Dataset()
+    for group, name, value in zip(
+        ("MREchoSequence", "MRTimingAndRelatedParametersSequence", "MRModifierSequence"),
+        ("EffectiveEchoTime", "RepetitionTime", "InversionTimes"), times, strict=True,
+    ):  # fmt: skip
+        item = Dataset()
+        setattr(item, name, value)
+        setattr(shared, group, [item])
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.save_as(path)
+    timeline = read_timeline(tmp_path / "d")
+    assert timeline.visits[0].sequences == (wanted[0],)
+    assert {item.code for item in timeline.findings} == wanted[1]
+
+
 @pytest.mark.parametrize("last", [(2.0, 5.0), (3.0, 5.0), (2.0, 6.0)])
 def test_frames_of_one_file_are_rescaled_alike_or_refused(tmp_path, make_head, write_dicom_series, last):
     volume = make_head()
