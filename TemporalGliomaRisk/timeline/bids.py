@@ -15,12 +15,15 @@ from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, vo
 from TemporalGliomaRisk.timeline.labels import is_plain, may_be_shown, told
 from TemporalGliomaRisk.timeline.refusals import refuse, refuse_several
 from TemporalGliomaRisk.timeline.rules import finding
+from TemporalGliomaRisk.timeline.sequence_names import sequence_from_name
 from TemporalGliomaRisk.timeline.sessions_table import read_sessions_table
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 MOST_COUNTED = 10_000
 """Files that are looked at in a folder which is ignored, to say how many there are."""
 _HARMLESS = (".json", ".tsv", ".txt", ".md", ".bidsignore")
+_NOT_READ = ("desc-", "label-", "res-", "part-phase", "part-imag", "part-real")
+_ENTITY = re.compile("[a-z]+-[A-Za-z0-9]+")
 _SUFFIXES: dict[str, SequenceName] = {"FLAIR": "FLAIR", "T2w": "T2w", "T1w": "T1w"}
 
 
@@ -28,6 +31,15 @@ def is_bids_patient(folder: Path) -> bool:
     """Whether a folder is ``sub-P`` with sessions or an ``anat`` folder in it."""
     return folder.name.startswith("sub-") and any(
         child.is_dir() and (child.name == "anat" or child.name.startswith("ses-")) for child in folder.iterdir()
+    )
+
+
+def holds_anat_volumes(folder: Path) -> bool:
+    """Whether a patient's folder holds any volume file where BIDS has them, in ``anat`` of a session or of its own."""
+    return any(
+        volume_suffix(path) is not None and not left_by_macos(path)
+        for pattern in ("anat/*", "ses-*/anat/*")
+        for path in folder.glob(pattern)
     )
 
 
@@ -106,6 +118,7 @@ class _Content:
     sources: dict[SequenceName, SourceMaker]
     findings: list[FindingMaker]
     derived: int
+    misnamed: int
     unknown: int
     patients: frozenset[str]
     sessions: frozenset[str]
@@ -114,7 +127,7 @@ class _Content:
 def _read_anat(anat: Path) -> _Content:
     """Volumes of one visit by sequence. The plainest name wins, among equals the last run."""
     by_sequence: dict[SequenceName, list[Path]] = {}
-    derived = unknown = 0
+    derived = misnamed = unknown = 0
     for path in sorted(anat.iterdir()) if anat.is_dir() else []:
         if left_by_macos(path):
             continue
@@ -123,7 +136,9 @@ def _read_anat(anat: Path) -> _Content:
             continue
         sequence = bids_sequence(path.name)
         if sequence is None:
-            derived += 1
+            almost = _names_sequence_otherwise(path.name)
+            misnamed += almost
+            derived += not almost
         else:
             by_sequence.setdefault(sequence, []).append(path)
     sources: dict[SequenceName, SourceMaker] = {}
@@ -138,6 +153,7 @@ def _read_anat(anat: Path) -> _Content:
         sources=sources,
         findings=findings,
         derived=derived,
+        misnamed=misnamed,
         unknown=unknown,
         patients=frozenset(label for name in names for label in re.findall(r"^sub-[A-Za-z0-9]+(?=_)", name)),
         sessions=frozenset(label for name in names for label in re.findall(r"_(ses-[A-Za-z0-9]+)(?=_)", name)),
@@ -162,16 +178,26 @@ def bids_sequence(name: str) -> SequenceName | None:
     Any ``ce-`` entity makes a T1w a ``ce-gd_T1w``; ``desc-`` and ``label-`` mark derived files, ``part-`` other than
     ``mag`` what is no magnitude.
     """
-    stem = name[: -len(volume_suffix(Path(name)) or "")]
-    *entities, suffix = stem.split("_")
-    if any(
-        entity.startswith(("desc-", "label-", "res-", "part-phase", "part-imag", "part-real")) for entity in entities
-    ):
+    *entities, suffix = _parts(name)
+    if any(entity.startswith(_NOT_READ) for entity in entities):
         return None
     sequence = _SUFFIXES.get(suffix)
     if any(entity.startswith("ce-") for entity in entities):
         return "ce-gd_T1w" if sequence == "T1w" else None
     return sequence
+
+
+def _parts(name: str) -> list[str]:
+    """What ``_`` parts in a volume file's name, its ending left out."""
+    return name[: -len(volume_suffix(Path(name)) or "")].split("_")
+
+
+def _names_sequence_otherwise(name: str) -> bool:
+    """Whether a file that is not read names a sequence as others than BIDS do (``_T1``, ``_flair``, ``_t1_post``)."""
+    parts = _parts(name)
+    if parts[-1] in _SUFFIXES or any(part.startswith(_NOT_READ) for part in parts):
+        return False
+    return sequence_from_name("_".join(part for part in parts if not _ENTITY.fullmatch(part))) is not None
 
 
 def _plainness(path: Path) -> tuple[int, int, str]:
@@ -208,6 +234,9 @@ def _notice_files(folder: Path, places: dict[str, Path], contents: dict[str, _Co
                 derived += 1
             elif child.suffix not in _HARMLESS:
                 unknown += 1
+    misnamed = sum(content.misnamed for content in contents.values())
+    if misnamed:
+        noticed.append(finding("misnamed_files", count=misnamed))
     if derived:
         noticed.append(finding("derived_files", count=derived))
     if unknown:

@@ -26,11 +26,20 @@ class _DatedFile:
     patient: str
     date: datetime.date
     sequence_text: str | None
+    sequence_first: bool
 
 
 def holds_volume_files(folder: Path) -> bool:
     """Whether volume files lie directly in a folder."""
     return any(child.is_file() and volume_suffix(child) is not None for child in folder.iterdir())
+
+
+def holds_dated_files(folder: Path) -> bool:
+    """Whether volume files whose names hold a date lie directly in a folder."""
+    return any(
+        child.is_file() and suffix is not None and _NAME.match(child.name[: -len(suffix)]) is not None
+        for child, suffix in ((child, volume_suffix(child)) for child in folder.iterdir())
+    )
 
 
 def read_dated_files(folder: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
@@ -42,10 +51,9 @@ def read_dated_files(folder: Path, *, patient: str | None = None, identified: bo
     noticed: list[Finding] = []
     files = _dated(folder, noticed)
     if not files:
-        problem = "No file name holds a date; wanted PATIENT_YYYYMMDD.nii.gz or PATIENT_YYYYMMDD_SEQUENCE.nii.gz."
-        raise TimelineRefused(
-            [*noticed, finding("dates_missing", problem=f"{problem} Rename the files or use a table.")]
-        )
+        problem = "No file name holds a date where one is wanted: PATIENT_YYYYMMDD.nii.gz or "
+        problem += "PATIENT_YYYYMMDD_SEQUENCE.nii.gz. Rename the files or use a table."
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
     patients = {file.patient for file in files}
     if patient is not None and patient not in patients:
         raise refuse("patient_not_found", labels="")
@@ -79,7 +87,13 @@ def _dated(folder: Path, noticed: list[Finding]) -> list[_DatedFile]:
         except ValueError:
             bad += 1
             continue
-        files.append(_DatedFile(path=path, patient=match["patient"], date=date, sequence_text=match["sequence"]))
+        patient, sequence_text = match["patient"], match["sequence"]
+        if sequence_text is None:
+            patient, sequence_text = _parted(patient)
+        first = match["sequence"] is None and sequence_text is not None
+        files.append(
+            _DatedFile(path=path, patient=patient, date=date, sequence_text=sequence_text, sequence_first=first)
+        )
     if bad:
         where = f"{bad} files of the folder"
         noticed.append(finding("date_unreadable", where=where, what="the date in the name", wanted=DATES_WANTED))
@@ -91,6 +105,16 @@ def _dated(folder: Path, noticed: list[Finding]) -> list[_DatedFile]:
     if folders:
         noticed.append(finding("subfolders_ignored", count=folders))
     return files
+
+
+def _parted(before_date: str) -> tuple[str, str | None]:
+    """The patient, and the sequence where one is named between patient and date: ``P_T1_post`` is P's ``T1_post``."""
+    parts = before_date.split("_")
+    for start in range(1, len(parts)):
+        text = "_".join(parts[start:])
+        if sequence_from_name(text) is not None:
+            return "_".join(parts[:start]), text
+    return before_date, None
 
 
 def _visits(files: list[_DatedFile], noticed: list[Finding]) -> list[FoundVisit]:
@@ -108,6 +132,9 @@ def _visits(files: list[_DatedFile], noticed: list[Finding]) -> list[FoundVisit]
         noticed.append(finding("sequence_assumed", sequence=ASSUMED_SEQUENCE, count=assumed))
     if unknown:
         noticed.append(finding("sequence_unknown", count=unknown))
+    first = sum(file.sequence_first for file in files)
+    if first:
+        noticed.append(finding("sequence_before_date", count=first))
     visits = []
     for number, (date, found) in enumerate(sorted(by_date.items()), start=1):
         for sequence, paths in found.items():

@@ -9,7 +9,7 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -25,15 +25,20 @@ from TemporalGliomaRisk.timeline.volume import FloatArray
 
 _TAGS = [
     "PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AcquisitionDate", "SeriesDate",
-    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "ContrastBolusAgent", "Modality",
-    "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
-    "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime", "RepetitionTime", "InversionTime",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "ContrastBolusAgent",
+    "ContrastBolusAgentSequence", "Modality", "SOPClassUID", "SOPInstanceUID", "ImageType", "SamplesPerPixel", "Rows",
+    "Columns", "BitsAllocated", "BitsStored", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "PixelSpacing",
+    "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber",
+    "EchoTime", "RepetitionTime", "InversionTime", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 PIXELS = {"<": b"\xe0\x7f\x10\x00", ">": b"\x7f\xe0\x00\x10"}
 """The tag of PixelData, in either byte order."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
+WITHOUT_PREAMBLE = tuple(
+    b"\x08\x00" + bytes((element, 0)) for element in (0x00, 0x01, 0x05, 0x08, 0x12, 0x14, 0x16, 0x18)
+)
+"""How a file begins that is a dataset alone, as older archives keep them: group 8, by its first elements."""
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_ANATOMY = re.compile(
     r"LOCALIZER|PROJECTION IMAGE|MIP|M(?:AX|IN)[ _]?IP|MINIP|MNIP|P|PHASE|.*PHASE[ _]MAP|I|IMAGINARY|ADC.*|DIFFUSION.*|"
@@ -130,12 +135,14 @@ def _in_silence() -> Iterator[None]:
 
 def _read(path: Path) -> DicomHeader | None:
     with path.open("rb") as handle:
-        if handle.read(132)[128:] != b"DICM":
+        begin = handle.read(132)
+        bare = begin[128:] != b"DICM"
+        if bare and not begin.startswith(WITHOUT_PREAMBLE):
             return None
-        if str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED:
+        if not bare and str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED:
             raise ValueError("It would be unpacked as a whole, to whatever size.")
         handle.seek(0)
-        dataset = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_TAGS)
+        dataset = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_TAGS, force=bare)
         return _header(path, dataset, _pixel_bytes(handle, dataset))
 
 
@@ -161,6 +168,7 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
     rescales = _frame_rescales(dataset)
     image_type = [str(word).upper() for word in dataset.get("ImageType") or []]
     number = _number(dataset, "InstanceNumber")
+    echo_ms, repetition_ms, inversion_ms = _times(dataset)
     frames = int(_number(dataset, "NumberOfFrames") or 1)
     dates = [_text(dataset, name) for name in ("StudyDate", "AcquisitionDate", "SeriesDate")]
     return DicomHeader(
@@ -175,7 +183,7 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
         sop_uid=_text(dataset, "SOPInstanceUID"),
         description=_text(dataset, "SeriesDescription"),
         protocol=_text(dataset, "ProtocolName"),
-        contrast_agent=_text(dataset, "ContrastBolusAgent"),
+        contrast_agent=_contrast_agent(dataset),
         series_number=int(_number(dataset, "SeriesNumber") or 0),
         instance_number=None if number is None else int(number),
         is_picture=(
@@ -193,9 +201,9 @@ def _header(path: Path, dataset: pydicom.Dataset, pixel_bytes: float) -> DicomHe
         frames_rescaled_alike=len(set(rescales)) < 2,
         orientation=orientation,
         positions_lps=positions,
-        echo_ms=_number(dataset, "EchoTime"),
-        repetition_ms=_number(dataset, "RepetitionTime"),
-        inversion_ms=_number(dataset, "InversionTime"),
+        echo_ms=echo_ms,
+        repetition_ms=repetition_ms,
+        inversion_ms=inversion_ms,
     )
 
 
@@ -203,7 +211,7 @@ def _place(dataset: pydicom.Dataset) -> tuple[FloatArray | None, FloatArray | No
     """Orientation (2, 3) and positions (frames, 3) in LPS mm, and pixel spacing; None where the header lacks them."""
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if groups:
-        shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+        shared = _shared(dataset)
         orientations = [
             _group(frame, shared, "PlaneOrientationSequence", "ImageOrientationPatient") for frame in groups
         ]
@@ -237,14 +245,34 @@ def _slice_distance(dataset: pydicom.Dataset) -> float | None:
     said = [_number(dataset, name) for name in names]
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if groups:
-        shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+        shared = _shared(dataset)
         said += [_number(_item(groups[0], shared, "PixelMeasuresSequence"), name) for name in names]
     return max((abs(distance) for distance in said if distance), default=None)
 
 
+def _contrast_agent(dataset: pydicom.Dataset) -> str:
+    """What was given, as text, or by the codes in which alone the enhanced form tells it."""
+    codes = dataset.get("ContrastBolusAgentSequence") or ()
+    told = (_text(dataset, "ContrastBolusAgent"), *(_text(code, "CodeMeaning") for code in codes))
+    return next(filter(None, told), "")
+
+
+def _times(dataset: pydicom.Dataset) -> tuple[float | None, float | None, float | None]:
+    """Echo, repetition and inversion time in ms; the enhanced form has them among its first frame's groups."""
+    frames = dataset.get("PerFrameFunctionalGroupsSequence")
+    if not frames:
+        return _number(dataset, "EchoTime"), _number(dataset, "RepetitionTime"), _number(dataset, "InversionTime")
+    shared = _shared(dataset)
+    return (
+        _number(_item(frames[0], shared, "MREchoSequence"), "EffectiveEchoTime"),
+        _number(_item(frames[0], shared, "MRTimingAndRelatedParametersSequence"), "RepetitionTime"),
+        _number(_item(frames[0], shared, "MRModifierSequence"), "InversionTimes", first=True),
+    )
+
+
 def _frame_rescales(dataset: pydicom.Dataset) -> list[tuple[float, float]]:
     """Rescale slope and intercept of every frame, of its own or shared; 1 and 0 where none is told."""
-    shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+    shared = _shared(dataset)
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
     rescales = []
     for frame in frames:
@@ -252,6 +280,12 @@ def _frame_rescales(dataset: pydicom.Dataset) -> list[tuple[float, float]]:
         slope, intercept = _number(item, "RescaleSlope"), _number(item, "RescaleIntercept")
         rescales.append((1.0 if slope is None else slope, intercept or 0.0))
     return rescales
+
+
+def _shared(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """The functional groups that all frames of an enhanced file share; empty where there are none."""
+    items: Sequence[pydicom.Dataset] = dataset.get("SharedFunctionalGroupsSequence") or ()
+    return items[0] if items else pydicom.Dataset()
 
 
 def _item(frame: pydicom.Dataset, shared: pydicom.Dataset, group: str) -> pydicom.Dataset:
@@ -277,10 +311,12 @@ def _text(dataset: pydicom.Dataset, name: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _number(dataset: pydicom.Dataset, name: str) -> float | None:
-    """A finite number, None where there is none or something else."""
+def _number(dataset: pydicom.Dataset, name: str, *, first: bool = False) -> float | None:
+    """A finite number, ``first`` of several if asked for, None where there is none or something else."""
     try:
         value: Any = dataset.get(name)
+        if first and isinstance(value, MutableSequence) and value:
+            value = value[0]
         number = None if value in (None, "") else float(value)
     except (TypeError, ValueError):
         return None

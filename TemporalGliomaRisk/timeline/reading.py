@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
-from TemporalGliomaRisk.timeline.dated_files import holds_volume_files, read_dated_files
+from TemporalGliomaRisk.timeline.bids import (
+    bids_patients,
+    holds_anat_volumes,
+    is_bids_patient,
+    patient_of_dataset,
+    read_bids_patient,
+)
+from TemporalGliomaRisk.timeline.dated_files import holds_dated_files, holds_volume_files, read_dated_files
 from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 from TemporalGliomaRisk.timeline.refusals import refuse
 from TemporalGliomaRisk.timeline.table import read_table
@@ -66,15 +72,24 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
     if is_bids_patient(path):
         if patient is not None and patient not in (path.name, path.name.removeprefix("sub-")):
             raise refuse("patient_not_found", labels="")
-        return read_bids_patient(path, identified=identified)
-    if path.name.startswith("ses-") and (path / "anat").is_dir():
+        return _read_patient(path, identified)
+    inside_session = path.name == "anat" and path.absolute().parent.name.startswith(("sub-", "ses-"))
+    if inside_session or (path.name.startswith("ses-") and (path / "anat").is_dir()):
         problem = "The input is one BIDS session; name the patient's folder above it, so that all visits are read."
         raise refuse("nothing_to_read", problem=problem)
     if any(is_bids_patient(child) for child in bids_patients(path)):
-        return read_bids_patient(patient_of_dataset(path, patient), identified=identified)
-    if holds_volume_files(path):
+        return _read_patient(patient_of_dataset(path, patient), identified)
+    if holds_dated_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
     timeline = read_dicom_folder(path, patient=patient, identified=identified)
+    if timeline is None and holds_volume_files(path):  # refused there, with the names that are wanted
+        return read_dated_files(path, patient=patient, identified=identified)
     if timeline is None:
         raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")
     return timeline
+
+
+def _read_patient(folder: Path, identified: bool) -> Timeline:
+    """A patient's folder of BIDS, or of the DICOM that stands to become it (``sourcedata/sub-P/ses-V``)."""
+    timeline = None if holds_anat_volumes(folder) else read_dicom_folder(folder, identified=identified)
+    return timeline or read_bids_patient(folder, identified=identified)

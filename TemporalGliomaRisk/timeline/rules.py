@@ -53,9 +53,15 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
     ("unknown_files", NOTE, "{count} files that are no volume or table of the timeline were ignored."),
     ("derived_files", NOTE, "{count} derived or other files (masks, maps, other image kinds) were ignored."),
     (
+        "misnamed_files",
+        WARNING,
+        "{count} files in the folders anat name a pulse sequence otherwise than BIDS does and were left out. Let their "
+        "names end in _FLAIR, _T2w, _T1w or _ce-gd_T1w if they are to be read.",
+    ),
+    (
         "undated_files",
         WARNING,
-        "{count} volume files whose names hold no date were left out. Rename them "
+        "{count} volume files whose names hold no date where one is wanted were left out. Rename them "
         "PATIENT_YYYYMMDD_SEQUENCE or use a table.",
     ),
     ("columns_ignored", NOTE, "Not known and ignored: {which} of the table."),
@@ -92,6 +98,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         WARNING,
         "{count} files name no pulse sequence; {sequence} is assumed. Add _FLAIR, _T2w, _T1w "
         "or _ce-gd_T1w to the names.",
+    ),
+    (
+        "sequence_before_date",
+        NOTE,
+        "{count} files name their pulse sequence before the date, and it was taken from there. If it is part of the "
+        "patient's name instead, write the sequence behind the date, too.",
     ),
     (
         "competing_files",
@@ -144,6 +156,7 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         NOTE,
         "Days come from the sessions table of the dataset that these derivatives belong to.",
     ),
+    ("days_of_scans", NOTE, "There is no sessions table; days come from acq_time of the sessions' scans tables."),
     (
         "days_shifted",
         NOTE,

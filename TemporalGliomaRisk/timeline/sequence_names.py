@@ -68,7 +68,7 @@ _WITHOUT = re.compile(
 )
 _WITH = re.compile(
     r"post|gad|gd\b|[+] ?(?:c|gd|km|ce)\b|\bc ?[+]|[+]$|\bce\b|\bm?km\b|\bmdc\b|contrast|kontrast|t1w?ce|t1w?c\b"
-    r"|enhanced|dotarem",
+    r"|enhanced|dotarem|\binj(?:\b|ect)|\b(?:pdc|civ)\b",
     re.IGNORECASE,
 )
 _NO_AGENT = re.compile(

@@ -1,4 +1,4 @@
-"""The BIDS sessions table: which day each session was on, checked against itself."""
+"""The BIDS sessions table, or else the scans tables: which day each session was on, checked against itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Mapping
 from pathlib import Path
 
+from TemporalGliomaRisk.timeline.assembly import DATE_TOLERANCE_DAYS
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import may_be_shown, told
@@ -45,17 +46,14 @@ def read_sessions_table(
         noticed: Findings so far; more are added.
 
     Raises:
-        TimelineRefused: If the table is missing (with several visits), unreadable or contradicts itself.
+        TimelineRefused: If the table is missing (with several visits, and no scans tables that tell all their days),
+            unreadable or contradicts itself.
     """
     path = find_sessions_table(folder)
+    if path is None and len(kept) == 1:
+        return {}
     if path is None:
-        if len(kept) == 1:
-            return {}
-        problem = (
-            f"{len(kept)} visits but no sessions table: wanted {_shown(folder)}_sessions.tsv in the patient's folder, "
-            f"with session_id and one of {', '.join(DAY_COLUMNS)}. Add it."
-        )
-        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+        return _days_of_scans(folder, kept, noticed)
     if path.parent != folder:
         noticed.append(finding("sessions_table_elsewhere"))
     table = read_text_table(path, what="The sessions table", delimiter="\t")
@@ -78,6 +76,47 @@ def read_sessions_table(
         )
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
     return days
+
+
+def _days_of_scans(folder: Path, kept: list[str], noticed: list[Finding]) -> dict[str, When]:
+    """Every kept session's day by its scans table, which converters from DICOM write where they write no other."""
+    dates = {label: _date_of_scans(folder, label, noticed) for label in kept}
+    refuse_if_any(noticed)
+    lacking = [label for label, date in dates.items() if date is None]
+    if lacking:
+        problem = (
+            f"{len(kept)} visits but no sessions table: wanted {_shown(folder)}_sessions.tsv in the patient's folder, "
+            f"with session_id and one of {', '.join(DAY_COLUMNS)}. Add it."
+        )
+        if len(lacking) < len(kept):
+            problem += f" (No scans table tells acq_time for {told(lacking)}, either.)"
+        raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    noticed.append(finding("days_of_scans"))
+    return {label: When(date=date) for label, date in dates.items()}
+
+
+def _date_of_scans(folder: Path, label: str, noticed: list[Finding]) -> datetime.date | None:
+    """The first day on which a session's ``anat`` files were acquired, None if that is not told."""
+    path = folder / label / f"{folder.name}_{label}_scans.tsv"
+    if not path.is_file():
+        return None
+    table = read_text_table(path, what="A scans table", delimiter="\t")
+    cells = [row.get("acq_time", "") for row in table.rows if row.get("filename", "").startswith("anat/")]
+    try:
+        dates = [parse_date(cell) for cell in cells if not is_unknown(cell)]
+    except ValueError:
+        noticed.append(
+            finding("date_unreadable", where=told([label]), what="acq_time of its scans table", wanted=DATES_WANTED)
+        )
+        return None
+    apart = (max(dates) - min(dates)).days if dates else 0
+    if apart > DATE_TOLERANCE_DAYS:
+        problem = (
+            f"The files of {told([label])} were acquired up to {apart} days apart, by its scans table. Give the "
+            "session's day in a sessions table, or move what is of another visit."
+        )
+        noticed.append(finding("dates_missing", problem=problem))
+    return min(dates, default=None)
 
 
 def _shown(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -72,14 +73,14 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
         sequence = sequence_from_name(row["sequence"])
         if sequence is None:
             problems.append(f"sequence is none of {', '.join(SEQUENCES)} or their synonyms")
-        volume = Path(row["path"].replace("\\", "/")) if row["path"] else None
-        problems.extend(_path_problems(folder, volume))
+        volume = _volume_path(folder, row["path"])
+        problems.extend(_path_problems(volume))
         if not problems and sequence is not None and volume is not None:
             earlier = seen.setdefault((when, sequence), line)
             if earlier != line:
                 problems.append(f"{sequence} on this day is in line {earlier} already")
             places.setdefault(when, f"Line {line}")
-            visits.setdefault(when, {})[sequence] = partial(_file_source, folder / volume)
+            visits.setdefault(when, {})[sequence] = partial(_file_source, volume)
         mistakes += [f"Line {line}: {problem}." for problem in problems]
     count = len(mistakes)
     if mistakes:
@@ -189,14 +190,23 @@ def _day(row: Mapping[str, str]) -> tuple[list[str], When]:
     return problems, when
 
 
-def _path_problems(folder: Path, volume: Path | None) -> list[str]:
+def _volume_path(folder: Path, cell: str) -> Path | None:
+    """The file that a cell names, its accents composed or not: a file that came from a Mac may have the other form."""
+    if not cell:
+        return None
+    name = cell.replace("\\", "/")
+    paths = [folder / name, *(folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+    return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113  (as below)
+
+
+def _path_problems(volume: Path | None) -> list[str]:
     """What is wrong with a row's path; the path itself is not told, it may hold a name."""
     if volume is None:
         return ["path is empty"]
     if volume_suffix(volume) is None:
         return [f"path does not end in one of {', '.join(VOLUME_SUFFIXES)}"]
     # os.path says no where pathlib raises: a path too long for the system, say
-    return [] if os.path.isfile(folder / volume) else [NO_FILE]  # noqa: PTH113
+    return [] if os.path.isfile(volume) else [NO_FILE]  # noqa: PTH113
 
 
 def _file_source(path: Path, role: str) -> VolumeFile:

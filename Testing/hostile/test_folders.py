@@ -187,3 +187,7 @@ def case_one_session_s_folder(at: Workshop) -> Expected:
 def case_a_volume_called_by_two_suffixes(at: Workshop) -> Expected:
     _dated(at, "a_20200101_FLAIR.nii.gz.nii", "a_20200410_FLAIR.nii")
     return at.warned(at.folder / "dated", "none of FLAIR", days=(0,))
+
+
+def case_one_session_s_anat(at: Workshop) -> Expected:
+    return at.refused(at.patient() / "ses-01" / "anat", "one BIDS session")

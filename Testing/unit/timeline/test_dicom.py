@@ -8,6 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from TemporalGliomaRisk.errors import VolumeError
+from TemporalGliomaRisk.timeline.orientation import to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused
 from TemporalGliomaRisk.timeline.sequence_names import (
@@ -16,6 +17,7 @@ from TemporalGliomaRisk.timeline.sequence_names import (
     sequence_from_series,
     sequence_from_timing,
 )
+from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 
 
 @pytest.fixture
@@ -141,6 +143,9 @@ def test_truncated_pixels_are_refused_not_filled_with_zeros(series, tmp_path):
         ("t2_spc_irprep_dafl_sag", "", "FLAIR"), ("t2_space_dark__fluid", "", "FLAIR"), ("t2_da_fl3d_tra", "", None),
         ("t1_tirm_da-fl_tra", "", "T1w"), ("t1_da_fl3d_tra", "", "T1w"), ("t2_tse_dafloor", "", "T2w"),
         ("t2_tse_panda-fl", "", "T2w"), ("t1_flash_3d", "", "T1w"),
+        ("T1 3D INJ", "", "ce-gd_T1w"), ("SAG T1 INJECTÉ", "", "ce-gd_T1w"), ("T1_apres_injection", "", "ce-gd_T1w"),
+        ("T1 PDC", "", "ce-gd_T1w"), ("AX T1 CIV", "", "ce-gd_T1w"), ("T1 sans inj", "Gadovist", "T1w"),
+        ("T1 non injecté", "", "T1w"), ("T1 avant injection", "", "T1w"), ("T1 sans et avec injection", "", None),
     ],
 )  # fmt: skip
 def test_descriptions_tell_sequences_by_the_written_rule(description, agent, wanted):
@@ -255,6 +260,51 @@ def test_timing_tells_flair_from_t2w_and_t1w():
     assert sequence_from_timing(50, 1500, None) is None
 
 
+@pytest.mark.parametrize("first", [None, "SpecificCharacterSet", "0008,0000"])
+def test_files_without_dicom_s_preamble_are_read_as_gdcm_reads_them(series, tmp_path, make_head, first):
+    """As older archives keep them: the dataset alone, implicit, little-endian."""
+    for path in series("a"):
+        dataset = pydicom.dcmread(path)
+        del dataset.file_meta
+        if first == "SpecificCharacterSet":
+            dataset.SpecificCharacterSet = "ISO_IR 100"
+        elif first:
+            dataset.add_new(0x00080000, "UL", 400)
+        dataset.preamble = None
+        pydicom.dcmwrite(path, dataset, implicit_vr=True, little_endian=True)
+        assert path.read_bytes()[:2] == b"\x08\x00"
+    timeline = read_timeline(tmp_path / "d")
+    np.testing.assert_array_equal(to_nearest_ras(timeline.visits[0].sources["FLAIR"].read()).voxels,
+                                  to_nearest_ras(make_head()).voxels)  # fmt: skip
+    assert {item.code for item in timeline.findings} == set()
+
+
+def test_a_file_that_only_begins_like_a_dataset_is_no_dicom(series, tmp_path):
+    series("a")
+    (tmp_path / "d" / "no.bin").write_bytes(b"\x08\x00\x08\x00" + bytes(range(256)))
+    assert [(item.code, item.message[:2]) for item in read_timeline(tmp_path / "d").findings] == [
+        ("unknown_files", "1 ")
+    ]
+
+
+@pytest.mark.parametrize("given", ["d/sub-P", "d"])
+def test_dicom_in_folders_called_as_those_of_bids_is_read_as_dicom(series, tmp_path, given):
+    series("sub-P/ses-1", date="20200101")
+    series("sub-P/ses-2/anat", date="20200501", seed=2)
+    timeline = read_timeline(tmp_path / given)
+    assert [visit.days_since_first for visit in timeline.visits] == [0, 121]
+    assert timeline.patient_id == "sub-01"
+
+
+def test_a_mask_beside_a_folder_of_dicom_hides_none_of_it(series, tmp_path, make_head):
+    series("a", date="20200101")
+    series("b", date="20200501", seed=2)
+    write_nifti(make_head(), tmp_path / "d" / "mask.nii.gz")
+    timeline = read_timeline(tmp_path / "d")
+    assert [visit.days_since_first for visit in timeline.visits] == [0, 121]
+    assert [(item.code, item.message[:2]) for item in timeline.findings] == [("unknown_files", "1 ")]
+
+
 def test_a_study_without_an_identifier_is_the_patient_s_of_the_same_name(series, tmp_path):
     series("a", date="20200101", patient_id="P1")
     series("b", date="20200501", patient_id="", seed=2)
@@ -291,6 +341,41 @@ def write_enhanced(volume, folder, write_dicom_series, rescales):
     whole.NumberOfFrames, whole.PerFrameFunctionalGroupsSequence = len(slices), frames
     whole.PixelData = b"".join(one.PixelData for one in slices)
     whole.save_as(folder / "enhanced.dcm", enforce_file_format=True)
+
+
+@pytest.mark.parametrize(
+    ("description", "agent", "times", "wanted"),
+    [
+        ("t1_mprage_sag", "Gadobutrol", (2.3, 1900.0, 900.0), ("ce-gd_T1w", set())),
+        ("t1_mprage_sag", "None", (2.3, 1900.0, [900.0]), ("T1w", set())),
+        ("t2_tirm_tra", "", (90.0, 9000.0, [2500.0, 2600.0]), ("FLAIR", {"sequence_overruled"})),
+        ("t2_tse_tra", "", (90.0, 9000.0, None), ("T2w", set())),
+    ],
+)  # fmt: skip
+def test_agent_and_times_of_an_enhanced_file_are_read_where_it_keeps_them(
+    tmp_path, make_head, write_dicom_series, description, agent, times, wanted
+):
+    volume = make_head()
+    write_enhanced(volume, tmp_path / "d", write_dicom_series, [(1.0, 0.0)] * volume.geometry.shape[2])
+    (path,) = (tmp_path / "d").iterdir()
+    dataset = pydicom.dcmread(path)
+    dataset.SeriesDescription = description
+    code = Dataset()
+    code.CodeMeaning = agent
+    dataset.ContrastBolusAgentSequence = [code] if agent else []
+    shared = Dataset()
+    for group, name, value in zip(
+        ("MREchoSequence", "MRTimingAndRelatedParametersSequence", "MRModifierSequence"),
+        ("EffectiveEchoTime", "RepetitionTime", "InversionTimes"), times, strict=True,
+    ):  # fmt: skip
+        item = Dataset()
+        setattr(item, name, value)
+        setattr(shared, group, [item])
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.save_as(path)
+    timeline = read_timeline(tmp_path / "d")
+    assert timeline.visits[0].sequences == (wanted[0],)
+    assert {item.code for item in timeline.findings} == wanted[1]
 
 
 @pytest.mark.parametrize("last", [(2.0, 5.0), (3.0, 5.0), (2.0, 6.0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,30 @@ def test_missing_unreadable_and_contradictory_days_are_refused(bids, make_head, 
     assert words in str(error)
 
 
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (("2020-07-22T10:00:00.5", "n/a"), None), (("2020-07-22T23:50", "2020-07-23T00:10"), None),
+        (("n/a", "n/a"), "No scans table tells acq_time for ses-02"),
+        (("2020-07-22", "2020-07-24"), "The files of ses-02 were acquired up to 2 days apart"),
+        (("22.07.2020", "22.07.2020"), "ses-02: acq_time of its scans table cannot be read"),
+    ],
+)  # fmt: skip
+def test_without_a_sessions_table_the_scans_tables_tell_the_days_or_why_not(bids, make_head, second, told):
+    names = ("FLAIR", "T1w")
+    folder = bids({label: {name: make_head() for name in names} for label in ("01", "02")})
+    for label, times in (("ses-01", ("2020-01-01T09:00", "2020-01-01")), ("ses-02", second)):
+        rows = [f"anat/sub-01_{label}_{name}.nii.gz\t{time}" for name, time in zip(names, times, strict=True)]
+        text = "\n".join(["filename\tacq_time", *rows, "func/x.nii.gz\t1999-01-01"])
+        (folder / label / f"sub-01_{label}_scans.tsv").write_text(text)
+    if told is None:
+        timeline = read_timeline(folder)
+        assert [visit.days_since_first for visit in timeline.visits] == [0, 203]
+        assert codes(timeline) == {"days_of_scans"}
+    else:
+        assert told in str(refused(folder))
+
+
 def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_head):
     visits = {label: {"FLAIR": make_head(n["FLAIR"])} for label, n in TWO.items()}
     rows = [("01", "12.0", "2020-01-01"), ("02", "n/a", "2020-01-31T10:00:00")]
@@ -258,6 +283,15 @@ def test_a_row_with_its_date_or_its_days_alone_is_of_the_visit_whose_row_tells_b
         (("FLAIR", "T1w"), 10),
         (("FLAIR",), 101),
     ]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_of_a_path_may_be_composed_or_not(tmp_path, make_head, on_disk, in_table):
+    path = "Aufnahmen für Zoë/é.nii.gz"
+    write_nifti(make_head(), tmp_path / unicodedata.normalize(on_disk, path))
+    rows = f"path,sequence,days_since_treatment\n{unicodedata.normalize(in_table, path)},FLAIR,1\n"
+    (tmp_path / "t.csv").write_text(rows, encoding="utf-8")
+    assert read_timeline(tmp_path / "t.csv").visits[0].sources["FLAIR"].read().voxels.shape == (44, 52, 40)
 
 
 def test_a_patient_s_own_anat_beside_sessions_is_told_of(bids, make_head):
@@ -422,6 +456,19 @@ def test_of_the_parts_of_a_complex_image_only_the_magnitude_is_read(bids, make_h
     assert "part-mag" in timeline.visits[0].sources["T2w"].files[0].name
 
 
+@pytest.mark.parametrize(
+    ("suffix", "code"),
+    [
+        *((name, "misnamed_files") for name in ("T1", "flair", "t1ce", "T1_post", "ce-gd_T1", "acq-3D_run-1_T2")),
+        *((name, "derived_files") for name in ("ce-gd_T2w", "desc-brain_T1", "label-x_T1w", "T1map", "PDw", "mask")),
+    ],
+)  # fmt: skip
+def test_a_volume_whose_name_is_not_quite_bids_is_not_taken_for_a_derived_one(bids, make_head, suffix, code):
+    timeline = read_timeline(bids({"01": {"FLAIR": make_head(), suffix: make_head(1)}}, rows=[("01", 0)]))
+    assert codes(timeline) == {code}
+    assert timeline.visits[0].sequences == ("FLAIR",)
+
+
 def test_what_macos_leaves_beside_files_is_no_volume(tmp_path, make_head, bids):
     for date in DATES:
         write_nifti(make_head(), tmp_path / "dated" / f"NN_{date}_FLAIR.nii.gz")
@@ -473,6 +520,24 @@ def test_dated_files_of_several_patients_are_refused_without_their_names(tmp_pat
     timeline = read_timeline(tmp_path, patient="OTHERNAME")
     assert [v.sequences for v in timeline.visits] == [("T2w",), ("FLAIR",)]
     assert codes(timeline) == {"sequence_assumed", "unknown_files"}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("FLAIR_{}", "ce-gd_T1w_{}"), ("FLAIR", "ce-gd_T1w")), (("T1_post_{}",), ("ce-gd_T1w",)),
+        (("t2_{}",), ("T2w",)), (("{}_FLAIR", "T1_{}"), ("FLAIR", "T1w")), (("T1_{}_FLAIR",), ("FLAIR",)),
+    ],
+)  # fmt: skip
+def test_a_sequence_named_before_the_date_is_no_part_of_the_patient_s_name(tmp_path, make_head, names, wanted):
+    for date in DATES:
+        for name in names:
+            write_nifti(make_head(), tmp_path / f"N_N_{name.format(date)}.nii.gz")
+    timeline = read_timeline(tmp_path, identified=True)
+    assert [visit.sequences for visit in timeline.visits] == [wanted, wanted]
+    assert timeline.patient_id == ("sub-NNT1" if names == ("T1_{}_FLAIR",) else "sub-NN")
+    assert "sequence_assumed" not in codes(timeline)
+    assert ("sequence_before_date" in codes(timeline)) == (names != ("T1_{}_FLAIR",))
 
 
 @pytest.mark.parametrize(("name", "words"), [("nothing", "nothing at the path"), ("empty", "no image that is known")])
