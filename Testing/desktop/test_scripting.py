@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -102,6 +102,25 @@ def test_a_script_that_waits_gets_the_worker_s_error(
     scripted_client.poll = poll
     with pytest.raises(error, match=r"A sentence\."):
         logic.run(small_series)
+
+
+def test_a_worker_s_python_that_does_not_do_is_asked_for_anew_at_the_next_request(
+    scene: Any, helper: Any, monkeypatch: pytest.MonkeyPatch, small_series: Path
+) -> None:
+    from TemporalGliomaRisk.worker.client import WorkerClient  # noqa: PLC0415
+
+    named = ["/nowhere/python", "/nowhere/else/python"]
+    monkeypatch.setattr(
+        helper("risk_logic"), "make_client", lambda: WorkerClient(interpreter=named.pop(0), environment={})
+    )
+    logic = importlib.import_module("GliomaRisk").GliomaRiskLogic()
+    try:
+        for left in (1, 0):
+            with pytest.raises(GliomaRiskError, match=r"with the setting GliomaRisk/WorkerPython\.$"):
+                logic.run(small_series)
+            assert len(named) == left
+    finally:
+        logic.close()
 
 
 def test_models_and_samples_that_ship_are_offered(logic: Any) -> None:

@@ -12,6 +12,8 @@ import qt
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError
 from TemporalGliomaRisk.worker.client import WorkerClient
 
+from .wording import in_panel_words
+
 POLL_MS = 100
 Message = dict[str, Any]
 
@@ -39,7 +41,7 @@ class WorkerFailure(GliomaRiskError):
     def __init__(self, message: Message) -> None:
         self.kind = str(message["kind"])
         self.findings = list(message.get("findings") or [])
-        super().__init__(str(message["message"]))
+        super().__init__(in_panel_words(str(message["message"])))
 
 
 def error_of(message: Message) -> GliomaRiskError:
@@ -136,6 +138,8 @@ class WorkerSession:
             self._listeners.get(str(message["id"]), Listeners()).progress(message)
         elif kind in ("result", "error"):
             listeners = self._listeners.pop(str(message["id"]), Listeners())
+            if kind == "error" and message["kind"] == "start":
+                self.restart()  # the next request asks anew which Python it is, and finds what was installed in it
             (listeners.result if kind == "result" else listeners.error)(message)
 
     def wait(self, request_id: str, *, tick: Callable[[], None]) -> None:
