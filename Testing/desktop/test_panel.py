@@ -599,6 +599,84 @@ def test_no_step_needs_more_than_400_pixels(applied: Any, step: int) -> None:
     assert QtWidgets.QWidget.minimumSizeHint(applied.interface).width() <= 400
 
 
+def show_window(panel: Any, step: int) -> None:
+    """Show the whole panel as wide as Slicer's, one step open."""
+    panel.parameters.open_step = step
+    panel._show_steps()
+    window = panel.ui.seriesStep.window()
+    QtWidgets.QWidget.resize(window, 400, 300)
+    QtWidgets.QWidget.show(window)
+    QtWidgets.QWidget.activateWindow(window)
+    settle(panel)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_tables_show_their_heads_and_lines_whole_whatever_the_font(applied: Any, scale: float) -> None:
+    applied.ui.measurementsGroup.collapsed = False
+    tables = [applied.ui.visitsTable, applied.ui.peaksTable, applied.ui.measurementsTable]
+    for table, step in zip(tables, (1, 4, 4), strict=True):
+        font = table.font
+        font.setPointSizeF(font.pointSizeF() * scale)
+        table.setFont(font)
+        table.horizontalHeader().setFont(font)
+        table.updateGeometry()  # in Slicer the font is there before the table
+        show_window(applied, step)
+        header = table.horizontalHeader()
+
+        assert [one for one in range(header.count()) if header.sectionSize(one) < header.sectionSizeHint(one)] == []
+        lines = table.verticalHeader()
+        assert [one for one in range(lines.count()) if lines.sectionSize(one) < table.sizeHintForRow(one)] == []
+        assert table.viewport().height() >= lines.length() > 0
+
+
+def test_every_table_and_list_is_left_by_the_tab_key_and_answers_to_return(applied: Any, scripted_client: Any) -> None:
+    from PySide6.QtCore import Qt  # noqa: PLC0415
+    from PySide6.QtTest import QTest  # noqa: PLC0415
+
+    def press(widget: Any, step: int, key: Any) -> None:
+        show_window(applied, step)
+        QtWidgets.QWidget.setFocus(widget)
+        settle(applied)
+        assert QtWidgets.QWidget.hasFocus(widget)
+        QTest.keyClick(widget, key)
+        settle(applied)
+
+    ui, patient = applied.ui, applied.review.patient
+    applied.check.keep_findings([{"severity": "note", "code": "a", "message": "A.", "visit": 2, "sequence": "T2w"}])
+    settle(applied)
+    ui.measurementsGroup.collapsed = False
+    for widget, step in ((ui.visitsTable, 1), (ui.findingsList, 2), (ui.peaksTable, 4), (ui.measurementsTable, 4)):
+        press(widget, step, Qt.Key_Tab)
+        assert not QtWidgets.QWidget.hasFocus(widget)
+
+    ui.visitsTable.setCurrentCell(1, 3)
+    press(ui.visitsTable, 1, Qt.Key_Return)
+    assert cell(applied, 1, 3) == "–"
+    assert (ui.visitsTable.currentRow(), ui.visitsTable.currentColumn()) == (1, 3)
+    ui.findingsList.setCurrentRow(0)
+    press(ui.findingsList, 2, Qt.Key_Return)
+    assert (patient.selected_visit, patient.display.sequence) == (2, "T2w")
+    ui.peaksTable.setCurrentCell(0, 0)
+    press(ui.peaksTable, 4, Qt.Key_Enter)
+    import slicer  # noqa: PLC0415
+
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
+    np.testing.assert_allclose(crosshair, patient.peak_ras(2, "A"), atol=0.01)
+
+
+def test_return_on_a_day_begins_to_edit_it(read: Any) -> None:
+    from PySide6.QtCore import Qt  # noqa: PLC0415
+    from PySide6.QtTest import QTest  # noqa: PLC0415
+
+    show_window(read, 1)
+    QtWidgets.QWidget.setFocus(read.ui.visitsTable)
+    read.ui.visitsTable.setCurrentCell(1, 0)
+    settle(read)
+    QTest.keyClick(read.ui.visitsTable, Qt.Key_Return)
+
+    assert QtWidgets.QTableWidget.state(read.ui.visitsTable) == QtWidgets.QAbstractItemView.EditingState
+
+
 def test_checking_lists_what_was_found_worst_first_and_a_click_shows_the_volume(
     read: Any, scripted_client: Any
 ) -> None:

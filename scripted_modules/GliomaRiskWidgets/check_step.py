@@ -16,6 +16,7 @@ from TemporalGliomaRisk.scene.result import moves_of
 from . import visits
 from .parameters import SeriesSource, rows_of, volume_of
 from .staging import Staged
+from .tables import on_return
 from .wording import in_panel_words
 from .worker_session import Listeners, Message
 
@@ -40,7 +41,8 @@ class CheckStep:
         self._shown = ""
         self.ui.checkButton.connect("clicked()", self.check_or_cancel)
         self.ui.registerButton.connect("clicked()", self.register)
-        self.ui.findingsList.connect("clicked(QModelIndex)", self._on_finding)
+        self.ui.findingsList.connect("clicked(QModelIndex)", lambda index: self._on_finding(index.row()))
+        on_return(self.ui.findingsList, lambda: self._on_finding(self.ui.findingsList.currentRow))
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -186,12 +188,12 @@ class CheckStep:
             self.panel.show_patient(patient, of_series=True)
         self._say(_("Every visit is aligned with the first. Apply does the same by itself."))
 
-    def _on_finding(self, index: Any) -> None:
+    def _on_finding(self, line: int) -> None:
         """Show the volume that a finding is about."""
         found = self.findings
-        if not 0 <= index.row() < len(found):
+        if not 0 <= line < len(found):
             return
-        visit, sequence = found[index.row()].get("visit"), found[index.row()].get("sequence")
+        visit, sequence = found[line].get("visit"), found[line].get("sequence")
         if visit is None:
             return
         with self.panel.trying(self._say):
