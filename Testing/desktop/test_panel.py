@@ -366,7 +366,8 @@ def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any, he
     untreated = dataclasses.replace(applied.review.patient.visits[2], days_since_treatment=None)
     assert "Visit 3 of 3, day 202 after the first visit" in helper("review_step").headline(untreated, 3)
     strip = applied.review.strip.buttons
-    assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%?", "12\u202f%", "41\u202f%"]
+    assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%", "12\u202f%", "41\u202f%"]
+    assert [button.text.split("\n")[0] for button in strip] == ["1\u202f?", "2", "3"]
     assert [button.checked for button in strip] == [False, False, True]
     assert "111\u202fdays after the previous visit" in applied.ui.visitNotes.text
     assert "A warning of this visit." in applied.ui.visitNotes.text

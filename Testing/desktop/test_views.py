@@ -203,6 +203,27 @@ def test_a_strip_of_any_number_of_visits_fits_beside_the_panel_s_margins(
     assert chosen == [count]
 
 
+@pytest.mark.parametrize("risk", [0.002, 0.88, 0.999])
+def test_a_visit_s_number_risk_and_doubt_fit_into_its_button(
+    helper: Callable[[str], Any], standin_slicer: Any, risk: float
+) -> None:
+    import dataclasses  # noqa: PLC0415
+    import re  # noqa: PLC0415
+
+    import qt  # noqa: PLC0415
+
+    frame = qt.QWidget()
+    strip = helper("risk_strip").RiskStrip(frame, lambda number: None)
+    doubtful = [dataclasses.replace(one, risk=risk, uncertain_because=("one_visit_so_far",)) for one in visits(0, 204)]
+    strip.show(doubtful, 1)
+    font = qt.QFont(frame.font)
+    font.setPixelSize(11)
+    for button in strip.buttons:
+        border = int(re.search(r"border: (\d)px", button.styleSheet)[1])
+        lines = button.text.split("\n")
+        assert max(qt.QFontMetrics(font).horizontalAdvance(line) for line in lines) <= button.width - 2 * border
+
+
 def test_a_risk_has_the_colour_it_has_everywhere(helper: Callable[[str], Any], standin_slicer: Any) -> None:
     import qt  # noqa: PLC0415
 
