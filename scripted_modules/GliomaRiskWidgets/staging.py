@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from TemporalGliomaRisk.errors import TimelineError
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
@@ -51,12 +53,13 @@ def refuse_problems(rows: Sequence[VisitRow], kind: DayKind) -> None:
         TimelineError: With the first problem, and how many there are.
     """
     if not used(rows):
-        raise TimelineError("No visit takes part. Read a series, or tick a visit.")
+        raise TimelineError(_("No visit takes part. Read a series, or tick a visit."))
     found = problems(rows, kind)
     if found:
-        first = next(iter(found.values()))
-        more = f" ({len(found)} visits have a problem; they are marked in the table.)" if len(found) > 1 else ""
-        raise TimelineError(first + more)
+        said = [next(iter(found.values()))]
+        if len(found) > 1:
+            said.append(_("({count} visits have a problem; they are marked in the table.)").format(count=len(found)))
+        raise TimelineError(" ".join(said))
 
 
 def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: WriteVolume, *, told: Told) -> Staged:
@@ -118,9 +121,13 @@ def stage_read(
     visits = {visit.session_id: visit for visit in timeline.visits}
     for number, row in enumerate(used(rows), start=1):
         if row.key not in visits or set(row.sequences) - set(visits[row.key].sources):
-            raise TimelineError(f"Visit {number} of the table is not in the series any more. Press Read.")
+            raise TimelineError(
+                _("Visit {number} of the table is not in the series any more. Press Read.").format(number=number)
+            )
         if not is_visit_read(row, timeline):
-            raise TimelineError(f"Visit {number} of the table is on another day in the series now. Press Read.")
+            raise TimelineError(
+                _("Visit {number} of the table is on another day in the series now. Press Read.").format(number=number)
+            )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lines = []
