@@ -740,6 +740,36 @@ def test_a_table_changed_after_its_check_is_said(read: Any, scripted_client: Any
     assert read.ui.checkStatus.text == "The table of visits was changed since this check."
 
 
+def test_a_check_of_a_changed_table_shows_how_far_it_has_come_and_that_it_was_cancelled(
+    read: Any, scripted_client: Any
+) -> None:
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": []})
+    settle(read)
+    read.ui.visitsTable.item(0, 0).setText("10")
+    settle(read)
+    read.check.check()
+    scripted_client.say("progress", stage="check", fraction=0.5, message="Visit 2 of 3", seconds_left=None)
+    settle(read)
+    assert read.ui.checkStatus.text == "Visit 2 of 3"
+    read.ui.checkButton.click()
+    read.refresh()
+    assert read.ui.checkStatus.text == "Cancelling…"
+    settle(read)
+    assert read.ui.checkStatus.text == "Cancelled. Nothing was changed."
+
+
+def test_a_table_that_is_again_as_it_was_checked_is_called_changed_no_more(read: Any, scripted_client: Any) -> None:
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": []})
+    settle(read)
+    for day in ("10", "30"):
+        read.ui.visitsTable.item(0, 0).setText(day)
+        settle(read)
+
+    assert read.ui.checkStatus.text == ""
+
+
 def place_of(panel: Any, sequence: str) -> list[float]:
     """How far along R a sequence of the selected visit lies from where its file says."""
     import vtk  # noqa: PLC0415
@@ -1313,6 +1343,13 @@ def test_the_player_has_no_recording_and_no_keys_of_its_own(panel: Any) -> None:
     assert [one.enabled for one in panel.review.play.findChildren(qt.QShortcut)] == [False] * 3
 
 
+def test_the_selector_goes_back_to_the_patient_shown_where_none_is_chosen(applied: Any) -> None:
+    applied.ui.patientSelector.setCurrentIndex(0)
+    settle(applied)
+
+    assert applied.ui.patientSelector.currentNode() is applied.review.patient.browser
+
+
 # What GliomaRiskTest does inside Slicer, here through the stand-ins
 
 
@@ -1494,12 +1531,12 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence_and_names_nobody_in_th
 ) -> None:
     refused = tmp_path / "Doe_Jane"
     refused.write_text("no folder", encoding="utf-8")
-    applied.ui.exportFolderEdit.currentPath = str(refused)
+    applied.ui.exportFolderEdit.currentPath = str(refused / "inside")
     applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData("table"))
     applied.ui.exportButton.click()
 
-    assert applied.ui.exportStatus.text == "Stopped by an unexpected FileExistsError (File exists)."
-    assert re.search(r"FileExistsError.*exporting\.py:\d+", caplog.text)
+    assert applied.ui.exportStatus.text == "Stopped by an unexpected NotADirectoryError (Not a directory)."
+    assert re.search(r"NotADirectoryError.*exporting\.py:\d+", caplog.text)
     assert "Doe_Jane" not in caplog.text
 
 
@@ -1567,6 +1604,29 @@ def test_dicom_objects_of_every_visit_are_written(applied: Any, helper: Any, tmp
     assert names == [f"sub-07_ses-{number:02d}_dicom" for number in (1, 2, 3)]
     kinds = {pydicom.dcmread(path).Modality for path in (tmp_path / names[2]).iterdir()}
     assert kinds == {"MR", "OT", "SEG"}
+
+
+@pytest.mark.parametrize(("named", "sentence"), [("out", "by its whole path"), ("{}/file", "a file, not a folder")])
+def test_a_folder_that_cannot_be_meant_is_refused_and_nothing_is_written(
+    applied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    applied.ui.exportFolderEdit.currentPath = named.format(tmp_path)
+    applied.ui.exportButton.click()
+
+    assert sentence in applied.ui.exportStatus.text
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_reader_s_own_folder_may_be_named_by_a_tilde(
+    applied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    applied.ui.exportFolderEdit.currentPath = "~/out"
+    applied.ui.exportButton.click()
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sub-07_report.html"]
 
 
 def test_without_a_folder_or_a_risk_export_says_so(read: Any, helper: Any, tmp_path: Path) -> None:

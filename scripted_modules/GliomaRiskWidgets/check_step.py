@@ -39,6 +39,7 @@ class CheckStep:
         self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._shown = ""
+        self._outdated = False
         self.ui.checkButton.connect("clicked()", self.check_or_cancel)
         self.ui.registerButton.connect("clicked()", self.register)
         self.ui.findingsList.connect("clicked(QModelIndex)", lambda index: self._on_finding(index.row()))
@@ -65,8 +66,18 @@ class CheckStep:
         self.ui.checkButton.setText(_("Cancel") if running else _("Check series"))
         self.ui.checkButton.enabled = running or ready
         self.ui.registerButton.enabled = ready and len(visits.used(rows_of(parameters))) > 1
-        if parameters.checked_visits and parameters.checked_visits != parameters.visits:
-            self._say(_("The table of visits was changed since this check."))
+        self._say_outdated(running)
+
+    def _say_outdated(self, running: bool) -> None:
+        """Say once that the findings are of another table, and take it back where they are of this one again."""
+        parameters, said = self.panel.parameters, _("The table of visits was changed since this check.")
+        outdated = bool(parameters.checked_visits) and parameters.checked_visits != parameters.visits
+        if not running and outdated != self._outdated:
+            self._outdated = outdated
+            if outdated:
+                self._say(said)
+            elif self.ui.checkStatus.text == said:
+                self._say("")
 
     def _fill(self) -> None:
         style = self.ui.findingsList.style()

@@ -233,7 +233,9 @@ class ReviewStep:
         if self.panel.parameters is None:
             return  # closed: a module that is reloaded leaves its old widgets hidden, and they go on telling
         patient = self.panel.patient_of(node)
-        if patient is not None and node is not self.panel.parameters.patient:
+        if patient is None:
+            self.panel.refresh_later()  # a patient goes by Close patient: the selector goes back to the one shown
+        elif node is not self.panel.parameters.patient:
             self.panel.show_patient(patient)
 
     def remove_patient(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.errors import TimelineError
+from TemporalGliomaRisk.errors import InputError, TimelineError
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
@@ -161,12 +161,24 @@ def _tabled(lines: Iterable[tuple[str, str, str]], kind: DayKind, folder: Path) 
 
 
 def link_files(files: Iterable[Any], folder: Path) -> Path:
-    """A folder that holds the files of a DICOM database's patient, as links where the file system allows."""
+    """A folder that holds the files of a DICOM database's patient, as links where the file system allows.
+
+    Raises:
+        InputError: If a file is not where the database has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(files, start=1):
         target = folder / f"{number:06d}.dcm"
         try:
             os.link(path, target)
         except OSError:
+            if not Path(path).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                raise InputError(
+                    _(
+                        "File {number} of this patient is not where the DICOM database has it. Import the patient "
+                        "anew, or connect the disk that the files lie on."
+                    ).format(number=number)
+                ) from None
             shutil.copyfile(path, target)
     return folder

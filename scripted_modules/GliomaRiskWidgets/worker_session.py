@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,9 +139,17 @@ class WorkerSession:
             self._listeners.get(str(message["id"]), Listeners()).progress(message)
         elif kind in ("result", "error"):
             listeners = self._listeners.pop(str(message["id"]), Listeners())
+            if kind == "error":
+                self._log_end(message)
             if kind == "error" and message["kind"] == "start":
                 self.restart()  # the next request asks anew which Python it is, and finds what was installed in it
             (listeners.result if kind == "result" else listeners.error)(message)
+
+    def _log_end(self, message: Message) -> None:
+        """Of a worker that could not start or died the log has its last words, without paths, dates and names."""
+        said = "" if self._client is None else self._client.diagnostics().strip()
+        if said and message["kind"] in ("start", "crashed"):
+            logging.error("The worker of Temporal Glioma Risk ended; its last words:\n%s", said)
 
     def wait(self, request_id: str, *, tick: Callable[[], None]) -> None:
         """Poll until a request has ended, for scripts: ``tick`` keeps Slicer's window alive meanwhile."""
