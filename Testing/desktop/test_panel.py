@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6 import QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.numbers import significant
@@ -1345,7 +1345,8 @@ def test_the_player_has_no_recording_and_no_keys_of_its_own(panel: Any) -> None:
 
 def test_the_selector_goes_back_to_the_patient_shown_where_none_is_chosen(applied: Any) -> None:
     applied.ui.patientSelector.setCurrentIndex(0)
-    settle(applied)
+    for _ in range(3):
+        QtWidgets.QApplication.processEvents()
 
     assert applied.ui.patientSelector.currentNode() is applied.review.patient.browser
 
@@ -1719,6 +1720,16 @@ def test_a_volume_that_left_the_scene_is_marked_and_said(in_scene: Any, scene: A
     assert cell(in_scene, 1, 3) == "?"
     in_scene.series.open_series()
     assert "no longer in the scene" in in_scene.ui.seriesStatus.text
+
+
+def test_the_menu_of_volumes_shows_their_names_as_they_are(in_scene: Any, scene: Any) -> None:
+    scene.GetFirstNodeByName("P_20210401_FLAIR").SetName("FLAIR & late_T1w")
+    in_scene.ui.visitsTable.cellClicked.emit(0, 2)
+    (menu,) = in_scene.ui.visitsTable.findChildren(QtWidgets.QMenu)
+    texts = [text for text in map(QtGui.QAction.text, menu.actions()) if "late" in text]
+    menu.close()
+
+    assert texts == ["FLAIR && late_T1w"]  # as Qt is told of one that is shown
 
 
 def test_a_scene_saved_with_its_volumes_finds_them_again(
