@@ -7,7 +7,6 @@ from pathlib import Path
 
 from TemporalGliomaRisk.timeline.bids import bids_patients, is_bids_patient, patient_of_dataset, read_bids_patient
 from TemporalGliomaRisk.timeline.dated_files import holds_volume_files, read_dated_files
-from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 from TemporalGliomaRisk.timeline.refusals import refuse
 from TemporalGliomaRisk.timeline.table import read_table
 from TemporalGliomaRisk.timeline.visit import Timeline
@@ -74,6 +73,9 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
         return read_bids_patient(patient_of_dataset(path, patient), identified=identified)
     if holds_volume_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
+    # Loaded where it is wanted: pydicom would take a third of what Slicer's start spends on the extension.
+    from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder  # noqa: PLC0415
+
     timeline = read_dicom_folder(path, patient=patient, identified=identified)
     if timeline is None:
         raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")
