@@ -630,6 +630,21 @@ def test_tables_show_their_heads_and_lines_whole_whatever_the_font(applied: Any,
         assert table.viewport().height() >= lines.length() > 0
 
 
+def test_a_panel_as_low_as_it_may_be_cuts_no_table_and_no_scale(applied: Any) -> None:
+    applied.ui.measurementsGroup.collapsed = False
+    show_window(applied, 4)
+    table, label = applied.ui.measurementsTable, applied.ui.legendLabel
+    for _ in range(3):
+        table.insertRow(0)
+        QtWidgets.QApplication.processEvents()
+    QtWidgets.QWidget.resize(applied.ui.seriesStep.window(), 400, 300)
+    QtWidgets.QApplication.processEvents()
+
+    assert table.rowCount == 4
+    assert table.viewport().height() >= table.verticalHeader().length()
+    assert label.height >= label.fontMetrics().height() + 8
+
+
 def test_every_table_and_list_is_left_by_the_tab_key_and_answers_to_return(applied: Any, scripted_client: Any) -> None:
     from PySide6.QtCore import Qt  # noqa: PLC0415
     from PySide6.QtTest import QTest  # noqa: PLC0415
