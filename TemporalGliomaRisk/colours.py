@@ -24,6 +24,7 @@ HEAT_STOPS = (
     *((252, 170, 15), (251, 191, 37), (247, 212, 66), (242, 233, 103), (246, 249, 147)),
 )
 """*inferno* from 0.3 to 0.98, where it stands out from black, in equal steps."""
+_LEGEND_STEPS = 24
 _RISK_STOPS = ((34, 55, 90), (63, 95, 140), (158, 126, 92), (220, 156, 66), (255, 202, 84))
 
 
@@ -47,6 +48,34 @@ def change_colours(fraction: npt.ArrayLike) -> RgbPixels:
     hue = np.where(part > 0, np.array(MORE), np.array(LESS))
     pixels: RgbPixels = np.round(hue * (0.4 + 0.6 * strength)).astype(np.uint8)
     return pixels
+
+
+def scale_stops(*, is_change: bool, threshold: float, hidden: str) -> list[tuple[float, str]]:
+    """A map's scale as stops of a gradient, so that a legend has the colours that the map is drawn in.
+
+    Args:
+        is_change: Which of the two scales: zero to the top, or both sides of zero.
+        threshold: Part of the scale's top below which nothing is shown, 0 to 1.
+        hidden: CSS colour of what is not shown.
+
+    Returns:
+        Place along the scale, 0 to 1, and CSS colour of every stop, in order; where the threshold lies, two have one
+        place.
+    """
+    shown = np.linspace(threshold, 1.0, _LEGEND_STEPS)
+    if not is_change:
+        return [(0.0, hidden), (threshold, hidden), *_stops(shown, heat_colours(shown))]
+    left, right = (1 - threshold) / 2, (1 + threshold) / 2
+    return [
+        *_stops((1 - shown[::-1]) / 2, change_colours(-shown[::-1])),
+        (left, hidden),
+        (right, hidden),
+        *_stops((1 + shown) / 2, change_colours(shown)),
+    ]
+
+
+def _stops(places: npt.NDArray[np.float64], colours: RgbPixels) -> list[tuple[float, str]]:
+    return [(float(place), css_colour(colour)) for place, colour in zip(places, colours, strict=True)]
 
 
 def risk_colour(risk: float) -> str:

@@ -13,7 +13,6 @@ from TemporalGliomaRisk.timeline.bids import (
     read_bids_patient,
 )
 from TemporalGliomaRisk.timeline.dated_files import holds_dated_files, holds_volume_files, read_dated_files
-from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder
 from TemporalGliomaRisk.timeline.refusals import refuse
 from TemporalGliomaRisk.timeline.table import read_table
 from TemporalGliomaRisk.timeline.visit import Timeline
@@ -81,7 +80,7 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
         return _read_patient(patient_of_dataset(path, patient), identified)
     if holds_dated_files(path):
         return read_dated_files(path, patient=patient, identified=identified)
-    timeline = read_dicom_folder(path, patient=patient, identified=identified)
+    timeline = _read_dicom(path, patient, identified)
     if timeline is None and holds_volume_files(path):  # refused there, with the names that are wanted
         return read_dated_files(path, patient=patient, identified=identified)
     if timeline is None:
@@ -91,5 +90,12 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
 
 def _read_patient(folder: Path, identified: bool) -> Timeline:
     """A patient's folder of BIDS, or of the DICOM that stands to become it (``sourcedata/sub-P/ses-V``)."""
-    timeline = None if holds_anat_volumes(folder) else read_dicom_folder(folder, identified=identified)
+    timeline = None if holds_anat_volumes(folder) else _read_dicom(folder, None, identified)
     return timeline or read_bids_patient(folder, identified=identified)
+
+
+def _read_dicom(folder: Path, patient: str | None, identified: bool) -> Timeline | None:
+    # Loaded where it is wanted: pydicom would take a third of what Slicer's start spends on the extension.
+    from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder  # noqa: PLC0415
+
+    return read_dicom_folder(folder, patient=patient, identified=identified)

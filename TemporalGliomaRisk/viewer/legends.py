@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from TemporalGliomaRisk import numbers
-from TemporalGliomaRisk.colours import change_colours, css_colour, heat_colours, scale_words
+from TemporalGliomaRisk.colours import scale_stops, scale_words
 from TemporalGliomaRisk.scene.settings import MapKind
 
-_STEPS = 24
 _HIDDEN = "#1a2029"
 """Of values that the threshold hides: the colour of nothing."""
 
@@ -37,23 +34,7 @@ def legend(kind: MapKind, top: float, threshold: float, horizon_days: int, title
 
 def gradient(*, is_change: bool, threshold: float) -> str:
     """CSS gradient of a scale; grey where the threshold hides."""
-    if not is_change:
-        shown = np.linspace(threshold, 1.0, _STEPS)
-        return _css([(0.0, _HIDDEN), (threshold, _HIDDEN), *_stops(shown, heat_colours(shown))])
-    less, more = np.linspace(-1.0, -threshold, _STEPS), np.linspace(threshold, 1.0, _STEPS)
-    left, right = (1 - threshold) / 2, (1 + threshold) / 2
-    return _css(
-        [
-            *_stops((less + 1) / 2, change_colours(less)),
-            (left, _HIDDEN),
-            (right, _HIDDEN),
-            *_stops((more + 1) / 2, change_colours(more)),
-        ]
-    )
-
-
-def _stops(places: Any, colours: Any) -> list[tuple[float, str]]:
-    return [(float(place), css_colour(colour)) for place, colour in zip(places, colours, strict=True)]
+    return _css(scale_stops(is_change=is_change, threshold=threshold, hidden=_HIDDEN))
 
 
 def _css(stops: list[tuple[float, str]]) -> str:

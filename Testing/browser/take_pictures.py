@@ -34,7 +34,7 @@ PICTURES = REPOSITORY / "Resources" / "Screenshots"
 SAMPLE = REPOSITORY / "Resources" / "SampleData" / "sub-03"
 LAYOUTS = {"four": "viewer", "three_d": "viewer_3d", "compare": "viewer_compare", "row": "viewer_all_visits"}
 PATIENCE_S = 240.0
-PANEL_WIDTH, PANEL_HEIGHT, GAP = 400, 880, 20
+PANEL_WIDTH, PANEL_HEIGHT, GAP = 400, 990, 20
 
 
 def load(folder: str, name: str = "conftest") -> Any:

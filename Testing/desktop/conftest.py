@@ -267,6 +267,9 @@ class ScriptedClient:
             self.busy = None
         return said
 
+    def diagnostics(self) -> str:
+        return ""
+
     def close(self) -> None:
         self.closed, self.running = True, False
 

@@ -125,7 +125,7 @@ class CollapsibleButton(PythonQtManners, QtWidgets.QWidget):
     HEAD_PX = 26
 
     def __init__(self, *arguments: Any) -> None:
-        self._text, self._collapsed = "", False
+        self._text, self._collapsed, self._hiding = "", False, False
         super().__init__(*arguments)
         self.setContentsMargins(2, self.HEAD_PX, 2, 2)
 
@@ -142,11 +142,13 @@ class CollapsibleButton(PythonQtManners, QtWidgets.QWidget):
     def _show_contents(self) -> None:
         for child in _QObject.children(self):
             if isinstance(child, QtWidgets.QWidget):
-                if self._collapsed:
+                if self._collapsed and not self._hiding:
                     _QObject.setProperty(child, "wasShown", not child.isHidden())
+                if self._collapsed:
                     child.hide()
                 elif _QObject.property(child, "wasShown") is not False:
                     child.show()
+        self._hiding = self._collapsed
         self.setMaximumHeight(self.HEAD_PX if self._collapsed else 16777215)
 
     text = QtCore.Property(str, lambda self: self._text, lambda self, value: setattr(self, "_text", value))

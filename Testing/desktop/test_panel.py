@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6 import QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.numbers import significant
@@ -366,7 +366,8 @@ def test_the_risk_is_shown_with_its_spread_and_the_days_between(applied: Any, he
     untreated = dataclasses.replace(applied.review.patient.visits[2], days_since_treatment=None)
     assert "Visit 3 of 3, day 202 after the first visit" in helper("review_step").headline(untreated, 3)
     strip = applied.review.strip.buttons
-    assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%?", "12\u202f%", "41\u202f%"]
+    assert [button.text.split("\n")[1] for button in strip] == ["5\u202f%", "12\u202f%", "41\u202f%"]
+    assert [button.text.split("\n")[0] for button in strip] == ["1\u202f?", "2", "3"]
     assert [button.checked for button in strip] == [False, False, True]
     assert "111\u202fdays after the previous visit" in applied.ui.visitNotes.text
     assert "A warning of this visit." in applied.ui.visitNotes.text
@@ -599,6 +600,99 @@ def test_no_step_needs_more_than_400_pixels(applied: Any, step: int) -> None:
     assert QtWidgets.QWidget.minimumSizeHint(applied.interface).width() <= 400
 
 
+def show_window(panel: Any, step: int) -> None:
+    """Show the whole panel as wide as Slicer's, one step open."""
+    panel.parameters.open_step = step
+    panel._show_steps()
+    window = panel.ui.seriesStep.window()
+    QtWidgets.QWidget.resize(window, 400, 300)
+    QtWidgets.QWidget.show(window)
+    QtWidgets.QWidget.activateWindow(window)
+    settle(panel)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_tables_show_their_heads_and_lines_whole_whatever_the_font(applied: Any, scale: float) -> None:
+    applied.ui.measurementsGroup.collapsed = False
+    tables = [applied.ui.visitsTable, applied.ui.peaksTable, applied.ui.measurementsTable]
+    for table, step in zip(tables, (1, 4, 4), strict=True):
+        font = table.font
+        font.setPointSizeF(font.pointSizeF() * scale)
+        table.setFont(font)
+        table.horizontalHeader().setFont(font)
+        table.updateGeometry()  # in Slicer the font is there before the table
+        show_window(applied, step)
+        header = table.horizontalHeader()
+
+        assert [one for one in range(header.count()) if header.sectionSize(one) < header.sectionSizeHint(one)] == []
+        lines = table.verticalHeader()
+        assert [one for one in range(lines.count()) if lines.sectionSize(one) < table.sizeHintForRow(one)] == []
+        assert table.viewport().height() >= lines.length() > 0
+
+
+def test_a_panel_as_low_as_it_may_be_cuts_no_table_and_no_scale(applied: Any) -> None:
+    applied.ui.measurementsGroup.collapsed = False
+    show_window(applied, 4)
+    table, label = applied.ui.measurementsTable, applied.ui.legendLabel
+    for _ in range(3):
+        table.insertRow(0)
+        QtWidgets.QApplication.processEvents()
+    QtWidgets.QWidget.resize(applied.ui.seriesStep.window(), 400, 300)
+    QtWidgets.QApplication.processEvents()
+
+    assert table.rowCount == 4
+    assert table.viewport().height() >= table.verticalHeader().length()
+    assert label.height >= label.fontMetrics().height() + 8
+
+
+def test_every_table_and_list_is_left_by_the_tab_key_and_answers_to_return(applied: Any, scripted_client: Any) -> None:
+    from PySide6.QtCore import Qt  # noqa: PLC0415
+    from PySide6.QtTest import QTest  # noqa: PLC0415
+
+    def press(widget: Any, step: int, key: Any) -> None:
+        show_window(applied, step)
+        QtWidgets.QWidget.setFocus(widget)
+        settle(applied)
+        assert QtWidgets.QWidget.hasFocus(widget)
+        QTest.keyClick(widget, key)
+        settle(applied)
+
+    ui, patient = applied.ui, applied.review.patient
+    applied.check.keep_findings([{"severity": "note", "code": "a", "message": "A.", "visit": 2, "sequence": "T2w"}])
+    settle(applied)
+    ui.measurementsGroup.collapsed = False
+    for widget, step in ((ui.visitsTable, 1), (ui.findingsList, 2), (ui.peaksTable, 4), (ui.measurementsTable, 4)):
+        press(widget, step, Qt.Key_Tab)
+        assert not QtWidgets.QWidget.hasFocus(widget)
+
+    ui.visitsTable.setCurrentCell(1, 3)
+    press(ui.visitsTable, 1, Qt.Key_Return)
+    assert cell(applied, 1, 3) == "–"
+    assert (ui.visitsTable.currentRow(), ui.visitsTable.currentColumn()) == (1, 3)
+    ui.findingsList.setCurrentRow(0)
+    press(ui.findingsList, 2, Qt.Key_Return)
+    assert (patient.selected_visit, patient.display.sequence) == (2, "T2w")
+    ui.peaksTable.setCurrentCell(0, 0)
+    press(ui.peaksTable, 4, Qt.Key_Enter)
+    import slicer  # noqa: PLC0415
+
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
+    np.testing.assert_allclose(crosshair, patient.peak_ras(2, "A"), atol=0.01)
+
+
+def test_return_on_a_day_begins_to_edit_it(read: Any) -> None:
+    from PySide6.QtCore import Qt  # noqa: PLC0415
+    from PySide6.QtTest import QTest  # noqa: PLC0415
+
+    show_window(read, 1)
+    QtWidgets.QWidget.setFocus(read.ui.visitsTable)
+    read.ui.visitsTable.setCurrentCell(1, 0)
+    settle(read)
+    QTest.keyClick(read.ui.visitsTable, Qt.Key_Return)
+
+    assert QtWidgets.QTableWidget.state(read.ui.visitsTable) == QtWidgets.QAbstractItemView.EditingState
+
+
 def test_checking_lists_what_was_found_worst_first_and_a_click_shows_the_volume(
     read: Any, scripted_client: Any
 ) -> None:
@@ -659,6 +753,36 @@ def test_a_table_changed_after_its_check_is_said(read: Any, scripted_client: Any
     settle(read)
 
     assert read.ui.checkStatus.text == "The table of visits was changed since this check."
+
+
+def test_a_check_of_a_changed_table_shows_how_far_it_has_come_and_that_it_was_cancelled(
+    read: Any, scripted_client: Any
+) -> None:
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": []})
+    settle(read)
+    read.ui.visitsTable.item(0, 0).setText("10")
+    settle(read)
+    read.check.check()
+    scripted_client.say("progress", stage="check", fraction=0.5, message="Visit 2 of 3", seconds_left=None)
+    settle(read)
+    assert read.ui.checkStatus.text == "Visit 2 of 3"
+    read.ui.checkButton.click()
+    read.refresh()
+    assert read.ui.checkStatus.text == "Cancelling…"
+    settle(read)
+    assert read.ui.checkStatus.text == "Cancelled. Nothing was changed."
+
+
+def test_a_table_that_is_again_as_it_was_checked_is_called_changed_no_more(read: Any, scripted_client: Any) -> None:
+    read.check.check()
+    scripted_client.done(check={"patient": "sub-07", "refused": False, "visits": [], "findings": []})
+    settle(read)
+    for day in ("10", "30"):
+        read.ui.visitsTable.item(0, 0).setText(day)
+        settle(read)
+
+    assert read.ui.checkStatus.text == ""
 
 
 def place_of(panel: Any, sequence: str) -> list[float]:
@@ -1234,6 +1358,14 @@ def test_the_player_has_no_recording_and_no_keys_of_its_own(panel: Any) -> None:
     assert [one.enabled for one in panel.review.play.findChildren(qt.QShortcut)] == [False] * 3
 
 
+def test_the_selector_goes_back_to_the_patient_shown_where_none_is_chosen(applied: Any) -> None:
+    applied.ui.patientSelector.setCurrentIndex(0)
+    for _ in range(3):
+        QtWidgets.QApplication.processEvents()
+
+    assert applied.ui.patientSelector.currentNode() is applied.review.patient.browser
+
+
 # What GliomaRiskTest does inside Slicer, here through the stand-ins
 
 
@@ -1415,12 +1547,12 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence_and_names_nobody_in_th
 ) -> None:
     refused = tmp_path / "Doe_Jane"
     refused.write_text("no folder", encoding="utf-8")
-    applied.ui.exportFolderEdit.currentPath = str(refused)
+    applied.ui.exportFolderEdit.currentPath = str(refused / "inside")
     applied.ui.exportCombo.setCurrentIndex(applied.ui.exportCombo.findData("table"))
     applied.ui.exportButton.click()
 
-    assert applied.ui.exportStatus.text == "Stopped by an unexpected FileExistsError (File exists)."
-    assert re.search(r"FileExistsError.*exporting\.py:\d+", caplog.text)
+    assert applied.ui.exportStatus.text == "Stopped by an unexpected NotADirectoryError (Not a directory)."
+    assert re.search(r"NotADirectoryError.*exporting\.py:\d+", caplog.text)
     assert "Doe_Jane" not in caplog.text
 
 
@@ -1488,6 +1620,29 @@ def test_dicom_objects_of_every_visit_are_written(applied: Any, helper: Any, tmp
     assert names == [f"sub-07_ses-{number:02d}_dicom" for number in (1, 2, 3)]
     kinds = {pydicom.dcmread(path).Modality for path in (tmp_path / names[2]).iterdir()}
     assert kinds == {"MR", "OT", "SEG"}
+
+
+@pytest.mark.parametrize(("named", "sentence"), [("out", "by its whole path"), ("{}/file", "a file, not a folder")])
+def test_a_folder_that_cannot_be_meant_is_refused_and_nothing_is_written(
+    applied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    applied.ui.exportFolderEdit.currentPath = named.format(tmp_path)
+    applied.ui.exportButton.click()
+
+    assert sentence in applied.ui.exportStatus.text
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_reader_s_own_folder_may_be_named_by_a_tilde(
+    applied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    applied.ui.exportFolderEdit.currentPath = "~/out"
+    applied.ui.exportButton.click()
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["sub-07_report.html"]
 
 
 def test_without_a_folder_or_a_risk_export_says_so(read: Any, helper: Any, tmp_path: Path) -> None:
@@ -1580,6 +1735,16 @@ def test_a_volume_that_left_the_scene_is_marked_and_said(in_scene: Any, scene: A
     assert cell(in_scene, 1, 3) == "?"
     in_scene.series.open_series()
     assert "no longer in the scene" in in_scene.ui.seriesStatus.text
+
+
+def test_the_menu_of_volumes_shows_their_names_as_they_are(in_scene: Any, scene: Any) -> None:
+    scene.GetFirstNodeByName("P_20210401_FLAIR").SetName("FLAIR & late_T1w")
+    in_scene.ui.visitsTable.cellClicked.emit(0, 2)
+    (menu,) = in_scene.ui.visitsTable.findChildren(QtWidgets.QMenu)
+    texts = [text for text in map(QtGui.QAction.text, menu.actions()) if "late" in text]
+    menu.close()
+
+    assert texts == ["FLAIR && late_T1w"]  # as Qt is told of one that is shown
 
 
 def test_a_scene_saved_with_its_volumes_finds_them_again(

@@ -144,6 +144,24 @@ def test_signals_are_spelt_as_their_classes_spell_them() -> None:
     assert wrong == []
 
 
+def test_no_sentence_is_said_that_cannot_be_translated() -> None:
+    said = []
+    for path in CODE:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        passed = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("_", "logging.error", "test.skipTest"):
+                passed |= {id(part) for part in ast.walk(node)}
+        said += [
+            f"{path.name}:{node.lineno} {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in passed
+            if re.search(r"\w \w.*[.?)]$", node.value) and not node.value.startswith("Choose with --")
+        ]
+
+    assert said == []
+
+
 def test_every_text_a_reader_sees_can_be_translated_with_named_places_only() -> None:
     positional = []
     for path in CODE:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from TemporalGliomaRisk.errors import Cancelled, InputError
+from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError, OutputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -102,6 +102,73 @@ def test_a_script_that_waits_gets_the_worker_s_error(
     scripted_client.poll = poll
     with pytest.raises(error, match=r"A sentence\."):
         logic.run(small_series)
+
+
+def test_a_worker_s_python_that_does_not_do_is_asked_for_anew_at_the_next_request(
+    scene: Any, helper: Any, monkeypatch: pytest.MonkeyPatch, small_series: Path
+) -> None:
+    from TemporalGliomaRisk.worker.client import WorkerClient  # noqa: PLC0415
+
+    named = ["/nowhere/python", "/nowhere/else/python"]
+    monkeypatch.setattr(
+        helper("risk_logic"), "make_client", lambda: WorkerClient(interpreter=named.pop(0), environment={})
+    )
+    logic = importlib.import_module("GliomaRisk").GliomaRiskLogic()
+    try:
+        for left in (1, 0):
+            with pytest.raises(GliomaRiskError, match=r"with the setting GliomaRisk/WorkerPython\.$"):
+                logic.run(small_series)
+            assert len(named) == left
+    finally:
+        logic.close()
+
+
+def test_the_last_words_of_a_worker_that_cannot_start_are_in_the_log_without_names_and_paths(
+    scene: Any,
+    helper: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    small_series: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from TemporalGliomaRisk.worker.client import WorkerClient  # noqa: PLC0415
+
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho 'libcudart is missing' >&2\necho 'at {small_series}' >&2\nexit 3\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(helper("risk_logic"), "make_client", lambda: WorkerClient(interpreter=python, environment={}))
+    logic = importlib.import_module("GliomaRisk").GliomaRiskLogic()
+    try:
+        with pytest.raises(GliomaRiskError, match="could not start"):
+            logic.run(small_series)
+    finally:
+        logic.close()
+
+    assert "libcudart is missing" in caplog.text
+    assert small_series.name not in caplog.text
+
+
+def test_a_file_that_the_dicom_database_lost_is_said_and_leaves_nothing_behind(
+    logic: Any, helper: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = tmp_path / "there.dcm"
+    there.write_bytes(b"x")
+    monkeypatch.setattr(helper("dicom_database"), "files_of", lambda patient: [str(there), str(tmp_path / "DOE.dcm")])
+    with pytest.raises(InputError, match="File 2 of this patient is not where the DICOM database has it") as raised:
+        logic.linked_dicom("1")
+
+    assert "DOE" not in str(raised.value)
+    assert list(logic._temporary.iterdir()) == []
+
+
+def test_a_folder_for_temporary_files_that_is_not_there_is_said_with_the_setting_that_names_it(
+    logic: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import slicer  # noqa: PLC0415
+
+    monkeypatch.setattr(slicer.app, "temporaryPath", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match=r"No such file or directory.*Modules > Temporary directory\.$"):
+        logic.temporary_folder("result")
 
 
 def test_models_and_samples_that_ship_are_offered(logic: Any) -> None:

@@ -203,6 +203,27 @@ def test_a_strip_of_any_number_of_visits_fits_beside_the_panel_s_margins(
     assert chosen == [count]
 
 
+@pytest.mark.parametrize("risk", [0.002, 0.88, 0.999])
+def test_a_visit_s_number_risk_and_doubt_fit_into_its_button(
+    helper: Callable[[str], Any], standin_slicer: Any, risk: float
+) -> None:
+    import dataclasses  # noqa: PLC0415
+    import re  # noqa: PLC0415
+
+    import qt  # noqa: PLC0415
+
+    frame = qt.QWidget()
+    strip = helper("risk_strip").RiskStrip(frame, lambda number: None)
+    doubtful = [dataclasses.replace(one, risk=risk, uncertain_because=("one_visit_so_far",)) for one in visits(0, 204)]
+    strip.show(doubtful, 1)
+    font = qt.QFont(frame.font)
+    font.setPixelSize(11)
+    for button in strip.buttons:
+        border = int(re.search(r"border: (\d)px", button.styleSheet)[1])
+        lines = button.text.split("\n")
+        assert max(qt.QFontMetrics(font).horizontalAdvance(line) for line in lines) <= button.width - 2 * border
+
+
 def test_a_risk_has_the_colour_it_has_everywhere(helper: Callable[[str], Any], standin_slicer: Any) -> None:
     import qt  # noqa: PLC0415
 
@@ -213,3 +234,32 @@ def test_a_risk_has_the_colour_it_has_everywhere(helper: Callable[[str], Any], s
 
     assert risk_colour(1 / 3) in strip.buttons[0].styleSheet
     assert "palette(highlight)" in strip.buttons[1].styleSheet
+
+
+@pytest.mark.parametrize("name", ["risk", "change"])
+def test_the_map_s_scale_has_the_colours_that_the_map_is_drawn_in_and_none_under_its_text(
+    helper: Callable[[str], Any], standin_slicer: Any, name: str
+) -> None:
+    import numpy as np  # noqa: PLC0415
+    import qt  # noqa: PLC0415
+    from PySide6 import QtWidgets  # noqa: PLC0415
+
+    from TemporalGliomaRisk.colours import change_colours, heat_colours  # noqa: PLC0415
+    from TemporalGliomaRisk.scene.settings import MapKind  # noqa: PLC0415
+
+    kind = MapKind(name)
+    sheet, text = helper("map_legend").legend(kind, 0.27, 0.25)
+    label = qt.QLabel(text)
+    label.setStyleSheet(sheet)
+    label.resize(401, 30)
+    picture = QtWidgets.QWidget.grab(label).toImage()
+    drawn = np.array([picture.pixelColor(x, 4).getRgb()[:3] for x in range(401)], dtype=int)
+
+    fractions = np.linspace(-1 if kind.is_change else 0, 1, 401)
+    wanted = (change_colours if kind.is_change else heat_colours)(fractions).astype(int)
+    shown = np.abs(fractions) >= 0.27
+    np.testing.assert_allclose(drawn[shown], wanted[shown], atol=6)
+    hidden = np.abs(fractions) <= 0.23
+    assert np.ptp(drawn[hidden], axis=1).max() == 0  # grey
+    background = label.palette.window().color().getRgb()[:3]
+    assert picture.pixelColor(399, 12).getRgb()[:3] == background

@@ -16,6 +16,7 @@ from TemporalGliomaRisk.scene.result import moves_of
 from . import visits
 from .parameters import SeriesSource, rows_of, volume_of
 from .staging import Staged
+from .tables import on_return
 from .wording import in_panel_words
 from .worker_session import Listeners, Message
 
@@ -38,9 +39,11 @@ class CheckStep:
         self._table: tuple[Any, ...] = ()
         self._abandoned = False
         self._shown = ""
+        self._outdated = False
         self.ui.checkButton.connect("clicked()", self.check_or_cancel)
         self.ui.registerButton.connect("clicked()", self.register)
-        self.ui.findingsList.connect("clicked(QModelIndex)", self._on_finding)
+        self.ui.findingsList.connect("clicked(QModelIndex)", lambda index: self._on_finding(index.row()))
+        on_return(self.ui.findingsList, lambda: self._on_finding(self.ui.findingsList.currentRow))
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -63,8 +66,18 @@ class CheckStep:
         self.ui.checkButton.setText(_("Cancel") if running else _("Check series"))
         self.ui.checkButton.enabled = running or ready
         self.ui.registerButton.enabled = ready and len(visits.used(rows_of(parameters))) > 1
-        if parameters.checked_visits and parameters.checked_visits != parameters.visits:
-            self._say(_("The table of visits was changed since this check."))
+        self._say_outdated(running)
+
+    def _say_outdated(self, running: bool) -> None:
+        """Say once that the findings are of another table, and take it back where they are of this one again."""
+        parameters, said = self.panel.parameters, _("The table of visits was changed since this check.")
+        outdated = bool(parameters.checked_visits) and parameters.checked_visits != parameters.visits
+        if not running and outdated != self._outdated:
+            self._outdated = outdated
+            if outdated:
+                self._say(said)
+            elif self.ui.checkStatus.text == said:
+                self._say("")
 
     def _fill(self) -> None:
         style = self.ui.findingsList.style()
@@ -186,12 +199,12 @@ class CheckStep:
             self.panel.show_patient(patient, of_series=True)
         self._say(_("Every visit is aligned with the first. Apply does the same by itself."))
 
-    def _on_finding(self, index: Any) -> None:
+    def _on_finding(self, line: int) -> None:
         """Show the volume that a finding is about."""
         found = self.findings
-        if not 0 <= index.row() < len(found):
+        if not 0 <= line < len(found):
             return
-        visit, sequence = found[index.row()].get("visit"), found[index.row()].get("sequence")
+        visit, sequence = found[line].get("visit"), found[line].get("sequence")
         if visit is None:
             return
         with self.panel.trying(self._say):

@@ -53,9 +53,7 @@ class Exporting:
         with self.panel.trying(self._say):
             if patient is None:
                 raise InputError(_("No patient is open."))
-            if not self.ui.exportFolderEdit.currentPath:
-                raise InputError(_("Name a folder to write to first."))
-            folder = Path(self.ui.exportFolderEdit.currentPath)
+            folder = _folder_of(self.ui.exportFolderEdit.currentPath)
             if not self._may_write(kind, patient, folder):
                 raise Cancelled(_("Nothing was written."))
             if kind == "dicom" and not dependencies.ensure_for_dicom_export(self.panel.ask):
@@ -133,3 +131,19 @@ class Exporting:
 
     def _say(self, sentence: str) -> None:
         self.ui.exportStatus.setText(sentence)
+
+
+def _folder_of(typed: str) -> Path:
+    """The folder that was named, there or not: nothing is written into whatever folder Slicer was started in.
+
+    Raises:
+        InputError: If none is named, only a part of its path, or a file.
+    """
+    if not typed:
+        raise InputError(_("Name a folder to write to first."))
+    folder = Path(typed).expanduser()
+    if not folder.is_absolute():
+        raise InputError(_("Name the folder to write to by its whole path."))
+    if folder.exists() and not folder.is_dir():
+        raise InputError(_("What is named is a file, not a folder. Name a folder to write to."))
+    return folder

@@ -9,8 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.colours import HEAT_STOPS, LEAST_SCALE_TOP, LESS, MORE
-from TemporalGliomaRisk.numbers import days, percent, percent_range, significant
+from TemporalGliomaRisk.numbers import days, percent, percent_range
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit, visit_index
 from TemporalGliomaRisk.scene.settings import MapKind
@@ -19,6 +18,7 @@ from . import layouts
 from .chart_clicks import ChartClicks
 from .compare import Comparing
 from .exporting import Exporting
+from .map_legend import legend
 from .parameters import LayoutChoice
 from .review_tables import ReviewTables
 from .risk_strip import RiskStrip
@@ -55,24 +55,6 @@ def headline(visit: SceneVisit, count: int) -> str:
     )
     said = ", ".join(part for part in (risk, visit.certainty) if part)
     return f"{place}<br><b>{said}</b> ({spread})"
-
-
-def legend(kind: MapKind | None, top: float) -> tuple[str, str]:
-    """Style sheet and text of a map's scale; both empty without a map."""
-    if kind is None:
-        return "", ""
-    stops = (LESS, (70, 70, 70), MORE) if kind.is_change else HEAT_STOPS[:: len(HEAT_STOPS) // 5]
-    places = [index / (len(stops) - 1) for index in range(len(stops))]
-    colours = ", ".join(f"stop:{at:.2f} rgb{tuple(stop)}" for at, stop in zip(places, stops, strict=True))
-    sheet = (
-        f"QLabel {{ background: qlineargradient(x1:0, y1:0, x2:1, y2:0, {colours}); color: white; "
-        "border-radius: 3px; padding: 0px 4px; }"
-    )
-    low = f"−{significant(top)}" if kind.is_change else "0"
-    said = (
-        _("{low} to {high} hazard per mL") if top > LEAST_SCALE_TOP else _("{low} to {high} hazard per mL, not reached")
-    )
-    return sheet, said.format(low=low, high=significant(top))
 
 
 def slim_player(player: Any) -> None:
@@ -210,7 +192,7 @@ class ReviewStep:
                 self.ui.opacitySlider.value = round(100 * display.opacity)
                 self.ui.thresholdSlider.value = round(100 * display.threshold)
                 if kind is not None:
-                    sheet, text = legend(kind, patient.scale_top(kind))
+                    sheet, text = legend(kind, patient.scale_top(kind), display.threshold)
                     check = patient.heatmap_check or ""
             self.ui.legendLabel.setStyleSheet(sheet)
             self.ui.legendLabel.setText(text)
@@ -222,7 +204,9 @@ class ReviewStep:
     def show_difference(self, kind: MapKind | None) -> None:
         """Show the scale of the difference of two visits, below the map's; none where no difference is shown."""
         patient = self.patient
-        sheet, text = ("", "") if kind is None or patient is None else legend(kind, patient.scale_top(kind))
+        sheet, text = "", ""
+        if kind is not None and patient is not None:
+            sheet, text = legend(kind, patient.scale_top(kind), patient.display.threshold)
         self.ui.differenceLabel.setStyleSheet(sheet)
         self.ui.differenceLabel.setText(_("Difference: {scale}").format(scale=text) if text else "")
         self.ui.differenceLabel.setVisible(bool(text))
@@ -249,7 +233,9 @@ class ReviewStep:
         if self.panel.parameters is None:
             return  # closed: a module that is reloaded leaves its old widgets hidden, and they go on telling
         patient = self.panel.patient_of(node)
-        if patient is not None and node is not self.panel.parameters.patient:
+        if patient is None:
+            self.panel.refresh_later()  # a patient goes by Close patient: the selector goes back to the one shown
+        elif node is not self.panel.parameters.patient:
             self.panel.show_patient(patient)
 
     def remove_patient(self) -> None:

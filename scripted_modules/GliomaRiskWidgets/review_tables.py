@@ -11,9 +11,7 @@ from slicer.i18n import tr as _
 from TemporalGliomaRisk.numbers import percent, place, quantity
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 
-LINE_PX = 24
-MOST_LINES = 8
-"""More are scrolled to."""
+from .tables import on_return, set_up
 
 
 class ReviewTables:
@@ -28,13 +26,16 @@ class ReviewTables:
         self._peaks, self._measurements = panel.ui.peaksTable, panel.ui.measurementsTable
         self._peak_chosen = peak_chosen
         self._names: list[str] = []
-        _set_up(self._peaks, [_("Peak"), _("Share"), _("Place")], widths=(44, 56))
+        set_up(self._peaks, [_("Peak"), _("Share"), _("Place")], widest=2)
         self._peaks.horizontalHeaderItem(1).setToolTip(_("Part of this visit's hazard that gathers there, in percent."))
         self._peaks.horizontalHeaderItem(2).setToolTip(
             _("In the first visit's space: right or left, front or back, up.")
         )
-        _set_up(self._measurements, [_("Value"), _("Measured")], widths=(90,))
+        set_up(self._measurements, [_("Value"), _("Measured")], widest=1)
+        for table in (self._peaks, self._measurements):
+            table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         self._peaks.connect("cellClicked(int,int)", self._on_peak)
+        on_return(self._peaks, lambda: self._on_peak(self._peaks.currentRow(), 0))
 
     def show(self, patient: PatientScene | None) -> None:
         """Show the selected visit's."""
@@ -54,7 +55,7 @@ class ReviewTables:
         _show(self._measurements, [(quantity(one.value, _unit(one.unit)), one.name) for one in measured])
 
     def _on_peak(self, line: int, column: int) -> None:
-        if line < len(self._names):
+        if 0 <= line < len(self._names):
             self._peak_chosen(self._names[line])
 
 
@@ -63,24 +64,8 @@ def _unit(unit: str) -> str:
     return "" if unit.startswith("hazard within") else unit
 
 
-def _set_up(table: Any, heads: list[str], widths: tuple[int, ...]) -> None:
-    table.setColumnCount(len(heads))
-    table.setHorizontalHeaderLabels(heads)
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(LINE_PX)
-    table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-    header = table.horizontalHeader()
-    for column in range(len(heads)):
-        fixed = column < len(widths)
-        header.setSectionResizeMode(column, qt.QHeaderView.Fixed if fixed else qt.QHeaderView.Stretch)
-        if fixed:
-            table.setColumnWidth(column, widths[column])
-
-
 def _show(table: Any, lines: list[tuple[str, ...]]) -> None:
-    """Show lines, and be no higher than they need."""
     table.setRowCount(len(lines))
-    table.setMaximumHeight(LINE_PX * (min(len(lines), MOST_LINES) + 1) + 6)
     for row, cells in enumerate(lines):
         for column, text in enumerate(cells):
             item = qt.QTableWidgetItem(text)

@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from TemporalGliomaRisk.errors import GliomaRiskError, InputError
+from TemporalGliomaRisk.errors import GliomaRiskError, InputError, OutputError
 from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
 from TemporalGliomaRisk.scene.result import RiskResult
@@ -129,9 +129,21 @@ class RiskLogic:
     # Temporary files
 
     def temporary_folder(self, what: str) -> Path:
-        """A folder that is not there yet, inside one that goes when the module is closed."""
+        """A folder that is not there yet, inside one that goes when the module is closed.
+
+        Raises:
+            OutputError: If Slicer's folder for temporary files is not there or may not be written to.
+        """
         if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="GliomaRisk-", dir=slicer.app.temporaryPath))
+            try:
+                self._temporary = Path(tempfile.mkdtemp(prefix="GliomaRisk-", dir=slicer.app.temporaryPath))
+            except OSError as error:
+                raise OutputError(
+                    _(
+                        "Slicer's folder for temporary files cannot be written to ({reason}). Name another one in "
+                        "Edit > Application Settings > Modules > Temporary directory."
+                    ).format(reason=error.strerror)
+                ) from error
         self._folders += 1
         return self._temporary / f"{self._folders:03d}-{what}"
 
@@ -139,7 +151,7 @@ class RiskLogic:
         """A folder that holds the files of a patient of the DICOM database; another one once these have changed.
 
         Raises:
-            InputError: If the database does not know the patient.
+            InputError: If the database does not know the patient, or its files are not where it has them.
         """
         files = tuple(dicom_database.files_of(patient))
         if patient in self._linked and self._linked[patient][0] != files:

@@ -9,12 +9,12 @@ import qt
 from slicer.i18n import tr as _
 
 from TemporalGliomaRisk.colours import ink_on, risk_colour
-from TemporalGliomaRisk.numbers import days, percent, percent_range
+from TemporalGliomaRisk.numbers import NARROW, days, percent, percent_range
 from TemporalGliomaRisk.scene.scene_visit import SceneVisit
 
 MOST_WITH_TEXT, MOST_WITH_GAPS = 8, 6
 """More visits than this have no room for their risk, or for the days between, in 400 pixels: they are in tooltips."""
-BUTTON_PX, NARROW_PX, GAP_PX = 38, 8, 20
+BUTTON_PX, NARROW_PX, GAP_PX = 40, 8, 18
 """Width of a visit with and without text, and the least of a gap whose days are written."""
 UNKNOWN_COLOUR = "#8a8a8a"
 
@@ -48,8 +48,8 @@ def tooltip_of(visit: SceneVisit) -> str:
 
 
 def doubt_mark(visit: SceneVisit) -> str:
-    """What stands after an uncertain risk where there is no room for the word, which the tooltip and headline have."""
-    return "?" if visit.certainty else ""
+    """What stands above an uncertain risk where there is no room for the word, which the tooltip and headline have."""
+    return f"{NARROW}?" if visit.certainty else ""
 
 
 class RiskStrip:
@@ -108,7 +108,7 @@ class RiskStrip:
             button = qt.QPushButton(self._frame)
             button.setObjectName(f"visit{visit.number}")
             button.setCheckable(True)
-            button.setText(f"{visit.number}\n{percent(visit.risk)}{doubt_mark(visit)}" if with_text else "")
+            button.setText(f"{visit.number}{doubt_mark(visit)}\n{percent(visit.risk)}" if with_text else "")
             button.setToolTip(tooltip_of(visit))
             button.setFixedSize(BUTTON_PX if with_text else NARROW_PX, 46)
             button.connect("clicked()", lambda number=visit.number: self._chosen(number))
@@ -123,7 +123,7 @@ class RiskStrip:
         colour = UNKNOWN_COLOUR if visit.risk is None else risk_colour(visit.risk)
         ink = ink_on(colour)
         border = "palette(highlight)" if visit.number == self._selected else ink if visit.certainty else colour
-        line = "3px solid" if visit.number == self._selected or not visit.certainty else "1px dashed"
+        line = "2px solid" if visit.number == self._selected or not visit.certainty else "1px dashed"
         return (
             f"QPushButton {{ background-color: {colour}; color: {ink}; border: {line} {border}; "
             "border-radius: 4px; padding: 0px; font-size: 11px; }"

@@ -236,7 +236,7 @@ class SeriesStep:
         menu.addAction(_("None")).connect("triggered()", lambda: self._set_volume(row, sequence, None))
         menu.addSeparator()
         for node in scene_volumes.candidates(slicer.mrmlScene, self.source.scene_patient):
-            action = menu.addAction(node.GetName())
+            action = menu.addAction(node.GetName().replace("&", "&&"))  # one alone would underline what follows
             identifier = node.GetID()
             action.connect("triggered()", lambda identifier=identifier: self._choose_volume(row, sequence, identifier))
         menu.popup(qt.QCursor.pos())

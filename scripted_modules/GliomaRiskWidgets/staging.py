@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from TemporalGliomaRisk.errors import TimelineError
+from slicer.i18n import tr as _
+
+from TemporalGliomaRisk.errors import InputError, TimelineError
 from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
@@ -51,12 +53,13 @@ def refuse_problems(rows: Sequence[VisitRow], kind: DayKind) -> None:
         TimelineError: With the first problem, and how many there are.
     """
     if not used(rows):
-        raise TimelineError("No visit takes part. Read a series, or tick a visit.")
+        raise TimelineError(_("No visit takes part. Read a series, or tick a visit."))
     found = problems(rows, kind)
     if found:
-        first = next(iter(found.values()))
-        more = f" ({len(found)} visits have a problem; they are marked in the table.)" if len(found) > 1 else ""
-        raise TimelineError(first + more)
+        said = [next(iter(found.values()))]
+        if len(found) > 1:
+            said.append(_("({count} visits have a problem; they are marked in the table.)").format(count=len(found)))
+        raise TimelineError(" ".join(said))
 
 
 def stage_scene(rows: Sequence[VisitRow], kind: DayKind, folder: Path, write: WriteVolume, *, told: Told) -> Staged:
@@ -118,9 +121,13 @@ def stage_read(
     visits = {visit.session_id: visit for visit in timeline.visits}
     for number, row in enumerate(used(rows), start=1):
         if row.key not in visits or set(row.sequences) - set(visits[row.key].sources):
-            raise TimelineError(f"Visit {number} of the table is not in the series any more. Press Read.")
+            raise TimelineError(
+                _("Visit {number} of the table is not in the series any more. Press Read.").format(number=number)
+            )
         if not is_visit_read(row, timeline):
-            raise TimelineError(f"Visit {number} of the table is on another day in the series now. Press Read.")
+            raise TimelineError(
+                _("Visit {number} of the table is on another day in the series now. Press Read.").format(number=number)
+            )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lines = []
@@ -154,12 +161,24 @@ def _tabled(lines: Iterable[tuple[str, str, str]], kind: DayKind, folder: Path) 
 
 
 def link_files(files: Iterable[Any], folder: Path) -> Path:
-    """A folder that holds the files of a DICOM database's patient, as links where the file system allows."""
+    """A folder that holds the files of a DICOM database's patient, as links where the file system allows.
+
+    Raises:
+        InputError: If a file is not where the database has it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(files, start=1):
         target = folder / f"{number:06d}.dcm"
         try:
             os.link(path, target)
         except OSError:
+            if not Path(path).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                raise InputError(
+                    _(
+                        "File {number} of this patient is not where the DICOM database has it. Import the patient "
+                        "anew, or connect the disk that the files lie on."
+                    ).format(number=number)
+                ) from None
             shutil.copyfile(path, target)
     return folder

@@ -12,10 +12,10 @@ from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName
 
 from . import visits
 from .parameters import SeriesSource
+from .tables import on_return, set_up
 
 DAY, GAP, FIRST_SEQUENCE = 0, 1, 2
 HEADS = {"FLAIR": "FLAIR", "T2w": "T2w", "T1w": "T1w", "ce-gd_T1w": "T1w+C"}
-SEQUENCE_WIDTH_PX, GAP_WIDTH_PX, LINE_PX = 50, 42, 24
 
 
 class VisitTable:
@@ -46,16 +46,7 @@ class VisitTable:
 
     def _set_up(self) -> None:
         table = self._table
-        table.setColumnCount(FIRST_SEQUENCE + len(SEQUENCES))
-        table.setHorizontalHeaderLabels([_("Day"), _("Gap"), *[HEADS[name] for name in SEQUENCES]])
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(LINE_PX)
-        header = table.horizontalHeader()
-        header.setMinimumSectionSize(24)
-        header.setSectionResizeMode(DAY, qt.QHeaderView.Stretch)
-        for column in range(GAP, FIRST_SEQUENCE + len(SEQUENCES)):
-            header.setSectionResizeMode(column, qt.QHeaderView.Fixed)
-            table.setColumnWidth(column, GAP_WIDTH_PX if column == GAP else SEQUENCE_WIDTH_PX)
+        set_up(table, [_("Day"), _("Gap"), *[HEADS[name] for name in SEQUENCES]], widest=DAY)
         for column, tip in (
             (DAY, _("Ticked visits take part. Type a date (YYYY-MM-DD) or a whole number of days.")),
             (GAP, _("Days since the previous visit that takes part.")),
@@ -64,6 +55,7 @@ class VisitTable:
             table.horizontalHeaderItem(column).setToolTip(tip)
         table.connect("cellChanged(int,int)", self._on_change)
         table.connect("cellClicked(int,int)", self._on_cell)
+        on_return(table, self._on_return)
 
     def show(
         self,
@@ -107,7 +99,7 @@ class VisitTable:
     def _select(self, key: str) -> None:
         for line, row in enumerate(self._rows):
             if row.key == key:
-                self._table.setCurrentCell(line, DAY)
+                self._table.setCurrentCell(line, max(self._table.currentColumn(), DAY))
 
     def _set_day(self, line: int, row: visits.VisitRow, problem: str) -> None:
         item = self._set(line, DAY, row.day, problem or _("Type a date or a number of days."))
@@ -138,6 +130,13 @@ class VisitTable:
         elif item.text().strip() != row.day:
             self._day_changed(row.key, item.text())
 
+    def _on_return(self) -> None:
+        line, column = self._table.currentRow(), self._table.currentColumn()
+        if column == DAY and line >= 0:
+            self._table.editItem(self._table.item(line, DAY))
+        else:
+            self._on_cell(line, column)
+
     def _on_cell(self, line: int, column: int) -> None:
-        if column >= FIRST_SEQUENCE and line < len(self._rows):
+        if column >= FIRST_SEQUENCE and 0 <= line < len(self._rows):
             self._sequence_clicked(self._rows[line].key, SEQUENCES[column - FIRST_SEQUENCE])

@@ -1,4 +1,4 @@
-"""The table of visits as the reader edits it: days, gaps, what is in and what is out. No Slicer and no Qt."""
+"""The table of visits as the reader edits it: days, gaps, what is in and what is out. No node and no Qt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+
+from slicer.i18n import tr as _
 
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, is_unknown, parse_date, parse_days, today
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline
@@ -118,16 +120,16 @@ def problem(row: VisitRow, rows: Sequence[VisitRow], kind: DayKind) -> str:
     if not row.included or row.removed:
         return ""
     if not row.sequences:
-        return "This visit has no volume. Choose one, or leave the visit out."
+        return _("This visit has no volume. Choose one, or leave the visit out.")
     wanted = DATES_WANTED if kind is DayKind.DATE else DAYS_WANTED
     day = ordinal(row.day, kind)
     if day is None:
         # One visit alone may be of unknown day.
-        return "" if len(used(rows)) == 1 and is_unknown(row.day) else f"Wanted {wanted}."
+        return "" if len(used(rows)) == 1 and is_unknown(row.day) else _("Wanted {day}.").format(day=wanted)
     if kind is DayKind.DATE and day > today().toordinal():
-        return "This date is after today. Correct it."
+        return _("This date is after today. Correct it.")
     same = [other for other in used(rows) if other.key != row.key and ordinal(other.day, kind) == day]
-    return "Two visits are on this day. Correct one of them, or leave one out." if same else ""
+    return _("Two visits are on this day. Correct one of them, or leave one out.") if same else ""
 
 
 def problems(rows: Sequence[VisitRow], kind: DayKind) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from .dependencies import SETTING, VARIABLE
+
 
 def in_panel_words(sentence: str) -> str:
     """A sentence of the package without the command line's options."""
@@ -14,6 +16,8 @@ def in_panel_words(sentence: str) -> str:
         "unless --register never is given": _("unless Register is set to Never"),
         "Choose with --patient.": _("Name one patient's folder or table."),
         "The patient named with --patient": _("The patient"),
+        # The setting comes before the variable: where it names the wrong Python, the variable changes nothing.
+        VARIABLE: _("the setting {setting}").format(setting=SETTING),
     }
     for words, ours in said.items():
         sentence = sentence.replace(words, ours)

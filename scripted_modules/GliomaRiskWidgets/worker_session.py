@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import qt
 
 from TemporalGliomaRisk.errors import Cancelled, GliomaRiskError, InputError
 from TemporalGliomaRisk.worker.client import WorkerClient
+
+from .wording import in_panel_words
 
 POLL_MS = 100
 Message = dict[str, Any]
@@ -39,7 +42,7 @@ class WorkerFailure(GliomaRiskError):
     def __init__(self, message: Message) -> None:
         self.kind = str(message["kind"])
         self.findings = list(message.get("findings") or [])
-        super().__init__(str(message["message"]))
+        super().__init__(in_panel_words(str(message["message"])))
 
 
 def error_of(message: Message) -> GliomaRiskError:
@@ -136,7 +139,17 @@ class WorkerSession:
             self._listeners.get(str(message["id"]), Listeners()).progress(message)
         elif kind in ("result", "error"):
             listeners = self._listeners.pop(str(message["id"]), Listeners())
+            if kind == "error":
+                self._log_end(message)
+            if kind == "error" and message["kind"] == "start":
+                self.restart()  # the next request asks anew which Python it is, and finds what was installed in it
             (listeners.result if kind == "result" else listeners.error)(message)
+
+    def _log_end(self, message: Message) -> None:
+        """Of a worker that could not start or died the log has its last words, without paths, dates and names."""
+        said = "" if self._client is None else self._client.diagnostics().strip()
+        if said and message["kind"] in ("start", "crashed"):
+            logging.error("The worker of Temporal Glioma Risk ended; its last words:\n%s", said)
 
     def wait(self, request_id: str, *, tick: Callable[[], None]) -> None:
         """Poll until a request has ended, for scripts: ``tick`` keeps Slicer's window alive meanwhile."""
