@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def _read(path: Path, patient: str | None, identified: bool) -> Timeline:
     if timeline is None and holds_volume_files(path):  # refused there, with the names that are wanted
         return read_dated_files(path, patient=patient, identified=identified)
     if timeline is None:
-        raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.")
+        without = "" if _reads_dicom() else " DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'."
+        raise refuse("nothing_to_read", problem=f"The folder holds no image that is known; wanted {FORMS}.{without}")
     return timeline
 
 
@@ -94,7 +96,15 @@ def _read_patient(folder: Path, identified: bool) -> Timeline:
     return timeline or read_bids_patient(folder, identified=identified)
 
 
+def _reads_dicom() -> bool:
+    """Whether the package is there that the extra ``dicom`` brings."""
+    return importlib.util.find_spec("pydicom") is not None
+
+
 def _read_dicom(folder: Path, patient: str | None, identified: bool) -> Timeline | None:
+    """The timeline of a folder of DICOM, None where it holds none that can be read here."""
+    if not _reads_dicom():
+        return None
     # Loaded where it is wanted: pydicom would take a third of what Slicer's start spends on the extension.
     from TemporalGliomaRisk.timeline.dicom_folder import read_dicom_folder  # noqa: PLC0415
 

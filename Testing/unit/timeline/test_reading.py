@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from TemporalGliomaRisk.errors import TimelineError, VolumeError
+from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.assembly import FoundVisit, build_timeline
 from TemporalGliomaRisk.timeline.bids import bids_patients
 from TemporalGliomaRisk.timeline.days import When, parse_date
@@ -545,3 +548,18 @@ def test_what_is_no_timeline_is_refused_with_the_forms_wanted(tmp_path, name, wo
     (tmp_path / "empty").mkdir()
     assert words in str(refused(tmp_path / name))
     assert "BIDS patient folder" in str(refused(tmp_path / name))
+
+
+def test_without_pydicom_other_forms_are_read_and_a_folder_of_dicom_is_refused_with_what_to_install(tmp_path):
+    (tmp_path / "dicom").mkdir()
+    (tmp_path / "dicom" / "1").write_bytes(bytes(128) + b"DICM")
+    code = (
+        "import sys\n"
+        "sys.modules['pydicom'] = None\n"  # as where the extra was left out
+        "from TemporalGliomaRisk.commands import main\n"
+        "print([main(['check', path]) for path in sys.argv[1:]])\n"
+    )
+    paths = [str(resource_path("SampleData") / "sub-03"), str(tmp_path / "dicom")]
+    found = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=False)
+    assert found.stdout.splitlines()[-1] == "[0, 2]", found.stderr
+    assert "DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'." in found.stderr
