@@ -289,6 +289,19 @@ def test_a_worker_that_crashes_while_idle_is_started_by_the_next_request(
         client.close()
 
 
+def test_a_request_whose_worker_crashed_is_told_so_although_the_host_warms_another_one_up_first(
+    client: WorkerClient, simulated_patient: Path
+) -> None:
+    client.start()
+    request = client.check(simulated_patient, alignment=False)
+    os.kill(client.pid, signal.SIGKILL)
+    while client.running:
+        time.sleep(0.01)
+    client.start()
+    assert client.wait(request, timeout_s=10)["message"].startswith("The worker ")
+    assert client.busy is None
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [
@@ -335,6 +348,24 @@ def test_a_worker_that_does_not_stop_is_ended(
         client.cancel()
         answer = client.wait(request, timeout_s=3)
         assert (answer["kind"], client.running) == ("cancelled", False)
+
+
+def test_a_cancel_of_a_worker_that_was_closed_meanwhile_ends_no_later_one(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("TemporalGliomaRisk.worker.client.CANCEL_PATIENCE_S", 0.3)
+    deaf = tmp_path / "python"
+    deaf.write_text("#!/bin/sh\nsleep 60\n")
+    deaf.chmod(0o755)
+    with WorkerClient(interpreter=deaf, environment=environment) as client:
+        client.check(tmp_path)
+        client.cancel()
+        client.close(timeout_s=0.0)
+        later = client.check(tmp_path)
+        time.sleep(0.5)
+        assert client.poll() == []
+        assert (client.busy, client.running) == (later, True)
+        client.close(timeout_s=0.0)
 
 
 def test_on_windows_a_slow_taskkill_keeps_nobody_from_ending_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
