@@ -67,7 +67,9 @@ def labels(session: Session) -> list[str]:
 
 def test_another_patient_takes_the_place_of_the_one_that_was_open(session: Session) -> None:
     session.open(timeline("sub-01"))
+    session._state.playing = True
     session.open(timeline("sub-02"))
+    assert not session._state.playing  # else it would leave the visit at which the patient opens
     assert session._state.patient["label"] == session.patient.label == "sub-02"
     assert labels(session) == ["sub-02"]
     assert session._stage.patient is session.patient
