@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from trame_server.state import State
+from trame.app import get_server
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.host import headless_scene
@@ -47,7 +47,7 @@ class Stage:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    state = State()
+    state = get_server("a test of the session").state
     state.update(first_state(with_3d=False))
     scene = headless_scene()
     yield Session(SimpleNamespace(state=state), SimpleNamespace(scene=scene), Stage())
