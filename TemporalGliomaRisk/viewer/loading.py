@@ -7,8 +7,9 @@ from typing import Any
 
 from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.scene.patient_scene import PatientScene
+from TemporalGliomaRisk.scene.record import remove_nodes
 from TemporalGliomaRisk.scene.result import RiskResult
-from TemporalGliomaRisk.viewer.saving import remove_views
+from TemporalGliomaRisk.viewer.saving import nodes_besides, remove_views
 
 
 def load(scene: Any, path: Path, result: RiskResult) -> PatientScene:
@@ -20,17 +21,35 @@ def load(scene: Any, path: Path, result: RiskResult) -> PatientScene:
         result: What it has to belong to.
 
     Raises:
-        InputError: If it cannot be read, or holds another patient.
+        InputError: If it cannot be read, or holds another patient. Nothing of it is left then.
     """
     before = {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
-    known = {patient.browser.GetID() for patient in PatientScene.all_in(scene)}
-    if not scene.ReadFromMRB(str(path), False):
-        raise InputError("The result's scene file cannot be read; run predict with --scene again.")
-    remove_views(scene, before)
-    found = [patient for patient in PatientScene.all_in(scene) if patient.browser.GetID() not in known]
-    wanted = [(visit.session_id, visit.days_since_first) for visit in result.visits]
-    for patient in found:
-        if [(visit.session_id, visit.days_since_first) for visit in patient.visits] == wanted:
-            return patient
-        patient.remove()
-    raise InputError("The result's scene file is of another timeline; run predict with --scene again.")
+    try:
+        if not scene.ReadFromMRB(str(path), False):
+            raise InputError("The result's scene file cannot be read; run predict with --scene again.")
+        remove_views(scene, before)
+        wanted = [(visit.session_id, visit.days_since_first) for visit in result.visits]
+        found = _patients_besides(scene, before)
+        chosen = next(
+            (one for one in found if [(v.session_id, v.days_since_first) for v in one.visits] == wanted), None
+        )
+        if chosen is None:
+            raise InputError("The result's scene file is of another timeline; run predict with --scene again.")
+        for other in found:
+            if other is not chosen:
+                other.remove()
+        return chosen
+    except BaseException:
+        # A damaged file may have been read in part, and another patient's images would be saved with the open one's.
+        for patient in _patients_besides(scene, before):
+            patient.remove()
+        remove_nodes(scene, nodes_besides(scene, before))
+        raise
+
+
+def _patients_besides(scene: Any, before: set[str]) -> list[PatientScene]:
+    return [patient for patient in PatientScene.all_in(scene) if patient.browser.GetID() not in before]
+
+
+def _days(shown: PatientScene | RiskResult) -> list[tuple[str, int]]:
+    return [(visit.session_id, visit.days_since_first) for visit in shown.visits]

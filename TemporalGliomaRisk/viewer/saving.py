@@ -76,7 +76,12 @@ def remove_views(scene: Any, before: set[str]) -> None:
         scene: vtkMRMLScene.
         before: Ids of the nodes that were there before it was read.
     """
-    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
-    for node in nodes:
-        if node.GetID() not in before and any(node.IsA(name) for name in VIEW_CLASSES):
+    for node in nodes_besides(scene, before):
+        if any(node.IsA(name) for name in VIEW_CLASSES):
             scene.RemoveNode(node)
+
+
+def nodes_besides(scene: Any, before: set[str]) -> list[Any]:
+    """The nodes that came with a file; arguments as of :func:`remove_views`."""
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+    return [node for node in nodes if node.GetID() not in before]

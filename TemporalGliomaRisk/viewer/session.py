@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,13 @@ class Session:
         if self._patient is not None:
             self._stage.set_patient(None)
             self._patient.remove()
-        self._patient, self.opened = patient, opened
-        self._stage.set_patient(patient)
-        chosen = opening_visit(patient.visits) if visit is None else visit
-        self._fill(chosen)
-        self._show_chosen()
-        place = self.peak_place(chosen, "")
-        self._stage.go_to(place)
-        self._stage.look_from_the_side_of(place)
+        self._patient = patient
+        with self._nobody_if_it_fails():
+            chosen = opening_visit(patient.visits) if visit is None else visit
+            self._show(opened, chosen)
+            place = self.peak_place(chosen, "")
+            self._stage.go_to(place)
+            self._stage.look_from_the_side_of(place)
 
     def take_result(self, opened: Opened) -> None:
         """A prediction of the open timeline is done: keep what the reader set, and show where the risk rises."""
@@ -79,23 +79,31 @@ class Session:
             self.open(opened)
             return
         self._stage.set_patient(None)
-        try:
+        with self._nobody_if_it_fails():
             self._patient.update(opened.timeline, opened.result)
-        except InputError:
-            self._forget()
-            raise
+            self._show(opened, opening_visit(self._patient.visits))
+            self.go_to_peak("")
+
+    def _show(self, opened: Opened, visit: int) -> None:
         self.opened = opened
         self._stage.set_patient(self._patient)
-        visit = opening_visit(self._patient.visits)
         self._fill(visit)
         self._show_chosen()
-        self.go_to_peak("")
 
-    def _forget(self) -> None:
-        """Nobody is open any more."""
-        self._patient, self.opened = None, Opened()
-        with self._state as state:
-            state.update(no_patient())
+    @contextmanager
+    def _nobody_if_it_fails(self) -> Iterator[None]:
+        """Whose images are half shown is not shown at all: the page would say of them what it said of another."""
+        try:
+            yield
+        except BaseException:
+            patient, self._patient, self.opened = self._patient, None, Opened()
+            self._stage.set_patient(None)
+            with self._state as state:
+                state.update(no_patient())
+            if patient is not None:
+                with suppress(InputError):  # where an update failed it is removed already
+                    patient.remove()
+            raise
 
     def _build(self, opened: Opened) -> PatientScene:
         if opened.timeline is not None:

@@ -97,6 +97,7 @@ class WorkerClient:
 
         An interpreter that is not there is told by an ``error`` of kind ``start`` at the next request.
         """
+        self._tell_the_end()
         if not self.running:
             self._start()
 
@@ -269,6 +270,7 @@ class WorkerClient:
             self._process.wait(timeout_s)
         self.kill()
         self._asked.clear()
+        self._cancelled_at.clear()  # else a later process would be ended for a cancel that it never heard
 
     def kill(self) -> None:
         """End the worker and everything it started, at once."""
@@ -277,6 +279,11 @@ class WorkerClient:
             process.kill()
             self._diagnostics.feed(process.read_errors())
             process.release()
+
+    def _tell_the_end(self) -> None:
+        """Keep for the next poll what a process that has ended owes, before another takes its place."""
+        if self._process is not None and self._process.exit_status() is not None:
+            self._own = self.poll()
 
     def _start(self) -> None:
         self.kill()
@@ -297,10 +304,10 @@ class WorkerClient:
         request_id = f"{kind}-{self._count}"
         line = encode(kind, request_id, content)
         self._diagnostics.withhold(content)
-        if self._process is not None and self._process.exit_status() is not None:
-            self._own = self.poll()  # the end of the last process is told before the next one starts
+        self._tell_the_end()
         self._asked[request_id] = kind
-        self.start()
+        if not self.running:
+            self._start()
         if self._process is not None:
             self._process.write(line)  # where nobody reads, the next poll finds the process ended
         return request_id

@@ -44,6 +44,8 @@ class WorkerServer:
 
     def __init__(self, *, own_group: bool) -> None:
         self._own_group = own_group
+        # Before anything that takes time: an orphan's parent is another process, and to it nothing would happen.
+        self._parent = os.getppid() if os.name == "posix" else None
         self._channel = Channel.over_standard_streams(self._host_gone)
         self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -60,8 +62,8 @@ class WorkerServer:
         faulthandler.enable()
         self._channel.say("hello", None, hello())
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
-        if hasattr(os, "getppid") and os.name == "posix":
-            threading.Thread(target=self._watch_parent, args=(os.getppid(),), daemon=True).start()
+        if self._parent is not None:
+            threading.Thread(target=self._watch_parent, daemon=True).start()
         try:
             self._load()
             while (message := self._queue.get()) is not None:
@@ -161,9 +163,9 @@ class WorkerServer:
                 os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(0)
 
-    def _watch_parent(self, parent: int) -> None:
+    def _watch_parent(self) -> None:
         """An orphan ends too where something else still holds its pipe open."""
-        while os.getppid() == parent:
+        while os.getppid() == self._parent:
             time.sleep(ORPHAN_LOOK_S)
         self._host_gone()
 

@@ -47,7 +47,7 @@ class Work:
         """Load what only some requests need: a step of seconds in which nothing can look for a cancel."""
         options = message.get("options")
         if isinstance(options, dict) and options.get("scene") is True:
-            with contextlib.suppress(ImportError):  # told when the request runs
+            with contextlib.suppress(Exception):  # told when the request runs, however the libraries are broken
                 import TemporalGliomaRisk.scene.export  # noqa: F401, PLC0415
 
     def predict(self, message: Message, progress: ProgressListener) -> dict[str, Any]:

@@ -206,6 +206,19 @@ def test_bad_input_is_one_sentence_without_names_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_libraries_of_a_scene_that_break_in_whatever_way_are_a_sentence_and_the_worker_goes_on(
+    environment: dict[str, str], simulated_patient: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "slicer.py").write_text("raise ValueError('numpy.dtype size changed: binary incompatibility')\n")
+    with WorkerClient(environment={**environment, "PYTHONPATH": str(tmp_path)}) as client:
+        asked = client.predict(simulated_patient, tmp_path / "out", scene=True)
+        answer = client.wait(asked, timeout_s=PATIENCE_S)
+        assert (answer["type"], answer["kind"]) == ("error", "failure")
+        assert answer["message"].startswith("Stopped by an unexpected ValueError in scene/")
+        assert client.running
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_second_request_is_told_that_the_worker_is_busy_and_the_first_goes_on(
     client: WorkerClient, rows: Rows, quick: dict[str, Any], tmp_path: Path
 ) -> None:
