@@ -358,7 +358,8 @@ def main(arguments: argparse.Namespace) -> int:
     }
     begun = {
         "model": model.name,
-        "model_sha256": model.sha256,
+        # A card that is written anew changes the hash of the whole, not these.
+        "risk_files_sha256": model.risk_files,
         "cohort": cohort,
         "settings": {key: value for key, value in asdict(settings).items() if key not in ("device", "threads")},
     }
