@@ -28,11 +28,8 @@ def load(scene: Any, path: Path, result: RiskResult) -> PatientScene:
         if not scene.ReadFromMRB(str(path), False):
             raise InputError("The result's scene file cannot be read; run predict with --scene again.")
         remove_views(scene, before)
-        wanted = [(visit.session_id, visit.days_since_first) for visit in result.visits]
         found = _patients_besides(scene, before)
-        chosen = next(
-            (one for one in found if [(v.session_id, v.days_since_first) for v in one.visits] == wanted), None
-        )
+        chosen = next((one for one in found if _days(one) == _days(result)), None)
         if chosen is None:
             raise InputError("The result's scene file is of another timeline; run predict with --scene again.")
         for other in found:
