@@ -46,7 +46,8 @@ def read_dated_files(folder: Path, *, patient: str | None = None, identified: bo
     """Read the timeline of a folder of dated files. Volumes are not read yet.
 
     Raises:
-        TimelineRefused: If no file is dated, a date is impossible, or there are several patients and none is named.
+        TimelineRefused: If no file is dated, a date is impossible, there are several patients and none is named, or
+            T1 and T2 may be time points.
     """
     noticed: list[Finding] = []
     files = _dated(folder, noticed)
@@ -54,6 +55,7 @@ def read_dated_files(folder: Path, *, patient: str | None = None, identified: bo
         problem = "No file name holds a date where one is wanted: PATIENT_YYYYMMDD.nii.gz or "
         problem += "PATIENT_YYYYMMDD_SEQUENCE.nii.gz. Rename the files or use a table."
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    _refuse_time_points(files)
     patients = {file.patient for file in files}
     if patient is not None and patient not in patients:
         raise refuse("patient_not_found", labels="")
@@ -115,6 +117,16 @@ def _parted(before_date: str) -> tuple[str, str | None]:
         if sequence_from_name(text) is not None:
             return "_".join(parts[:start]), text
     return before_date, None
+
+
+def _refuse_time_points(files: list[_DatedFile]) -> None:
+    """Refuse ``P_T1_20240101`` beside ``P_T2_20240701``: the first two of several time points, as likely as not."""
+    dates: dict[str, set[datetime.date]] = {}
+    for file in files:
+        if file.sequence_first and file.sequence_text is not None and file.sequence_text.upper() in ("T1", "T2"):
+            dates.setdefault(file.sequence_text.upper(), set()).add(file.date)
+    if len(dates) == 2 and all(len(some) == 1 for some in dates.values()) and dates["T1"] != dates["T2"]:
+        raise refuse("time_points", which="T1 and T2")
 
 
 def _visits(files: list[_DatedFile], noticed: list[Finding]) -> list[FoundVisit]:

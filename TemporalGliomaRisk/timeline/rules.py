@@ -106,6 +106,12 @@ _TABLE: tuple[tuple[str, Severity, str], ...] = (
         "patient's name instead, write the sequence behind the date, too.",
     ),
     (
+        "time_points",
+        REFUSAL,
+        "The names hold {which} before the date, each on one date only, which can be time points or pulse sequences. "
+        "Write the sequence behind the date, PATIENT_YYYYMMDD_SEQUENCE, or use a table.",
+    ),
+    (
         "competing_files",
         WARNING,
         "{where}: {count} files compete; the one with the plainest name is read, among equals "

@@ -543,6 +543,17 @@ def test_a_sequence_named_before_the_date_is_no_part_of_the_patient_s_name(tmp_p
     assert ("sequence_before_date" in codes(timeline)) == (names != ("T1_{}_FLAIR",))
 
 
+def test_time_points_before_the_date_are_not_taken_for_sequences(tmp_path, make_head):
+    for point, date in zip(("T1", "T2", "T3"), (*DATES, "20211205"), strict=False):
+        write_nifti(make_head(), tmp_path / f"P_{point}_{date}.nii.gz")
+    with pytest.raises(TimelineRefused, match="hold T1 and T2 before the date, each on one date only"):
+        read_timeline(tmp_path)
+    write_nifti(make_head(), tmp_path / f"P_T2_{DATES[0]}.nii.gz")
+    for path in tmp_path.glob("P_T3_*"):
+        path.unlink()
+    assert [visit.sequences for visit in read_timeline(tmp_path).visits] == [("T2w", "T1w"), ("T2w",)]
+
+
 @pytest.mark.parametrize(("name", "words"), [("nothing", "nothing at the path"), ("empty", "no image that is known")])
 def test_what_is_no_timeline_is_refused_with_the_forms_wanted(tmp_path, name, words):
     (tmp_path / "empty").mkdir()
