@@ -89,12 +89,26 @@ def read_table(folder: Path, content: bytes) -> None:
 
 def read_sessions(folder: Path, content: bytes) -> None:
     """A sessions table of two visits."""
+    patient = _two_sessions(folder)
+    (patient / "sub-01_sessions.tsv").write_bytes(content)
+    read_timeline(patient)
+
+
+def read_scans(folder: Path, content: bytes) -> None:
+    """The scans table of the second of two sessions, where there is no sessions table."""
+    patient = _two_sessions(folder)
+    right = b"filename\tacq_time\nanat/sub-01_ses-01_FLAIR.nii\t2020-01-01T10:00:00\n"
+    for label, table in (("01", right), ("02", content)):
+        (patient / f"ses-{label}" / f"sub-01_ses-{label}_scans.tsv").write_bytes(table)
+    read_timeline(patient)
+
+
+def _two_sessions(folder: Path) -> Path:
     for label in ("01", "02"):
         place = folder / f"sub-01/ses-{label}/anat"
         place.mkdir(parents=True, exist_ok=True)
         (place / f"sub-01_ses-{label}_FLAIR.nii").touch()
-    (folder / "sub-01" / "sub-01_sessions.tsv").write_bytes(content)
-    read_timeline(folder / "sub-01")
+    return folder / "sub-01"
 
 
 def read_dicom(folder: Path, content: bytes) -> None:
@@ -176,6 +190,7 @@ READERS: dict[str, Read] = {
     "metaimage": read_metaimage,
     "table": read_table,
     "sessions": read_sessions,
+    "scans": read_scans,
     "dicom": read_dicom,
     "participants": read_participants,
     "names": read_names,
@@ -210,6 +225,9 @@ def seeds(reader: str) -> Iterator[bytes]:
     elif reader == "sessions":
         yield b"session_id\tdays_since_treatment\tacq_time\nses-01\t10\t2020-01-01T10:00:00\nses-02\t20\t2020-01-11\n"
         yield b"session_id\tdays_since_first_scan\tnote\n01\t0\tSECRETNAME\nSECRETNAME\t1\n02\t90\tSECRETNAME\n"
+    elif reader == "scans":
+        yield b"filename\tacq_time\nanat/sub-01_ses-02_FLAIR.nii\t2020-04-01T10:00:00.5\nperf/x.nii\tSECRETNAME\n"
+        yield b"filename\tacq_time\toperator\r\nanat/a.nii\tn/a\tSECRETNAME\r\nanat/b.nii\t2020-04-02\t\r\n"
     elif reader == "dicom":
         path = _dicom(Path(tempfile.mkdtemp()))[2]
         yield path.read_bytes()
@@ -218,6 +236,9 @@ def seeds(reader: str) -> Iterator[bytes]:
         buffer = io.BytesIO()
         dataset.save_as(buffer, implicit_vr=True, little_endian=True)
         yield buffer.getvalue()
+        yield buffer.getvalue()[
+            buffer.getvalue().index(b"\x08\x00\x08\x00") :
+        ]  # a dataset alone, as older archives keep them
     elif reader == "participants":
         columns = b"participant_id\tevent_observed\tfollow_up_days"
         yield columns + b"\tage_years\nsub-01\ttrue\t485\t7.5\nsub-SECRETNAME\t0\t90\t\n"
@@ -225,6 +246,7 @@ def seeds(reader: str) -> Iterator[bytes]:
     elif reader == "names":
         yield b"SECRETNAME_20200101.nii.gz\nSECRETNAME_20200401_FLAIR.nii.gz\nSECRETNAME_2020-07-01_T1w.mha\nx.txt\n"
         yield "SECRETNAME \u00fc_20191231_t1ce.nrrd\n._SECRETNAME_20200102.nii\nother.nii".encode()
+        yield b"SECRETNAME_T1_post_20200101.nii\nSECRETNAME_T1_20200401.nii\nSECRETNAME_T2_20200701.nii\n"
     elif reader == "bids":
         yield b"".join(
             b"sub-01/ses-%s/anat/sub-01_ses-%s_%s.nii.gz\n" % (visit, visit, sequence)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 REQUIREMENT = "atheris>=2.3,<4"
 NAMES = (
-    *("nifti", "nrrd", "metaimage", "table", "sessions", "dicom", "participants", "names", "bids"),
+    *("nifti", "nrrd", "metaimage", "table", "sessions", "scans", "dicom", "participants", "names", "bids"),
     *("result", "model", "truth", "training", "checkpoint", "cache", "message"),
 )
 LOADS_TORCH = ("model", "training", "checkpoint")
