@@ -23,6 +23,8 @@ DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
 NO_FILE = "no file is at this path; paths begin at the table's folder"
 MOST_TOLD = 10
 """Mistakes that one message lists."""
+LONGEST_TOLD = 40
+"""Letters of a column's name that a message gives as it stands."""
 KNOWN_COLUMNS = ("path", "sequence", *DAY_COLUMNS)
 _PATIENT_COLUMNS = re.compile(
     "(?:patient|participant|subject|subj|sub|case|pat)(?:id|no|number|name|code|label)?|patienten(?:id|nummer|name)|"
@@ -115,7 +117,12 @@ def _check_columns(table: TextTable) -> None:
 
 def _owners(table: TextTable, called: re.Pattern[str]) -> tuple[str, ...]:
     """The columns that tell patients, by what they may be called."""
-    return tuple(name for name in table.columns if called.fullmatch(re.sub(r"[\W_]", "", name)))
+    return tuple(name for name in table.columns if called.fullmatch(_plain(name)))
+
+
+def _plain(name: str) -> str:
+    """A column's name without what is no letter or digit."""
+    return re.sub(r"[\W_]", "", name)
 
 
 def _rows_of_patient(
@@ -141,7 +148,9 @@ def _rows_of_patient(
         cells = [cell for key in several for cell in set(key)]
         # A cell of two patients' rows, their hospital's number say, chooses neither.
         told = [next((cell for cell in key if cell and cells.count(cell) == 1), "") for key in several]
-        where = f", by its column {' and '.join(owners)}"
+        # Signs that no terminal should be sent, and any number of them, may stand between the letters.
+        columns = [name if name.isprintable() and len(name) <= LONGEST_TOLD else _plain(name) for name in owners]
+        where = f", by its column {' and '.join(columns)}"
         raise refuse_several(filter(None, told), count=len(several), labels=where)
     return rows
 
