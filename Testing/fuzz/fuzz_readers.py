@@ -235,10 +235,9 @@ def seeds(reader: str) -> Iterator[bytes]:
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         buffer = io.BytesIO()
         dataset.save_as(buffer, implicit_vr=True, little_endian=True)
-        yield buffer.getvalue()
-        yield buffer.getvalue()[
-            buffer.getvalue().index(b"\x08\x00\x08\x00") :
-        ]  # a dataset alone, as older archives keep them
+        whole = buffer.getvalue()
+        yield whole
+        yield whole[whole.index(b"\x08\x00\x08\x00") :]  # a dataset alone, as older archives keep them
     elif reader == "participants":
         columns = b"participant_id\tevent_observed\tfollow_up_days"
         yield columns + b"\tage_years\nsub-01\ttrue\t485\t7.5\nsub-SECRETNAME\t0\t90\t\n"

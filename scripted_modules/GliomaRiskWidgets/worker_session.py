@@ -141,8 +141,8 @@ class WorkerSession:
             listeners = self._listeners.pop(str(message["id"]), Listeners())
             if kind == "error":
                 self._log_end(message)
-            if kind == "error" and message["kind"] == "start":
-                self.restart()  # the next request asks anew which Python it is, and finds what was installed in it
+                if message["kind"] == "start":
+                    self.restart()  # the next request asks anew which Python it is, and finds what was installed in it
             (listeners.result if kind == "result" else listeners.error)(message)
 
     def _log_end(self, message: Message) -> None:
