@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from monai.visualize import OcclusionSensitivity
 from torch import Tensor, nn
 
 from TemporalGliomaRisk.bundle import RiskModel
+from TemporalGliomaRisk.encode.brain_blocks import SLOPE
 from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, HistoryHead, VisitMemory, brain_cells
 from TemporalGliomaRisk.learn.scoring import encoded_visits
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
@@ -21,6 +23,23 @@ from TemporalGliomaRisk.risk.hazards import HORIZON_INTERVALS
 from TemporalGliomaRisk.timeline.visit import SEQUENCES
 
 OURS = "ours"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What each layer of the encoder is given at a visit, with a margin of zeros around the grid.
+
+    Args:
+        image: (4, I, J, K) intensities.
+        inside: (I/2, J/2, K/2), 1 in cells that hold brain.
+        features: Of each layer, (sequences of the visit, channels, I/2, J/2, K/2).
+        number: (I/2, J/2, K/2) of a place among the brain's, -1 elsewhere.
+    """
+
+    image: Tensor
+    inside: Tensor
+    features: list[Tensor]
+    number: Tensor
 
 
 class LastVisit(nn.Module):
@@ -46,8 +65,8 @@ class LastVisit(nn.Module):
         self.sequences = torch.nonzero(self.present).flatten().tolist()
         self.gathered = nn.Identity()
         self.own_terms = self._terms(self.own_features, self.memory)
-        self.number = torch.full(self.cells.shape, -1, device=device)
-        self.number[self.cells] = torch.arange(int(self.cells.sum()), device=device)
+        # Of cells around the grid, so that what a change at its edge reaches lies on it.
+        self.margin = self.network.config.convolutions + 2
 
     @property
     def hazard(self) -> float:
@@ -67,35 +86,64 @@ class LastVisit(nn.Module):
 
     @torch.no_grad()
     def hazard_put_back(self, voxels: Tensor, fill: Tensor) -> float:
-        """Hazard with the intensities of some voxels replaced; only what the change can reach is computed again.
+        """Hazard with the intensities of some voxels replaced.
 
         Args:
             voxels: (I, J, K) boolean.
             fill: (4, I, J, K) intensities to put there.
         """
+        intensities = torch.where(voxels & self.brain, fill, self.image)
+        features = self.network.encode_visit(intensities, self.present, self.cells)
+        return self.background + float(self._terms(features, self.memory).sum())
+
+    @torch.no_grad()
+    def hazard_put_back_near(self, voxels: Tensor, fill: Tensor) -> float:
+        """The same for voxels side by side: only the cells that each layer's change reaches are computed again."""
         changed = torch.nonzero(voxels & self.brain)
         if not len(changed):
             return self.hazard
-        reach = 1 + self.network.config.convolutions
-        low, high = (changed.amin(dim=0) // CELL_VOXELS).tolist(), (changed.amax(dim=0) // CELL_VOXELS).tolist()
-        near, crop = (
-            tuple(
-                slice(max(0, start - many), min(length, stop + 1 + many))
-                for start, stop, length in zip(low, high, self.cells.shape, strict=True)
-            )
-            for many in (reach, 2 * reach)
-        )
-        within = tuple(slice(CELL_VOXELS * part.start, CELL_VOXELS * part.stop) for part in crop)
-        put_back = (voxels & self.brain)[within]
-        intensities = torch.where(put_back, fill[(slice(None), *within)], self.image[(slice(None), *within)])
-        cells = self.cells[crop]
-        reached = torch.zeros_like(self.cells)
-        reached[near] = True
-        again = reached[crop][cells]
-        features = self.network.encode_visit(intensities.contiguous(), self.present, cells)[:, again]
-        places = self.number[crop][cells][again]
+        low, high = changed.amin(dim=0).tolist(), changed.amax(dim=0).tolist()
+        # A cell's stem reads its own voxels and one more on every side.
+        reached = [
+            (self.margin + (first - 1) // CELL_VOXELS, self.margin + (last + 1) // CELL_VOXELS + 1)
+            for first, last in zip(low, high, strict=True)
+        ]
+        there = _widened(reached, 0, scale=CELL_VOXELS, more=1)
+        given = self.layers.image[(slice(None), *there)].clone()
+        start = torch.tensor([part.start - CELL_VOXELS * self.margin for part in there], device=changed.device)
+        given[(slice(None), *(changed - start).T)] = fill[(slice(None), *changed.T)]
+        inside = self.layers.inside
+        encoder = self.network.encoder
+        stems = [nn.functional.conv3d(given[one][None, None], *_weights(encoder.stems[one])) for one in self.sequences]
+        now = torch.cat(stems) * inside[_widened(reached, 0)]
+        for depth, layer in enumerate(encoder.layers):
+            around = self.layers.features[depth][(..., *_widened(reached, 2))].clone()
+            around[..., 2:-2, 2:-2, 2:-2] = now
+            convolved = nn.functional.conv3d(nn.functional.leaky_relu(around, SLOPE), *_weights(layer))
+            reached = [(first - 1, last + 1) for first, last in reached]
+            now = around[..., 1:-1, 1:-1, 1:-1] + convolved * inside[_widened(reached, 0)]
+        again = self.layers.number[_widened(reached, 0)]
+        known = again >= 0
+        places = again[known]
+        features = now.new_zeros((len(SEQUENCES), len(places), now.shape[1]))
+        features[self.sequences] = now[:, :, known].transpose(1, 2)
         terms = self._terms(features, _at_places(self.memory, places))
         return self.hazard + float((terms - self.own_terms[places]).sum())
+
+    @cached_property
+    @torch.no_grad()
+    def layers(self) -> Layers:
+        """Of the visit as it is."""
+        encoder, margin = self.network.encoder, self.margin
+        inside = nn.functional.pad(self.cells, (margin,) * 6).to(self.image)
+        image = nn.functional.pad(self.image, (CELL_VOXELS * margin,) * 6)
+        stems = [encoder.stems[one](image[one][None, None]) for one in self.sequences]
+        features = [torch.cat(stems) * inside]
+        for layer in encoder.layers[:-1]:
+            features.append(features[-1] + layer(nn.functional.leaky_relu(features[-1], SLOPE)) * inside)
+        number = torch.full(inside.shape, -1, device=inside.device)
+        number[inside > 0] = torch.arange(int(self.cells.sum()), device=inside.device)
+        return Layers(image=image, inside=inside, features=features, number=number)
 
     def _terms(self, features: Tensor, memory: VisitMemory | None) -> Tensor:
         """(4, places, channels) to (places,) local hazards within the horizon."""
@@ -110,6 +158,16 @@ class LastVisit(nn.Module):
         first = head.comparison(memory.first, features, memory.first_present, self.present)
         previous = head.comparison(memory.previous, features, memory.previous_present, self.present)
         return head.step(memory.states[number], first, previous, self.days)[1]
+
+
+def _widened(spans: list[tuple[int, int]], cells: int, *, scale: int = 1, more: int = 0) -> tuple[slice, ...]:
+    """A box of cells, widened, on a grid so many times as fine, and there widened again."""
+    return tuple(slice(scale * (first - cells) - more, scale * (last + cells) + more) for first, last in spans)
+
+
+def _weights(layer: nn.Module) -> tuple[Tensor, Tensor | None, int]:
+    """Weight, bias and stride of a convolution, whose padding is left out."""
+    return layer.weight, layer.bias, layer.stride
 
 
 def _at_places(memory: VisitMemory | None, places: Tensor) -> VisitMemory | None:
@@ -142,7 +200,7 @@ class Occluded(nn.Module):
         self.positions += 1
         voxels = torch.zeros_like(self.visit.brain)
         voxels[self.box] = torch.as_tensor(ones[0, 0] < 0.5)
-        return ones.new_tensor([[self.visit.hazard_put_back(voxels, self.fill) - self.visit.hazard]])
+        return ones.new_tensor([[self.visit.hazard_put_back_near(voxels, self.fill) - self.visit.hazard]])
 
 
 def fills(visit: LastVisit, patient: StoredPatient) -> tuple[dict[str, Tensor], bool]:
