@@ -23,10 +23,13 @@ RESULTS = ROOT / "Testing" / "benchmarks" / "results"
 README = ROOT / "README.md"
 POPULATIONS = {"main": "evaluation-main.json", "shifted": "evaluation-shifted.json"}
 VISIBILITY = RESULTS / "growth_visibility.json"
+DAYS = RESULTS / "days_alone.json"
+"""What the days alone tell of the same rows, by population, and of the rows of ``make science``."""
 ROWS = RESULTS / "science.json"
 """What ``make science`` found, for as many of its rows as were made."""
 WITHOUT_IMAGES = " †"
 """Beside a row whose calibration leaves nothing of what the images say."""
+ROWS_COMPARED = "rows compared"
 WIDTH = 120
 WAY = "share of the ideal observer's distance from chance (AUROC less 0.5), four or more visits"
 ERROR, SLOPE = "expected calibration error", "calibration slope"
@@ -51,6 +54,12 @@ def evaluations() -> dict[str, dict[str, Any]]:
         for name, file in POPULATIONS.items()
         if (RESULTS / file).is_file()
     }
+
+
+def days_alone() -> dict[str, dict[str, Any]]:
+    """AUROC of the days alone, by population or :data:`ROWS_COMPARED` and by number of visits."""
+    tables = json.loads(DAYS.read_text(encoding="utf-8"))
+    return {name: table["auroc"] for name, table in tables.items()}
 
 
 def cell(entry: Mapping[str, Any], digits: int = 2) -> str:
@@ -78,7 +87,8 @@ def lines(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     yield ""
     yield f"| | {' | '.join(f'`{name}`' for name in known)} | aim |"
     yield f"|---|{'---|' * (len(known) + 1)}"
-    rows = {name: dict(facts(one)) for name, one in known.items()}
+    days = days_alone()
+    rows = {name: dict(facts(one, days[name])) for name, one in known.items()}
     titles = dict.fromkeys(title for found in rows.values() for title in found)
     for title in titles:
         yield f"| {title} | {' | '.join(found.get(title, '') for found in rows.values())} | {AIMS.get(title, '')} |"
@@ -122,11 +132,13 @@ def sentences(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
 
 def distances(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     """How far the model comes on the way to the observers, and how much earlier visits help of what they could."""
-    way, deceived, helped, could = {}, {}, {}, {}
+    way, by_days, deceived, helped, could = {}, {}, {}, {}, {}
+    days = days_alone()
     for name, one in known.items():
         keys = ("several_visits", "single_visit", "ideal_observer")
         ours, alone, ideal = (metric(one[key]["groups"], "4 or more", "auroc")["value"] for key in keys)
         way[name], could[name] = percent((ours - 0.5) / (ideal - 0.5)), f"{ideal - alone:.2f}"
+        by_days[name] = percent((days[name]["4 or more"]["value"] - 0.5) / (ideal - 0.5))
         helped[name] = f"{metric(one['several_less_single'], '4 or more', 'auroc')['value']:.2f}"
         if other := one.get("ideal_observer_deceived"):
             nearer = metric(other["groups"], "4 or more", "auroc")["value"]
@@ -136,6 +148,7 @@ def distances(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         f"; to that of one who takes treatment effects for lesions {by_population(deceived)}" if deceived else ""
     )
     yield f"{far} observer's{nearer_words}."
+    yield f"The days alone, which show no tumour, cover {by_population(by_days)} of the way to the ideal observer."
     yield f"Earlier visits help by {by_population(helped)}; they could help by {by_population(could)}."
 
 
@@ -211,6 +224,13 @@ def rows_compared() -> Iterator[str]:
             f"{math.exp(LARGEST_LOG_SCALE):.0f}th. The risks that are left hardly differ, and rank by the days between "
             "visits."
         )
+    days = days_alone()[ROWS_COMPARED]
+    yield ""
+    yield filled(
+        "By the law that events are drawn from, the days alone rank these visits with an AUROC of "
+        f"{cell(days['all'])}, and with {cell(days['4 or more'])} at four or more (`Testing/science/days_alone.py`): "
+        "the row of dates has not learnt it, so it is no measure of what dates are worth."
+    )
 
 
 def _mark(found: Mapping[str, Any], name: str) -> str:
@@ -247,8 +267,8 @@ def signed(entry: Mapping[str, Any]) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is said of one population beside its AUROC: a title and a cell each."""
+def facts(one: Mapping[str, Any], days: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is said of one population beside its AUROC, and beside that of the days alone: a title and a cell each."""
     ours, ideal = (metric(one[key]["groups"], "4 or more", "auroc") for key in ("several_visits", "ideal_observer"))
     yield WAY, f"{(ours['value'] - 0.5) / (ideal['value'] - 0.5):.0%}{_way_interval(one)}"
     for part in one.get("ideal_observer_seeing_from", []):
@@ -257,6 +277,8 @@ def facts(one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if deceived := one.get("ideal_observer_deceived"):
         found = metric(deceived["groups"], "4 or more", "auroc")
         yield "AUROC of one who takes a treatment effect for a lesion, four or more", cell(found)
+    for group, title in (("4 or more", "four or more"), ("all", "all visits")):
+        yield f"AUROC of the days alone, {title}", cell(days[group])
     for title, name in ((ERROR, "calibration_error"), (SLOPE, "calibration_slope")):
         found = metric(one["several_visits"]["groups"], "all", name)
         digits = 3 if title == ERROR else 2
