@@ -4,7 +4,8 @@ Calibration only scales the background and the local hazards by positive constan
 bundle also says when not to believe it: what visits of training look like, thresholds set on the validation patients,
 and how alike the heatmaps of a network with random weights are. Visits that fine-tuning leaves out for their contrast
 are left out of all this too. With --weights-of these are measured for a finished model on its own cohort, and its
-weights and constants stay as they are.
+weights and constants stay as they are. With --background-anew beside it the model's background is fitted to the days of
+the patients whom it learnt from, which is how fine-tuning begins now, and the constants with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from TemporalGliomaRisk.commands import add_cohorts, add_device, add_jobs, folder, refuse_in_cohort, tell
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from TemporalGliomaRisk.bundle import RiskModel
-    from TemporalGliomaRisk.encode.evidence import EvidenceModel
+    from TemporalGliomaRisk.encode.evidence import EvidenceModel, HistoryHead
     from TemporalGliomaRisk.explain.sanity import HeatmapSanity
     from TemporalGliomaRisk.learn.doubting import SummarisedPatient
     from TemporalGliomaRisk.learn.run_folder import RunFolder
@@ -68,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="a model whose weights and constants are kept: only what tells when not to believe it is measured",
     )
+    parser.add_argument(
+        "--background-anew",
+        action="store_true",
+        help="with --weights-of and the cohorts it learnt from: fit its background to their days, and the constants, "
+        "anew; for models of before fine-tuning began with that",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -77,11 +84,16 @@ def run(arguments: argparse.Namespace) -> int:
     from TemporalGliomaRisk import config as configs
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.device import choose_device
+    from TemporalGliomaRisk.errors import UsageError
     from TemporalGliomaRisk.learn.cohort import read_cohorts
     from TemporalGliomaRisk.learn.run_folder import RunConfig, RunFolder
 
     device, findings = choose_device(arguments.device)
     tell(findings)
+    if arguments.background_anew and arguments.weights_of is None:
+        raise UsageError(
+            "--background-anew goes with --weights-of MODEL; a run's own background is fitted by finetune."
+        )
     finished = None if arguments.weights_of is None else load_bundle(arguments.weights_of)
     if finished is None:
         run_folder = RunFolder.open(arguments.run_folder)
@@ -206,34 +218,70 @@ def _measure_finished(
     arguments: argparse.Namespace,
     device: torch.device,
 ) -> None:
-    """The same weights, constants and facts with a new account of when not to believe them, one version on."""
+    """A finished model's weights and facts with a new account of when not to believe them, one version on."""
     from TemporalGliomaRisk.bundle import load_pretrained, write_bundle
     from TemporalGliomaRisk.learn.agreement import agreeing
+    from TemporalGliomaRisk.learn.card import model_card
     from TemporalGliomaRisk.learn.card_parts import card_with_doubt
-    from TemporalGliomaRisk.learn.export import least_agreement, licence_text, next_version
+    from TemporalGliomaRisk.learn.export import fit_both, least_agreement, licence_text, next_version
 
+    anew = arguments.background_anew
+    ensemble, single = model.calibration, model.single_visit_calibration
+    change = "says when not to believe it; weights and constants unchanged"
+    if anew:
+        _fit_backgrounds(model, parts, arguments.cohort)
+        change = f"background and constants fitted anew; all other weights are those of {model.name}"
+    metadata = next_version(model.metadata, change)
     least = least_agreement(model.metadata.get("finetuning"))
     train = run_folder.prepared(_spread(parts["train"], arguments.doubt_patients), jobs=arguments.jobs)
     train = agreeing(train, least)
     validation = agreeing(run_folder.prepared(parts["validation"], jobs=arguments.jobs), least)
     watched = _watched("watched visits", model.network, validation, device)
+    if anew:
+        rows = [row for patient in watched for row in patient.rows]
+        ensemble, single = fit_both(rows)
+        metadata |= {
+            "name": arguments.output.name,
+            "background_anew": model.name,
+            **_thresholds(rows, ensemble, single),
+        }
     shown = _spread(validation, arguments.sanity_patients)
-    doubt, sanity = _measure(model.network, model.calibration, train, watched, shown)
+    doubt, sanity = _measure(model.network, ensemble, train, watched, shown)
     write_bundle(
         arguments.output,
         network=model.network,
         preprocessing=model.preprocessing,
-        calibration=model.calibration,
-        single_visit_calibration=model.single_visit_calibration,
-        metadata=next_version(model.metadata, "says when not to believe it; weights and constants unchanged"),
-        card=card_with_doubt(model.card, doubt, sanity),
+        calibration=ensemble,
+        single_visit_calibration=single,
+        metadata=metadata,
+        card=card_with_doubt(model_card(metadata, ensemble, single) if anew else model.card, doubt, sanity),
         licence=licence_text(),
         doubt=doubt,
         heatmap_sanity=sanity,
         order=model.order,
         pretrained=load_pretrained(model),
     )
-    print(f"Wrote {arguments.output.name}: weights and constants unchanged.\n{sanity.sentence}")
+    print(f"Wrote {arguments.output.name}: {change}.\n{sanity.sentence}")
+
+
+def _fit_backgrounds(model: RiskModel, parts: dict[str, Any], cohorts: Sequence[Path]) -> None:
+    """Fit the background of a finished model's members anew, to the days of the very patients it learnt from.
+
+    Raises:
+        UsageError: If the cohorts are others: the model would have to say that it learnt from them, too.
+    """
+    from TemporalGliomaRisk.errors import UsageError
+    from TemporalGliomaRisk.learn.background import FollowedDays, fit_background
+    from TemporalGliomaRisk.learn.cohort import cohort_sha256, read_cohort
+
+    if {cohort_sha256(read_cohort(one)) for one in cohorts} != set(model.metadata.get("cohorts_sha256") or ()):
+        raise UsageError(
+            "--background-anew needs the very cohorts that the model learnt from; name them with --cohort."
+        )
+    learnt, watched = ([FollowedDays.of(one) for one in parts[part]] for part in ("train", "validation"))
+    seed = int((model.metadata.get("finetuning") or {}).get("seed", 1))
+    for number, head in enumerate(model.network.members):
+        fit_background(cast("HistoryHead", head), learnt, watched, seed=seed + number)
 
 
 def _measure(

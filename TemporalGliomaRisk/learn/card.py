@@ -197,6 +197,8 @@ def _training(metadata: Mapping[str, Any]) -> str:
         text += f", begun from weights of {begun['updates']} earlier updates (SHA-256 {begun['sha256'][:12]}...)"
     text += "." + _drawn_pairs(_run(metadata, "pretraining", "pairs") or {})
     text += " Then fine-tuned on timelines by the discrete-time likelihood with censoring, the encoder kept."
+    if (metadata.get("finetuning") or {}).get("background_first"):
+        text += " This began with the background, fitted to days and outcomes alone (learn/background.py)."
     implants = (metadata.get("finetuning") or {}).get("implants") or {}
     if share := implants.get("share"):
         again = "once more" if implants.get("each", 1) == 1 else f"{implants['each']} times more"
@@ -223,7 +225,14 @@ def _training(metadata: Mapping[str, Any]) -> str:
         " Members share the encoder and differ in seed and in a bootstrap of the training patients: their extremes are "
         "a spread, not a confidence interval."
     )
-    return _fill(" ".join([text, *metadata.get("notes", [])]))
+    notes = list(metadata.get("notes", []))
+    if before := metadata.get("background_anew"):
+        notes.append(
+            f"All this made `{before}`. Its backgrounds were then fitted anew, to days and outcomes alone of the same "
+            "training patients (TemporalGliomaRisk/learn/background.py) and stopped by those of the validation "
+            "patients, and the calibration's constants with them; no other weight was changed."
+        )
+    return _fill(" ".join([text, *notes]))
 
 
 def _drawn_pairs(pairs: Mapping[str, Any]) -> str:

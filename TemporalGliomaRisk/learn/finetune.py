@@ -17,6 +17,7 @@ from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.encode.evidence import HistoryHead, single_visit_days
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import UsageError
+from TemporalGliomaRisk.learn.background import fit_background
 from TemporalGliomaRisk.learn.feature_store import PatientFeatures, PlaceSampling
 from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient, TimelineImplantConfig
 from TemporalGliomaRisk.learn.likelihood_training import Learner, Report, train_by_likelihood
@@ -52,6 +53,7 @@ class FinetuneConfig:
             event, in the true growth. Nothing where the truth is not known.
         sampling: Places kept by the feature cache.
         implants: Patients learnt from again, with a lesion laid in.
+        background_first: Whether the background is fitted to the days alone before images are learnt from.
         begun_from: Hash of the weights of the model whose heads it begins with, None for a fresh recurrence.
     """
 
@@ -71,6 +73,7 @@ class FinetuneConfig:
     place_weight: float = 0.2
     sampling: PlaceSampling = field(default_factory=PlaceSampling)
     implants: TimelineImplantConfig = field(default_factory=TimelineImplantConfig)
+    background_first: bool = True
     begun_from: str | None = None
 
     def __post_init__(self) -> None:
@@ -88,13 +91,16 @@ class FinetuneConfig:
 
 
 def with_later_settings(written: Any) -> Any:
-    """Settings of a head as an earlier version wrote them, with what it did without naming it."""
+    """Settings of a head as an earlier version wrote them, with what it did without naming it.
+
+    Its background was not fitted first; a head that is on its way goes on all the same.
+    """
     if not isinstance(written, dict):
         return written
     implants = written.get("implants")
     if isinstance(implants, dict):
         written = {**written, "implants": {"each": 1, **implants}}
-    return {"begun_from": None, **written}
+    return {"background_first": True, "begun_from": None, **written}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,8 +290,12 @@ def finetune_head(
     head = (begin_head(pretrained, config) if start_from is None else copy.deepcopy(start_from)).to(device)
 
     def begin() -> None:
-        if start_from is None:
-            match_prevalence(head, train[:40], load, config)
+        if start_from is not None:
+            return
+        if config.background_first and not config.single_visit:
+            lived = [patient for patient in train if not isinstance(patient, ImplantedPatient)]
+            fit_background(head, lived, validation, seed=config.seed)
+        match_prevalence(head, train[:40], load, config)
 
     def training_losses(patient: StoredPatient, rows: TimelineRows) -> tuple[Tensor, Tensor]:
         rows = rows.to(device)

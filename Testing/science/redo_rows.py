@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -28,12 +27,12 @@ from TemporalGliomaRisk.evaluate.observer import (
 )
 from TemporalGliomaRisk.files import read_json, write_json_whole, written_whole
 from TemporalGliomaRisk.learn.agreement import agreeing
+from TemporalGliomaRisk.learn.background import DayRows, fit_whole
 from TemporalGliomaRisk.learn.export import fit_both
 from TemporalGliomaRisk.learn.feature_store import cache_features, load_features
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, finetune_head
 from TemporalGliomaRisk.learn.finetune_reference import ReferenceTrainingConfig, finetune_reference
 from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig, with_implants
-from TemporalGliomaRisk.learn.likelihood_training import Learner, train_by_likelihood
 from TemporalGliomaRisk.learn.pretrain import PretrainConfig, pretrain
 from TemporalGliomaRisk.learn.score_reference import TrainedReference, calibrate_reference, load_reference
 from TemporalGliomaRisk.learn.scoring import (
@@ -46,9 +45,9 @@ from TemporalGliomaRisk.learn.scoring import (
 )
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.risk.calibration import Calibration, fit_calibration
+from TemporalGliomaRisk.risk.calibration import Calibration
 from TemporalGliomaRisk.risk.ensemble import TimelineRisk
-from TemporalGliomaRisk.risk.hazards import INTERVALS, horizon_hazard, negative_log_likelihood
+from TemporalGliomaRisk.risk.hazards import INTERVALS, horizon_hazard
 
 SHIPPED, SINGLE, SHUFFLED_VISITS = "evidence, shipped", "single visit", "evidence, shuffled visits"
 DATES, REFERENCE = "dates and number of visits", "reference"
@@ -162,9 +161,9 @@ class DatesOnly(nn.Module):
         with torch.no_grad():
             self.last.bias.copy_(torch.tensor(EvidenceConfig.prior_interval_hazards).log())
 
-    def forward(self, days: Tensor) -> Tensor:
-        """(visits, day features) of a whole timeline to (visits, 4) interval hazards."""
-        so_far = torch.arange(1, len(days) + 1, dtype=days.dtype).log()[:, None]
+    def forward(self, days: Tensor, visits_so_far: Tensor) -> Tensor:
+        """(rows, day features) and (rows,) to (rows, 4) interval hazards."""
+        so_far = visits_so_far.to(days.dtype).log()[:, None]
         hazards: Tensor = self.last(nn.functional.gelu(self.hidden(torch.cat([days, so_far], dim=1)))).exp()
         return hazards
 
@@ -230,38 +229,20 @@ def _outcomes_exchanged(patients: list[StoredPatient]) -> list[StoredPatient]:
 
 
 def train_dates(shop: Workshop) -> None:
-    """The row that sees no image."""
+    """The row that sees no image, to the end of what days can teach; nothing in it is left to calibrate."""
     torch.manual_seed(1)
     network = DatesOnly()
-    folder = shop.of(DATES)
-    if (folder / "network.safetensors").exists():
+    path = shop.of(DATES) / "network.safetensors"
+    if path.exists():
         return
-
-    def losses(patient: StoredPatient, days: Tensor) -> Tensor:
-        event = torch.full((patient.visits,), patient.event_observed)
-        return negative_log_likelihood(network(days), torch.from_numpy(patient.days_to_end).float(), event)
-
-    def backward(patients: Sequence[StoredPatient], randoms: Sequence[torch.Generator]) -> Tensor:
-        found = []
-        for patient, random in zip(patients, randoms, strict=True):
-            days = visit_days(patient)
-            if torch.rand((), generator=random) < 0.5:
-                days[:, -2:] = 0  # the day of treatment is dropped in half of every model's training
-            found.append(losses(patient, days))
-        every = torch.cat(found)
-        every.mean().backward()  # type: ignore[no-untyped-call]
-        return every.detach()
-
-    learner = Learner(network=network, backward=backward, row_losses=lambda one: losses(one, visit_days(one)))
-    config = FinetuneConfig(epochs=shop.sizes.passes)
-    train_by_likelihood(learner, shop.train, shop.validation, folder / "head.safetensors", config=config)
-    hazards = torch.cat([network(visit_days(one)) for one in shop.validation]).detach()
-    days = torch.cat([torch.from_numpy(one.days_to_end) for one in shop.validation])
-    event = torch.tensor([one.event_observed for one in shop.validation for _ in range(one.visits)])
-    scale = fit_calibration(torch.zeros_like(hazards), hazards, days, event).local_scale
-    with torch.no_grad():
-        network.last.bias.add_(math.log(scale))
-    with written_whole(folder / "network.safetensors") as temporary:
+    learnt, watched = (DayRows.of(part) for part in (shop.train, shop.validation))
+    fit_whole(
+        network,
+        lambda: learnt.mean_loss(network(learnt.days, learnt.visits_so_far)),
+        lambda: watched.mean_loss(network(watched.days, watched.visits_so_far)),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as temporary:
         save_file(network.state_dict(), str(temporary))
 
 
@@ -292,7 +273,7 @@ class Scorer:
         """Of the rows wanted: (visits,) risks, or scores where it is a rule; ``number`` seeds a reader's errors."""
         found = dict(self._by_variants(patient, wanted))
         if DATES in wanted:
-            hazards = self._dates(visit_days(patient))
+            hazards = self._dates(visit_days(patient), torch.arange(1, patient.visits + 1))
             found[DATES] = [float(risk) for risk in -torch.expm1(-horizon_hazard(hazards))]
         if REFERENCE in wanted:
             found[REFERENCE] = self._reference.risks(patient)

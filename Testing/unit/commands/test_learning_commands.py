@@ -285,6 +285,31 @@ def test_a_finished_model_is_measured_anew_and_its_weights_stay(bundle: Path, co
     assert after.card.count("## When not to believe it") == 1
 
 
+def test_a_finished_model_can_be_given_another_background_by_those_it_learnt_from(
+    bundle: Path, cohort: Path, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["calibrate", "--run", str(work / "run"), "--output", str(work / "renewed"), "--background-anew", *FEW]
+    assert main([*place, "--cohort", str(cohort)]) == 2
+    assert "--background-anew goes with --weights-of" in capsys.readouterr().err
+    place += ["--weights-of", str(bundle)]
+    other = tmp_path / "other"
+    shutil.copytree(cohort, other)
+    table = other / "participants.tsv"
+    table.write_text("\n".join(table.read_text("utf-8").splitlines()[:-1]) + "\n", "utf-8")
+    assert main([*place, "--cohort", str(other)]) == 2
+    assert "needs the very cohorts that the model learnt from" in capsys.readouterr().err
+    assert not (work / "renewed").exists()
+    assert main([*place, "--cohort", str(cohort)]) == 0
+    before, after = load_bundle(bundle), load_bundle(work / "renewed")
+    old, new = (load_file(folder / WEIGHTS) for folder in (bundle, work / "renewed"))
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed
+    assert all(re.match(r"members\.\d\.background", name) for name in changed)
+    assert after.calibration != before.calibration
+    assert (after.name, after.metadata["background_anew"]) == ("renewed", before.name)
+    assert "Its backgrounds were then fitted anew" in " ".join(after.card.split())
+
+
 def test_running_again_changes_nothing(bundle: Path, cohort: Path, pretrained: Path) -> None:
     heads = {path: sha256_of(path) for path in (pretrained / "heads").glob("*.safetensors")}
     assert {path.stem for path in heads} == {"member-1", "member-2", "single"}

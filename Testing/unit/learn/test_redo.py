@@ -87,9 +87,8 @@ def test_an_exchanged_outcome_is_anothers_and_no_visit_lies_after_it(rows: Modul
 
 def test_the_row_without_images_counts_visits(rows: ModuleType, shop) -> None:
     network = rows.DatesOnly()
-    same_days = torch.zeros(3, 5)
     with torch.no_grad():
-        hazards = network(same_days)
+        hazards = network(torch.zeros(3, 5), torch.arange(1, 4))
     assert not torch.equal(hazards[0], hazards[1])
 
 
