@@ -196,6 +196,42 @@ def test_without_a_sessions_table_the_scans_tables_tell_the_days_or_why_not(bids
         assert told in str(refused(folder))
 
 
+def write_scans_table(folder, label, text):
+    (folder / label / f"{folder.name}_{label}_scans.tsv").write_text(f"filename\tacq_time\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("scans", "places"),
+    [
+        (("2020-01-01", "2020-03-01T23:50", "2020-06-01"), []),  # a day earlier than the table, as by times of day
+        (("2020-01-01", "2020-03-02", "2020-07-01"), ["ses-03"]),
+        (("2019-01-01", "n/a", "2020-06-01"), ["ses-03"]),
+        (("1900-01-01", "1900-01-01", "1900-01-01"), []),
+        (("2020-01-01", "2020-03-02", "01/07/2020"), []),
+        (("2020-01-01", "2020-03-02", '"2020-07-01'), []),
+    ],
+)
+@pytest.mark.parametrize("column", ["days_since_treatment", "acq_time"])
+def test_days_of_the_sessions_table_that_contradict_the_scans_tables_are_refused(
+    bids, make_head, scans, places, column
+):
+    days = [20, 81, 172] if column != "acq_time" else ["2018-05-01", "2018-07-01", "2018-09-30"]
+    labels = ("01", "02", "03")
+    folder = bids(
+        {label: {"FLAIR": make_head(n)} for n, label in enumerate(labels)},
+        rows=list(zip(labels, days, strict=True)),
+        column=column,
+    )
+    for label, cell in zip(labels, scans, strict=True):
+        write_scans_table(folder, f"ses-{label}", f"anat/sub-01_ses-{label}_FLAIR.nii.gz\t{cell}")
+    if not places:
+        assert [visit.days_since_first for visit in read_timeline(folder).visits] == [0, 61, 152]
+        return
+    error = refused(folder)
+    assert [item.message.partition(":")[0] for item in error.findings] == places
+    assert f"{column} of the sessions table and acq_time of its scans table disagree by" in str(error)
+
+
 def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_head):
     visits = {label: {"FLAIR": make_head(n["FLAIR"])} for label, n in TWO.items()}
     rows = [("01", "12.0", "2020-01-01"), ("02", "n/a", "2020-01-31T10:00:00")]
