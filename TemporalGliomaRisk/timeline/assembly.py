@@ -172,6 +172,34 @@ def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding])
             noticed.append(finding("days_contradict", where=where, first=first, second=second, count=apart))
 
 
+def contradicted_by_dates(
+    whens: Sequence[When], dates: Sequence[datetime.date | None], places: Sequence[str], *, table: str, of: str
+) -> list[Finding]:
+    """Refusals where a table's days tell other gaps than dates that lie beside it, by the first way that does.
+
+    One date for all stands for dates that were taken out, and contradicts nothing.
+
+    Args:
+        whens: What the table says of every visit or row.
+        dates: What lies beside it says of the same, None where it says nothing.
+        places: What messages call them.
+        table: What messages call the table, to follow "days_since_treatment of".
+        of: What messages call the dates.
+    """
+    if len(set(dates) - {None}) < 2:
+        return []
+    beside = [None if date is None else date.toordinal() for date in dates]
+    for way, days in ways_of_telling(whens).items():
+        first = f"{way} of {table}"
+        found = [
+            finding("days_contradict", where=places[index], first=first, second=of, count=apart)
+            for index, apart in contradictions(days, beside, DATE_TOLERANCE_DAYS)
+        ]
+        if found:
+            return found
+    return []
+
+
 def contradictions(ones: Sequence[int | None], others: Sequence[int | None], tolerance: int) -> list[tuple[int, int]]:
     """Where two ways of telling the visits' days give other gaps, and by how many days.
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from pathlib import Path
 
-from TemporalGliomaRisk.timeline.assembly import DATE_TOLERANCE_DAYS, contradictions
+from TemporalGliomaRisk.timeline.assembly import DATE_TOLERANCE_DAYS, contradicted_by_dates
 from TemporalGliomaRisk.timeline.days import (
     DATES_WANTED,
     DAYS_WANTED,
@@ -14,7 +14,6 @@ from TemporalGliomaRisk.timeline.days import (
     is_unknown,
     parse_date,
     parse_days,
-    ways_of_telling,
 )
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import may_be_shown, told
@@ -83,34 +82,23 @@ def read_sessions_table(
             "or a value in one column."
         )
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
-    _hold_against_scans(folder, days, noticed)
+    dates = [_only_date_of_scans(folder, label) for label in days]
+    noticed += contradicted_by_dates(
+        list(days.values()),
+        dates,
+        [told([label]) for label in days],
+        table="the sessions table",
+        of="acq_time of its scans table",
+    )
     refuse_if_any(noticed)
     return days
 
 
-def _hold_against_scans(folder: Path, days: Mapping[str, When], noticed: list[Finding]) -> None:
-    """The sessions' days must tell the same gaps as their scans tables, by the first way in which they disagree.
-
-    A scans table that tells no one day is no reason to refuse what the sessions table tells, nor is one date of all
-    sessions: it stands for dates that were taken out.
-    """
-    dates = [_only_date_of_scans(folder, label) for label in days]
-    if len(set(dates) - {None}) < 2:
-        return
-    by_scans = [None if date is None else date.toordinal() for date in dates]
-    for way, told_so in ways_of_telling(list(days.values())).items():
-        apart = contradictions(told_so, by_scans, DATE_TOLERANCE_DAYS)
-        first = f"{'acq_time' if way == 'the date' else way} of the sessions table"
-        for index, count in apart:
-            where = told([list(days)[index]])
-            second = "acq_time of its scans table"
-            noticed.append(finding("days_contradict", where=where, first=first, second=second, count=count))
-        if apart:
-            return
-
-
 def _only_date_of_scans(folder: Path, label: str) -> datetime.date | None:
-    """The day of a session's scans table; None where it tells none or several, or cannot be read."""
+    """The day of a session's scans table; None where it tells none or several, or cannot be read.
+
+    That is no reason to refuse what the sessions table tells.
+    """
     problems: list[Finding] = []
     try:
         date = _date_of_scans(folder, label, problems)

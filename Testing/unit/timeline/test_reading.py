@@ -229,7 +229,8 @@ def test_days_of_the_sessions_table_that_contradict_the_scans_tables_are_refused
         return
     error = refused(folder)
     assert [item.message.partition(":")[0] for item in error.findings] == places
-    assert f"{column} of the sessions table and acq_time of its scans table disagree by" in str(error)
+    way = "the date" if column == "acq_time" else column
+    assert f"{way} of the sessions table and acq_time of its scans table disagree by" in str(error)
 
 
 def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_head):
