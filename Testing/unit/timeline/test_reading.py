@@ -601,13 +601,14 @@ def test_what_is_no_timeline_is_refused_with_the_forms_wanted(tmp_path, name, wo
 def test_without_pydicom_other_forms_are_read_and_a_folder_of_dicom_is_refused_with_what_to_install(tmp_path):
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom" / "1").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "t.csv").write_text("path,sequence,date\ndicom,FLAIR,2020-01-01\n")
     code = (
         "import sys\n"
         "sys.modules['pydicom'] = None\n"  # as where the extra was left out
         "from TemporalGliomaRisk.commands import main\n"
         "print([main(['check', path]) for path in sys.argv[1:]])\n"
     )
-    paths = [str(resource_path("SampleData") / "sub-03"), str(tmp_path / "dicom")]
+    paths = [str(resource_path("SampleData") / "sub-03"), str(tmp_path / "dicom"), str(tmp_path / "t.csv")]
     found = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=False)
-    assert found.stdout.splitlines()[-1] == "[0, 2]", found.stderr
-    assert "DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'." in found.stderr
+    assert found.stdout.splitlines()[-1] == "[0, 2, 2]", found.stderr
+    assert found.stderr.count("DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'.") == 2
