@@ -325,6 +325,19 @@ def test_a_row_with_its_date_or_its_days_alone_is_of_the_visit_whose_row_tells_b
     ]
 
 
+def test_a_minus_of_its_own_and_signs_without_width_are_read_as_they_look(tmp_path, make_head):
+    for number in (1, 2):
+        write_nifti(make_head(number), tmp_path / f"{number}.nii.gz")
+    rows = [
+        "path,sequence,\u200bdays_since_treatment",
+        "\u20601.nii.gz,FLAIR,\u22125",
+        "2.nii.gz,FLAIR\ufeff,100\u200b",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
+    timeline = read_timeline(tmp_path / "t.csv")
+    assert [visit.days_since_treatment for visit in timeline.visits] == [-5, 100]
+
+
 @pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
 def test_accents_of_a_path_may_be_composed_or_not(tmp_path, make_head, on_disk, in_table):
     path = "Aufnahmen für Zoë/é.nii.gz"
