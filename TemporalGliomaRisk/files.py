@@ -39,22 +39,29 @@ _PART = re.compile(r"\.(?:[0-9a-f]{8}-[0-9]+-[0-9a-f]{6}|[0-9a-f]{12})\.part-")
 def check_output(folder: Path, *, what: str = "output") -> None:
     """Refuse a folder that cannot be written to before minutes are spent, and without making it yet.
 
+    It is tried with a folder that goes at once, where the output is or would be: the system says that root may write to
+    its own folders (``/proc``), which take nothing.
+
     Args:
         folder: To be written to.
         what: What lies in it, which is also the name of the option that names it.
 
     Raises:
-        UsageError: If a file is there or above it, or this user may not write to it.
+        UsageError: If a file is there or above it, or the system lets this user write nothing there.
     """
     if any(len(os.fsencode(part)) > LONGEST_PART for part in folder.parts):
         raise UsageError(f"The {what} folder's name is longer than a file's may be. Name another with --{what}.")
     place = folder.absolute()
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # noqa: PTH110  (says no where pathlib raises)
         place = place.parent
     if not place.is_dir():
         raise UsageError(f"The {what} must be a folder, and what is there is a file. Name another with --{what}.")
-    if not os.access(place, os.W_OK):
-        raise UsageError(f"The {what} folder may not be written to by this user. Name another with --{what}.")
+    try:
+        trial = place / _part_name("trial")
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise UsageError(f"The {what} folder cannot be written to by this user. Name another with --{what}.") from error
 
 
 def refuse_other_contents(folder: Path, own: Collection[str], *, than: str, what: str = "output") -> None:

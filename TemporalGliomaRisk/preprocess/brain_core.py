@@ -11,13 +11,13 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from TemporalGliomaRisk.preprocess.brain_mask import (
-    LARGEST_BRAIN_ML,
     SMALLEST_BRAIN_ML,
     fill_holes_by_slices,
     head_mask,
 )
 from TemporalGliomaRisk.timeline.sitk_images import sitk_from_volume
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Volume
+from TemporalGliomaRisk.timeline.voxel_checks import LARGEST_BRAIN_ML
 
 BRIDGE_MM = 4.0
 """Pieces that hang together by less than twice this are apart: thinner than a brain's stem, thicker than vessels."""

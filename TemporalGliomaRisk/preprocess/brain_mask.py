@@ -10,10 +10,9 @@ from scipy import ndimage
 from TemporalGliomaRisk.errors import BrainMaskError
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.volume import BoolArray, Geometry, Volume
-from TemporalGliomaRisk.timeline.voxel_checks import coarse, commonest_on_faces, head_of
+from TemporalGliomaRisk.timeline.voxel_checks import LARGEST_BRAIN_ML, coarse, commonest_on_faces, head_of
 
 SMALLEST_BRAIN_ML = 300.0
-LARGEST_BRAIN_ML = 2200.0
 LEAST_BACKGROUND_OF_FACES = 0.5
 LARGEST_CUT_CM2 = 60.0
 REFUSED_CUT_CM2 = 100.0

@@ -164,25 +164,63 @@ def _treatment_offset(visits: Sequence[FoundVisit], days: Sequence[int]) -> int 
 
 
 def _notice_contradictions(visits: Sequence[FoundVisit], noticed: list[Finding]) -> None:
-    """Every two ways of telling the day must tell the same gaps; a date may be off by a day (times of day).
-
-    Compared with the visit that agrees with the most others, so that one wrong day is not held against the right ones.
-    """
+    """Every two ways of telling the day must tell the same gaps; a date may be off by a day (times of day)."""
     ways = ways_of_telling([visit.when for visit in visits])
     for (first, ones), (second, others) in itertools.combinations(ways.items(), 2):
-        both = [
-            (one - other, index)
-            for index, (one, other) in enumerate(zip(ones, others, strict=True))
-            if one is not None and other is not None
+        for index, apart in contradictions(ones, others, DATE_TOLERANCE_DAYS if second == "the date" else 0):
+            where = visits[index].label or visits[index].place
+            noticed.append(finding("days_contradict", where=where, first=first, second=second, count=apart))
+
+
+def contradicted_by_dates(
+    whens: Sequence[When], dates: Sequence[datetime.date | None], places: Sequence[str], *, table: str, of: str
+) -> list[Finding]:
+    """Refusals where a table's days tell other gaps than dates that lie beside it, by the first way that does.
+
+    One date for all stands for dates that were taken out, and contradicts nothing.
+
+    Args:
+        whens: What the table says of every visit or row.
+        dates: What lies beside it says of the same, None where it says nothing.
+        places: What messages call them.
+        table: What messages call the table, to follow "days_since_treatment of".
+        of: What messages call the dates.
+    """
+    if len(set(dates) - {None}) < 2:
+        return []
+    beside = [None if date is None else date.toordinal() for date in dates]
+    for way, days in ways_of_telling(whens).items():
+        first = f"{way} of {table}"
+        found = [
+            finding("days_contradict", where=places[index], first=first, second=of, count=apart)
+            for index, apart in contradictions(days, beside, DATE_TOLERANCE_DAYS)
         ]
-        tolerance = DATE_TOLERANCE_DAYS if second == "the date" else 0
-        offsets = [offset for offset, _ in both]
-        agreeing = [sum(abs(one - other) <= tolerance for other in offsets) for one in offsets]
-        for offset, index in both:
-            apart = abs(offset - offsets[agreeing.index(max(agreeing))])
-            if apart > tolerance:
-                where = visits[index].label or visits[index].place
-                noticed.append(finding("days_contradict", where=where, first=first, second=second, count=apart))
+        if found:
+            return found
+    return []
+
+
+def contradictions(ones: Sequence[int | None], others: Sequence[int | None], tolerance: int) -> list[tuple[int, int]]:
+    """Where two ways of telling the visits' days give other gaps, and by how many days.
+
+    Args:
+        ones: Days of the visits, from any first day, None where not told.
+        others: The same by another way, from another first day.
+        tolerance: Days by which they may differ.
+
+    Returns:
+        Index of each visit that disagrees, and by how much: compared with the visit that agrees with the most others,
+        so that one wrong day is not held against the right ones.
+    """
+    both = [
+        (one - other, index)
+        for index, (one, other) in enumerate(zip(ones, others, strict=True))
+        if one is not None and other is not None
+    ]
+    offsets = [offset for offset, _ in both]
+    agreeing = [sum(abs(one - other) <= tolerance for other in offsets) for one in offsets]
+    usual = offsets[agreeing.index(max(agreeing))] if offsets else 0
+    return [(index, abs(offset - usual)) for offset, index in both if abs(offset - usual) > tolerance]
 
 
 def _notice_days(visits: Sequence[FoundVisit], days: Sequence[int], noticed: list[Finding]) -> None:

@@ -14,7 +14,11 @@ from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VolumeFile, left_by_macos, volume_suffix
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse, refuse_several
 from TemporalGliomaRisk.timeline.rules import finding
-from TemporalGliomaRisk.timeline.sequence_names import ASSUMED_SEQUENCE, sequence_from_name
+from TemporalGliomaRisk.timeline.sequence_names import (
+    ASSUMED_SEQUENCE,
+    sequence_from_description,
+    sequence_from_name,
+)
 from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 _NAME = re.compile(r"(?P<patient>.+)[_](?P<date>\d{8}|\d{4}-\d{2}-\d{2})(?:[_](?P<sequence>.+))?$")
@@ -40,6 +44,19 @@ def holds_dated_files(folder: Path) -> bool:
         child.is_file() and suffix is not None and _NAME.match(child.name[: -len(suffix)]) is not None
         for child, suffix in ((child, volume_suffix(child)) for child in folder.iterdir())
     )
+
+
+def patient_in_name(stem: str) -> str:
+    """What a name of the form PATIENT_YYYYMMDD or PATIENT_YYYYMMDD_SEQUENCE calls the patient; empty for any other.
+
+    Where a pulse sequence alone stands before the date (``T2 FLAIR tra_20200102``), no patient does.
+    """
+    match = _NAME.match(stem)
+    if match is None:
+        return ""
+    patient = match["patient"] if match["sequence"] else _parted(match["patient"])[0]
+    named = sequence_from_name(patient) or sequence_from_description(patient, "")
+    return patient if named is None else ""
 
 
 def read_dated_files(folder: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:

@@ -102,12 +102,12 @@ def parse_date(text: str) -> datetime.date:
 
 
 def parse_days(text: str) -> int:
-    """A whole number of days; ``12.0`` is taken, ``12.5`` and ``12.000`` are not.
+    """A whole number of days; ``12.0`` is taken, ``12.5`` and ``12.000`` are not. A minus may be a sign of its own.
 
     Raises:
         ValueError: If it is no whole number of plausible size.
     """
-    match = _DAYS.fullmatch(text.strip())
+    match = _DAYS.fullmatch(text.strip().replace("\N{MINUS SIGN}", "-"))
     if match is None or abs(int(match[1])) > MOST_DAYS:
         raise ValueError(DAYS_WANTED)
     return int(match[1])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from TemporalGliomaRisk.errors import InputError
 from TemporalGliomaRisk.timeline.assembly import (
     DATE_TOLERANCE_DAYS,
     FindingMaker,
@@ -33,6 +34,8 @@ from TemporalGliomaRisk.timeline.visit import SequenceName, Timeline
 
 FEWEST_SLICES = 5
 """A series of fewer slices is a localizer or a single picture."""
+MOST_ITEMS = 10_000
+"""Files and folders in a folder that should hold one series."""
 
 
 def read_dicom_folder(folder: Path, *, patient: str | None = None, identified: bool = False) -> Timeline | None:
@@ -70,6 +73,72 @@ def read_dicom_folder(folder: Path, *, patient: str | None = None, identified: b
         noticed.append(finding("visit_without_volume", count=len(visits) - len(known)))
     name = headers[0].patient_id or headers[0].patient_name
     return build_timeline(known, findings=noticed, patient_name=name, identified=identified)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedSeries:
+    """The one series in a folder that a table names.
+
+    Args:
+        header: Of one of its files.
+        date: Its study's, None where that is not told or cannot be read.
+        order: Its slices.
+        left_out: How many files and series lie beside it, by the rule that tells of them.
+    """
+
+    header: DicomHeader
+    date: datetime.date | None
+    order: SliceOrder
+    left_out: Mapping[str, int]
+
+    @property
+    def source(self) -> SourceMaker:
+        """A maker of the volume's source."""
+        return partial(_source, self.order.paths)
+
+    def findings(self, sequence: SequenceName) -> list[FindingMaker]:
+        """What is wrong with its slices, by what the table calls its pulse sequence."""
+        return [partial(_finding, code, sequence, values) for code, values in self.order.problems]
+
+
+def read_named_series(folder: Path) -> NamedSeries:
+    """Read the headers of the one series that a folder holds, sub-folders included; pictures beside it are left out.
+
+    Raises:
+        InputError: If it holds none or several, in a sentence to follow the number of a table's line.
+    """
+    items = list(itertools.islice(folder.rglob("*"), MOST_ITEMS + 1))
+    if len(items) > MOST_ITEMS:
+        raise InputError(f"the folder holds more than {MOST_ITEMS} files; name the folder of one DICOM series")
+    found = read_dicom_headers(sorted(path for path in items if path.is_file() and not path.name.startswith(".")))
+    series = [_series(list(group)) for _, group in _grouped(found.headers, "series_uid")]
+    volumes = [one for one in series if not one.is_picture]
+    if not series:
+        raise InputError("the folder holds no DICOM image that can be read; name a volume's file, or such a folder")
+    if not volumes:
+        raise InputError(
+            f"the folder's DICOM is no volume (localizers, maps, fewer than {FEWEST_SLICES} slices); name another"
+        )
+    if len(volumes) > 1:
+        raise InputError(f"the folder holds {len(volumes)} DICOM series, wanted one; name the folder of one series")
+    (one,) = volumes
+    left_out = {"unknown_files": found.others, "dicom_unread": found.broken, "series_skipped": len(series) - 1}
+    return NamedSeries(header=one.header, date=_date_told(one.header), order=one.order, left_out=left_out)
+
+
+def _date_told(header: DicomHeader) -> datetime.date | None:
+    try:
+        return parse_date(header.date_text.replace(".", ""))
+    except ValueError:
+        return None
+
+
+def may_be_one_patient(one: DicomHeader, other: DicomHeader) -> bool:
+    """Whether two headers may be of one patient: by their identifiers, or their names where one has no identifier."""
+    if one.patient_id and other.patient_id:
+        return one.patient_id == other.patient_id
+    names = {plain_name(one.patient_name), plain_name(other.patient_name)} - {""}
+    return len(names) < 2
 
 
 def _grouped(headers: Sequence[DicomHeader], name: str) -> list[tuple[str, list[DicomHeader]]]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from TemporalGliomaRisk.timeline.assembly import DATE_TOLERANCE_DAYS
-from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days
+from TemporalGliomaRisk.timeline.assembly import DATE_TOLERANCE_DAYS, contradicted_by_dates
+from TemporalGliomaRisk.timeline.days import (
+    DATES_WANTED,
+    DAYS_WANTED,
+    When,
+    is_unknown,
+    parse_date,
+    parse_days,
+)
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import may_be_shown, told
 from TemporalGliomaRisk.timeline.refusals import TimelineRefused, refuse, refuse_if_any
@@ -47,7 +55,7 @@ def read_sessions_table(
 
     Raises:
         TimelineRefused: If the table is missing (with several visits, and no scans tables that tell all their days),
-            unreadable or contradicts itself.
+            unreadable, or contradicts itself or the scans tables.
     """
     path = find_sessions_table(folder)
     if path is None and len(kept) == 1:
@@ -75,7 +83,29 @@ def read_sessions_table(
             "or a value in one column."
         )
         raise TimelineRefused([*noticed, finding("dates_missing", problem=problem)])
+    dates = [_only_date_of_scans(folder, label) for label in days]
+    noticed += contradicted_by_dates(
+        list(days.values()),
+        dates,
+        [told([label]) for label in days],
+        table="the sessions table",
+        of="acq_time of its scans table",
+    )
+    refuse_if_any(noticed)
     return days
+
+
+def _only_date_of_scans(folder: Path, label: str) -> datetime.date | None:
+    """The day of a session's scans table; None where it tells none or several, or cannot be read.
+
+    That is no reason to refuse what the sessions table tells.
+    """
+    problems: list[Finding] = []
+    try:
+        date = _date_of_scans(folder, label, problems)
+    except TimelineRefused:
+        return None
+    return None if problems else date
 
 
 def _days_of_scans(folder: Path, kept: list[str], noticed: list[Finding]) -> dict[str, When]:
@@ -98,7 +128,7 @@ def _days_of_scans(folder: Path, kept: list[str], noticed: list[Finding]) -> dic
 def _date_of_scans(folder: Path, label: str, noticed: list[Finding]) -> datetime.date | None:
     """The first day on which a session's ``anat`` files were acquired, None if that is not told."""
     path = folder / label / f"{folder.name}_{label}_scans.tsv"
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (says no where pathlib raises: a label too long for such a name)
         return None
     table = read_text_table(path, what="A scans table", delimiter="\t")
     cells = [row.get("acq_time", "") for row in table.rows if row.get("filename", "").startswith("anat/")]

@@ -1,4 +1,7 @@
-"""A table that names every volume: ``path``, ``sequence`` and ``days_since_treatment`` or ``date``."""
+"""A table that names every volume: ``path``, ``sequence`` and ``days_since_treatment`` or ``date``.
+
+A path names a volume's file, or a folder with one series of DICOM.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,36 @@ import dataclasses
 import os
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.timeline.assembly import FoundVisit, SourceMaker, build_timeline
+from TemporalGliomaRisk.errors import InputError
+from TemporalGliomaRisk.timeline.assembly import (
+    FindingMaker,
+    FoundVisit,
+    SourceMaker,
+    build_timeline,
+    contradicted_by_dates,
+)
 from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days, today
+from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VOLUME_SUFFIXES, VolumeFile, volume_suffix
 from TemporalGliomaRisk.timeline.refusals import refuse, refuse_several
+from TemporalGliomaRisk.timeline.rules import finding
 from TemporalGliomaRisk.timeline.sequence_names import sequence_from_name
 from TemporalGliomaRisk.timeline.text_table import TextTable, read_text_table
 from TemporalGliomaRisk.timeline.unused_columns import unused_columns
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Timeline
 
+if TYPE_CHECKING:
+    from TemporalGliomaRisk.timeline.dicom_folder import NamedSeries
+
 DAY_COLUMNS = ("days_since_treatment", "days_since_first_scan", "date")
 NO_FILE = "no file is at this path; paths begin at the table's folder"
+NO_PYDICOM = "path is a folder, and DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'"
 MOST_TOLD = 10
 """Mistakes that one message lists."""
 LONGEST_TOLD = 40
@@ -38,8 +56,10 @@ _PATIENT_COLUMNS_ALONE = re.compile("id|name|recordid|studyid")
 def read_table(path: Path, *, patient: str | None = None, identified: bool = False) -> Timeline:
     """Read the timeline that a ``.csv`` or ``.tsv`` table names. Volumes are not read yet.
 
-    Paths are relative to the table's folder, or absolute. Rows of one day make one visit. A column ``patient``, or of a
-    like name (``participant_id``, ``subject``), is optional. All mistakes are told together, by their line in the file.
+    Paths are relative to the table's folder, or absolute; one may name a folder with one series of DICOM. The table's
+    days count, and are refused where the dates of such series tell other gaps. Rows of one day make one visit. A column
+    ``patient``, or of a like name (``participant_id``, ``subject``), is optional. All mistakes are told together, by
+    their line in the file.
 
     Raises:
         TimelineRefused: If a column is missing or any row has a mistake.
@@ -68,21 +88,32 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
     rows = _rows_of_patient(table, owners, patient)
     mistakes: list[str] = []
     visits: dict[When, dict[SequenceName, SourceMaker]] = {}
+    noticed: dict[When, list[FindingMaker]] = defaultdict(list)
     places: dict[When, str] = {}
     seen: dict[tuple[When, SequenceName], int] = {}
+    dicom: dict[int, NamedSeries] = {}
     days = _filled_in([_day(row) for _, row in rows])
     for (line, row), (problems, when) in zip(rows, days, strict=True):
         sequence = sequence_from_name(row["sequence"])
         if sequence is None:
             problems.append(f"sequence is none of {', '.join(SEQUENCES)} or their synonyms")
         volume = _volume_path(folder, row["path"])
-        problems.extend(_path_problems(volume))
+        try:
+            series = _series_at(volume)
+            problems.extend(_path_problems(volume) if series is None else _other_patient(series, dicom))
+        except InputError as error:
+            series = None
+            problems.append(str(error))
         if not problems and sequence is not None and volume is not None:
             earlier = seen.setdefault((when, sequence), line)
             if earlier != line:
                 problems.append(f"{sequence} on this day is in line {earlier} already")
             places.setdefault(when, f"Line {line}")
-            visits.setdefault(when, {})[sequence] = partial(_file_source, volume)
+            source = partial(_file_source, volume) if series is None else series.source
+            visits.setdefault(when, {})[sequence] = source
+            if series is not None:
+                dicom[line] = series
+                noticed[when] += series.findings(sequence)
         mistakes += [f"Line {line}: {problem}." for problem in problems]
     count = len(mistakes)
     if mistakes:
@@ -92,11 +123,19 @@ def _timeline_of(table: TextTable, folder: Path, patient: str | None, identified
         raise refuse("table_mistakes", problem=f"The table has {many}. {' '.join(mistakes)}")
     used = (*KNOWN_COLUMNS, *owners)
     findings = unused_columns(table.columns, used, [row for _, row in rows], [when for _, when in days])
+    findings += _of_dicom([line for line, _ in rows], [when for _, when in days], dicom)
     found = [
-        FoundVisit(when=when, sources=sources, name=when.date.isoformat() if when.date else "", place=places[when])
+        FoundVisit(
+            when=when,
+            sources=sources,
+            name=when.date.isoformat() if when.date else "",
+            place=places[when],
+            findings=noticed[when],
+        )
         for when, sources in visits.items()
     ]
     name = next((row[owner] for owner in owners for _, row in rows if row[owner]), "")
+    name = name or next((one.header.patient_id or one.header.patient_name for one in dicom.values()), "")
     return build_timeline(found, findings=findings, patient_name=name, identified=identified)
 
 
@@ -200,22 +239,66 @@ def _day(row: Mapping[str, str]) -> tuple[list[str], When]:
 
 
 def _volume_path(folder: Path, cell: str) -> Path | None:
-    """The file that a cell names, its accents composed or not: a file that came from a Mac may have the other form."""
+    """What a cell names, its accents composed or not: what came from a Mac may have the other form."""
     if not cell:
         return None
     name = cell.replace("\\", "/")
     paths = [folder / name, *(folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
-    return next((path for path in paths if os.path.isfile(path)), paths[0])  # noqa: PTH113  (as below)
+    return next((path for path in paths if os.path.exists(path)), paths[0])  # noqa: PTH110  (as below)
 
 
 def _path_problems(volume: Path | None) -> list[str]:
-    """What is wrong with a row's path; the path itself is not told, it may hold a name."""
+    """What is wrong with a path that should be a file's; the path itself is not told, it may hold a name."""
     if volume is None:
         return ["path is empty"]
-    if volume_suffix(volume) is None:
-        return [f"path does not end in one of {', '.join(VOLUME_SUFFIXES)}"]
     # os.path says no where pathlib raises: a path too long for the system, say
+    if volume_suffix(volume) is None:
+        wanted = ", ".join(VOLUME_SUFFIXES)
+        return [f"path does not end in one of {wanted}, and is no folder with a DICOM series"]
     return [] if os.path.isfile(volume) else [NO_FILE]  # noqa: PTH113
+
+
+def _series_at(volume: Path | None) -> NamedSeries | None:
+    """The DICOM series of the folder that a path names, None where it names no folder.
+
+    Raises:
+        InputError: If the folder does not hold one series, or cannot be read here.
+    """
+    if volume is None or not os.path.isdir(volume):  # noqa: PTH112  (as above)
+        return None
+    try:
+        # Loaded where it is wanted: pydicom would take a third of what Slicer's start spends on the extension.
+        from TemporalGliomaRisk.timeline.dicom_folder import read_named_series  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise InputError(NO_PYDICOM) from error
+    try:
+        return read_named_series(volume)
+    except OSError as error:
+        raise InputError("the folder, or something in it, may not be read by this user") from error
+
+
+def _other_patient(series: NamedSeries, earlier: Mapping[int, NamedSeries]) -> list[str]:
+    """That a series is of another patient than the first one that the table names."""
+    from TemporalGliomaRisk.timeline.dicom_folder import may_be_one_patient  # noqa: PLC0415
+
+    for line, one in earlier.items():
+        if not may_be_one_patient(series.header, one.header):
+            return [f"the DICOM series is of another patient than that of line {line}"]
+    return []
+
+
+def _of_dicom(lines: Sequence[int], whens: Sequence[When], series: Mapping[int, NamedSeries]) -> list[Finding]:
+    """What to say of the DICOM that rows name: days other than the table's, and what lies beside the series."""
+    left_out: Counter[str] = Counter()
+    for one in series.values():
+        left_out.update(one.left_out)
+    dates = [series[line].date if line in series else None for line in lines]
+    places = [f"Line {line}" for line in lines]
+    of = "the study date of its DICOM"
+    return [
+        *(finding(code, count=count) for code, count in left_out.items() if count),
+        *contradicted_by_dates(whens, dates, places, table="the table", of=of),
+    ]
 
 
 def _file_source(path: Path, role: str) -> VolumeFile:

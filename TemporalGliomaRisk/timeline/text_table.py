@@ -12,6 +12,8 @@ from TemporalGliomaRisk.timeline.refusals import refuse
 
 MOST_BYTES = 16_000_000
 """A table of visits has kilobytes."""
+_UNSEEN = str.maketrans("", "", "\N{ZERO WIDTH SPACE}\N{WORD JOINER}\N{ZERO WIDTH NO-BREAK SPACE}")
+"""Signs without any width that come along where cells are copied from web pages."""
 _SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\t]*', re.IGNORECASE)
 """A first line that tells a spreadsheet what lies between the cells."""
 
@@ -49,6 +51,7 @@ def read_text_table(path: Path, *, what: str, delimiter: str | None = None) -> T
         text = _decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise refuse("table_mistakes", problem=f"{what} cannot be read as text. Save it as UTF-8.") from error
+    text = text.translate(_UNSEEN)
     lines = text.splitlines()
     if not lines or "\0" in text:
         raise refuse("table_mistakes", problem=f"{what} is empty or no text. Save it as CSV or TSV in UTF-8.")

@@ -1801,7 +1801,7 @@ def test_subject_hierarchy_tells_patient_and_date(panel: Any, scene: Any, helper
     assert [row.day for row in rows(panel, helper)] == ["2021-03-04"]
 
 
-@pytest.mark.parametrize("told_by", ["subject hierarchy", "items of one name", "name"])
+@pytest.mark.parametrize("told_by", ["subject hierarchy", "items of one name", "label", "name"])
 def test_volumes_of_several_patients_become_no_series_until_one_is_chosen(
     in_scene: Any, scene: Any, helper: Any, small_series: Path, told_by: str
 ) -> None:
@@ -1811,9 +1811,11 @@ def test_volumes_of_several_patients_become_no_series_until_one_is_chosen(
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     source = read_timeline(small_series).visits[0].sources["FLAIR"]
-    by_hierarchy = told_by != "name"
-    names = ("sub-01", "sub-02") if told_by == "name" else ("Ann", "Ben")
+    by_hierarchy = told_by not in ("label", "name")
+    names = ("sub-01", "sub-02") if told_by == "label" else ("Ann", "Ben")
     names = ("Ann", "Ann") if told_by == "items of one name" else names
+    for old in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        old.SetName(old.GetName().removeprefix("P_"))  # of whom nothing tells the patient
     for name, day in zip(names, ("20200102", "20210304"), strict=True):
         where = f"{day}_FLAIR" if by_hierarchy else f"{name}_{day}_FLAIR"
         node = scene.AddNode(new_volume_node(source.read(), where))
@@ -1824,7 +1826,8 @@ def test_volumes_of_several_patients_become_no_series_until_one_is_chosen(
     settle(in_scene)
 
     assert in_scene.ui.seriesStatus.text == (
-        "The scene holds volumes of several patients. Choose one of them, then press Find volumes."
+        "The scene holds volumes of several patients. Choose one of them, then press Find volumes. "
+        "If they are one patient's, put them under one patient in the Data module first."
     )
     assert in_scene.series.state == before
     combo = in_scene.ui.scenePatientCombo
@@ -1834,6 +1837,57 @@ def test_volumes_of_several_patients_become_no_series_until_one_is_chosen(
     in_scene.series.find_volumes()
     assert [row.day for row in rows(in_scene, helper)] == ["2021-03-04"]
     assert in_scene.ui.seriesStatus.text == ""
+
+
+def test_volumes_under_one_patient_of_the_hierarchy_are_one_s_whatever_stands_before_their_dates(
+    in_scene: Any, scene: Any, helper: Any
+) -> None:
+    import slicer  # noqa: PLC0415
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Ann")
+    scene.GetFirstNodeByName("P_20210401_FLAIR").SetName("axial_20210401_FLAIR")
+    in_scene.series.find_volumes()
+    assert in_scene.ui.seriesStatus.text.startswith("The scene holds volumes of several patients.")
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        hierarchy.CreateItem(patient, node)
+    in_scene.series.find_volumes()
+    assert in_scene.ui.seriesStatus.text == ""
+    assert len(rows(in_scene, helper)) == 3
+
+
+def test_the_contrast_agent_of_a_volume_is_read_from_its_codes(
+    panel: Any, scene: Any, helper: Any, small_series: Path, tmp_path: Path, write_dicom_series: Any, monkeypatch: Any
+) -> None:
+    import slicer  # noqa: PLC0415
+    from pydicom.dataset import Dataset  # noqa: PLC0415
+
+    from TemporalGliomaRisk.scene.volumes import new_volume_node  # noqa: PLC0415
+    from TemporalGliomaRisk.timeline.volume import Volume  # noqa: PLC0415
+
+    code = Dataset()
+    code.CodeMeaning = "Gadobutrol"
+    read = read_timeline(small_series).visits[0].sources["FLAIR"].read()
+    volume = Volume(voxels=np.rint(read.voxels).astype(np.uint16), geometry=read.geometry)
+    options = {"date": "20200102", "description": "t1 mprage"}
+    files = write_dicom_series(volume, tmp_path / "d", **options, ContrastBolusAgentSequence=[code])
+
+    class Database:
+        isOpen = True  # noqa: N815
+
+        def instanceValue(self, instance: str, tag: str) -> str:
+            return "20200102" if tag == "0008,0020" else ""  # of a sequence of codes the database gives nothing
+
+        def fileForInstance(self, instance: str) -> str:
+            return str(files[0]) if instance == "1.2.3" else ""
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    node = scene.AddNode(new_volume_node(volume, "5: t1 mprage"))
+    for instances, sequences in (("1.2.3 1.2.4", ["ce-gd_T1w"]), ("1.2.9", ["T1w"])):
+        node.SetAttribute("DICOM.instanceUIDs", instances)
+        panel.series.find_volumes()
+        (row,) = rows(panel, helper)
+        assert (row.day, list(row.volumes)) == ("2020-01-02", sequences)
 
 
 def test_a_patient_chosen_that_left_the_scene_is_chosen_no_more(in_scene: Any, helper: Any) -> None:

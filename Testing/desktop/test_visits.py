@@ -170,6 +170,23 @@ def test_bids_names_without_dates_make_visits_whose_days_are_to_be_typed(guessin
 
 
 @pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("sub-01_ses-02_FLAIR", "sub-01"),
+        ("ANN_20200102_FLAIR", "ANN"),
+        ("Ann_B_2020-01-02", "Ann_B"),
+        ("ANN_T1_post_20200102", "ANN"),
+        ("20200102_FLAIR", ""),
+        ("FLAIR_20200102", ""),
+        ("t2 flair tra_20200102", ""),
+        ("5: t1 mprage sag", ""),
+    ],
+)
+def test_a_name_calls_the_patient_by_a_label_or_before_the_date(guessing: Any, name: str, patient: str) -> None:
+    assert guessing.patient_in(name) == patient
+
+
+@pytest.mark.parametrize(
     ("volumes", "several"),
     [
         ([("t2 flair tra", "Ann"), ("t2 flair tra", "Ben")], True),

@@ -196,6 +196,12 @@ def case_label_of_240_characters(at: Workshop) -> Expected:
     return at.right(at.folder / "sub-01")
 
 
+def case_label_of_240_characters_without_a_sessions_table(at: Workshop) -> Expected:
+    at.write("sub-01/ses-01/anat/sub-01_ses-01_FLAIR.nii", nifti(head(1)))
+    at.write(f"sub-01/ses-{'a' * 240}/anat/x_FLAIR.nii", nifti(head(2)))
+    return at.refused(at.folder / "sub-01", "2 visits but no sessions table")
+
+
 def case_patient_s_folder_with_a_name(at: Workshop) -> Expected:
     at.patient()
     (at.folder / "sub-01").rename(at.folder / f"sub-{SECRET} Müller, Jérôme")

@@ -263,7 +263,15 @@ def case_a_pipe_as_volume(at: Workshop) -> Expected:
 
 def case_a_folder_as_volume(at: Workshop) -> Expected:
     (at.folder / "folder.nii").mkdir()
-    return at.refused(at.table(RIGHT.replace("b.nii", "folder.nii")), "no file is at this path")
+    return at.refused(at.table(RIGHT.replace("b.nii", "folder.nii")), "the folder holds no DICOM image")
+
+
+def case_the_whole_disk_as_volume(at: Workshop) -> Expected:
+    return at.refused(at.table(RIGHT.replace("b.nii", "/")), "the folder holds more than 10000 files")
+
+
+def case_the_table_s_own_folder_as_volume(at: Workshop) -> Expected:
+    return at.refused(at.table(RIGHT.replace("b.nii", ".")), "the folder holds no DICOM image")
 
 
 def case_a_path_as_windows_writes_it(at: Workshop) -> Expected:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from TemporalGliomaRisk.timeline.dated_files import patient_in_name
 from TemporalGliomaRisk.timeline.days import parse_date
 from TemporalGliomaRisk.timeline.sequence_names import sequence_from_description, sequence_from_name
 from TemporalGliomaRisk.timeline.visit import SequenceName
@@ -82,6 +83,11 @@ def subject_in(name: str) -> str:
     """The BIDS label of a patient in a volume's name; empty if it holds none."""
     found = _SUBJECT.search(name)
     return found.group(1).lower() if found else ""
+
+
+def patient_in(name: str) -> str:
+    """What a volume's name calls the patient: by a BIDS label, else before a date; empty if it calls none."""
+    return subject_in(name) or patient_in_name(name)
 
 
 def are_of_several_patients(volumes: Sequence[FoundVolume]) -> bool:

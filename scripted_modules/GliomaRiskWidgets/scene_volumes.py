@@ -10,9 +10,9 @@ import slicer
 from TemporalGliomaRisk.scene.volumes import volume_of
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 
-from .guessing import FoundVolume, subject_in
+from .dicom_database import database
+from .guessing import FoundVolume, patient_in
 
-CONTRAST_AGENT = "0018,0010"
 STUDY_DATE = "0008,0020"
 
 
@@ -46,7 +46,7 @@ def patients(scene: Any) -> list[str]:
 def _patients_of(scene: Any, nodes: list[Any]) -> list[str]:
     """What to call the patient of every node; empty where nothing tells one.
 
-    That is the name of the patient item it lies under, numbered where several have it, else the label in its own name.
+    That is the name of the patient item it lies under, numbered where several have it, else what its own name says.
     """
     level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
     items = [_ancestor(scene, node, level) for node in nodes]
@@ -59,7 +59,7 @@ def _patients_of(scene: Any, nodes: list[Any]) -> list[str]:
         for number, item in enumerate(those, start=1)
     }
     return [
-        subject_in(node.GetName() or "") if item is None else names[item]
+        patient_in(node.GetName() or "") if item is None else names[item]
         for node, item in zip(nodes, items, strict=True)
     ]
 
@@ -93,7 +93,7 @@ def describe(scene: Any, nodes: list[Any]) -> list[FoundVolume]:
                 name=node.GetName() or "",
                 study_date=_dicom_value(node, STUDY_DATE) or date,
                 study="" if study is None else hierarchy.GetItemName(study),
-                contrast_agent=_dicom_value(node, CONTRAST_AGENT),
+                contrast_agent=_contrast_agent(node),
                 patient=patient,
             )
         )
@@ -102,11 +102,25 @@ def describe(scene: Any, nodes: list[Any]) -> list[FoundVolume]:
 
 def _dicom_value(node: Any, tag: str) -> str:
     """A value of the first instance that a volume was loaded from; empty where the database does not know it."""
-    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None or not database.isOpen:
+    instance, known = _first_instance(node), database()
+    return str(known.instanceValue(instance, tag) or "") if instance and known is not None else ""
+
+
+def _contrast_agent(node: Any) -> str:
+    """The contrast agent, read as from a folder of DICOM: multi-frame files keep codes, which the database lacks."""
+    instance, known = _first_instance(node), database()
+    path = str(known.fileForInstance(instance) or "") if instance and known is not None else ""
+    if not path:
         return ""
-    return str(database.instanceValue(uids[0], tag) or "")
+    # Loaded where it is wanted: pydicom would take a third of what Slicer's start spends on the extension.
+    from TemporalGliomaRisk.timeline.dicom_headers import read_dicom_headers  # noqa: PLC0415
+
+    return next((header.contrast_agent for header in read_dicom_headers([Path(path)]).headers), "")
+
+
+def _first_instance(node: Any) -> str:
+    """The identifier of the first instance that a volume was loaded from; empty where it came from elsewhere."""
+    return next(iter((node.GetAttribute("DICOM.instanceUIDs") or "").split()), "")
 
 
 def write_hardened(node: Any, path: Path) -> None:

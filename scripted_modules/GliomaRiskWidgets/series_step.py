@@ -158,7 +158,11 @@ class SeriesStep:
         nodes = scene_volumes.candidates(slicer.mrmlScene, self.source.scene_patient)
         found = scene_volumes.describe(slicer.mrmlScene, nodes)
         if not self.source.scene_patient and are_of_several_patients(found):
-            self._say(_("The scene holds volumes of several patients. Choose one of them, then press Find volumes."))
+            sentences = (
+                _("The scene holds volumes of several patients. Choose one of them, then press Find volumes."),
+                _("If they are one patient's, put them under one patient in the Data module first."),
+            )
+            self._say(" ".join(sentences))
             return
         guessed = guess_visits(found)
         self._say(_left_out(guessed))

@@ -3,14 +3,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from TemporalGliomaRisk.errors import OutputError
+from TemporalGliomaRisk.errors import OutputError, UsageError
 from TemporalGliomaRisk.files import (
     LEFTOVER_SECONDS,
+    check_output,
     hashes_remembered,
     remove_leftovers,
     sha256_of,
@@ -21,6 +23,18 @@ from TemporalGliomaRisk.files import (
 )
 
 RESULTS = ("heatmaps/map.nii", "montage.png", "report.html", "risk.json")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and /sys are Linux's")
+@pytest.mark.parametrize("place", ["/proc", "/proc/new", "/sys/new/below"])
+def test_an_output_that_takes_nothing_though_root_may_write_there_is_refused(place):
+    with pytest.raises(UsageError, match=r"cannot be written to by this user\. Name another with --output\.$"):
+        check_output(Path(place))
+
+
+def test_an_output_that_can_be_written_to_is_not_made_yet(tmp_path):
+    check_output(tmp_path / "new" / "below")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path):

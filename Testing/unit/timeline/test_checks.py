@@ -11,13 +11,17 @@ import pytest
 from scipy import ndimage
 
 from TemporalGliomaRisk.errors import GeometryError, VolumeError
+from TemporalGliomaRisk.resources import resource_path
 from TemporalGliomaRisk.timeline.checks import check_timeline
 from TemporalGliomaRisk.timeline.finding import Severity
+from TemporalGliomaRisk.timeline.image_file import VolumeFile
 from TemporalGliomaRisk.timeline.nifti_header import read_nifti_header
+from TemporalGliomaRisk.timeline.orientation import to_nearest_ras
 from TemporalGliomaRisk.timeline.reading import read_timeline
 from TemporalGliomaRisk.timeline.rules import RULES
 from TemporalGliomaRisk.timeline.sitk_images import write_nifti
 from TemporalGliomaRisk.timeline.volume import Geometry, Volume
+from TemporalGliomaRisk.timeline.voxel_checks import check_voxels
 
 
 def checked(path):
@@ -210,6 +214,40 @@ def test_of_a_volume_whose_geometry_is_refused_no_content_is_told(one_file, make
 def test_voxels_of_one_value_are_told_beside_a_geometry_that_is_refused(one_file, make_head):
     write_nifti(changed(make_head(), scale=0.001, constant=True), one_file[0])
     assert codes(checked(one_file[1])) == {"spacing_outside", "empty"}
+
+
+def without_its_lowest(path, cut_mm):
+    """A volume whose field of view ends so much higher, in RAS order."""
+    whole = to_nearest_ras(VolumeFile(path=path, role="x").read())
+    slices = round(cut_mm / whole.geometry.spacing_mm[2])
+    matrix = whole.geometry.ijk_to_ras.copy()
+    matrix[:3, 3] = whole.geometry.to_ras((0, 0, slices))
+    voxels = np.ascontiguousarray(whole.voxels[:, :, slices:])
+    return Volume(voxels=voxels, geometry=Geometry(shape=voxels.shape, ijk_to_ras=matrix))
+
+
+def said_cut_off(path, cut_mm, sequence):
+    found = check_voxels(without_its_lowest(path, cut_mm), visit=1, sequence=sequence).findings
+    return [item.message for item in found if item.code == "brain_cut_off"]
+
+
+@pytest.mark.parametrize("sequence", ["FLAIR", "ce-gd_T1w"])
+@pytest.mark.parametrize("cut_mm", [20, 30, 45, 60, 80])
+def test_a_stripped_brain_that_is_cut_off_below_is_told_however_large_the_cut(sequence, cut_mm):
+    anat = resource_path("SampleData") / "sub-01" / "ses-02" / "anat"
+    path = anat / f"sub-01_ses-02_{sequence}.nii.gz"
+    assert said_cut_off(path, 0, sequence) == []
+    (said,) = said_cut_off(path, cut_mm, sequence)
+    assert "at its inferior side" in said
+
+
+@pytest.mark.parametrize("sequence", ["FLAIR", "T2w", "T1w", "ce-gd_T1w"])
+def test_so_is_a_real_stripped_brain_and_no_head_that_is_cut_at_the_neck(shared_data, sequence):
+    stripped = shared_data / "glioma_single/sub-01/anat" / f"sub-01_{sequence}.nii.gz"
+    assert ["at its inferior side" in said for said in said_cut_off(stripped, 45, sequence)] == [True]
+    if sequence != "ce-gd_T1w":
+        folder = shared_data / "ms_pair/derivatives/registered/sub-01/ses-01/anat"
+        assert said_cut_off(folder / f"sub-01_ses-01_space-common_{sequence}.nii.gz", 45, sequence) == []
 
 
 def test_no_real_volume_contradicts_its_label(shared_data):

@@ -388,3 +388,95 @@ def test_frames_of_one_file_are_rescaled_alike_or_refused(tmp_path, make_head, w
         np.testing.assert_array_equal(read.voxels, 2.0 * volume.voxels + 5.0)
     else:
         assert "differ in rescale slope or intercept" in str(refusal(tmp_path / "d"))
+
+
+HEADER = "path,sequence,days_since_treatment"
+
+
+@pytest.fixture
+def named_by(tmp_path):
+    """Write a table into the folder that holds the series."""
+
+    def write(*rows, header=HEADER):
+        (tmp_path / "t.csv").write_text("\n".join([header, *rows]) + "\n")
+        return tmp_path / "t.csv"
+
+    return write
+
+
+def test_a_row_names_a_folder_of_one_series_beside_rows_that_name_files(series, named_by, tmp_path, make_head):
+    series("a", description="whatever the scanner says")
+    series("a/scout", description="loc", series_number=2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    series("b", seed=1, date="20200331", description="t2")
+    (tmp_path / "d" / "a" / "notes.txt").write_text("x")
+    write_nifti(make_head(2), tmp_path / "c.nii.gz")
+    timeline = read_timeline(named_by("d/a,flair,10", "d\\b,FLAIR,100", "c.nii.gz,T1,100"))
+    assert [visit.days_since_treatment for visit in timeline.visits] == [10, 100]
+    assert [visit.sequences for visit in timeline.visits] == [("FLAIR",), ("FLAIR", "T1w")]
+    for number, visit in enumerate(timeline.visits):
+        read = visit.sources["FLAIR"].read()
+        np.testing.assert_array_equal(to_nearest_ras(read).voxels, to_nearest_ras(make_head(number)).voxels)
+    assert {item.code for item in timeline.findings} == {"unknown_files", "series_skipped"}
+    assert timeline.patient_id == "sub-01"
+    assert read_timeline(named_by("d/a,flair,10", "d/b,FLAIR,100"), identified=True).patient_id == "sub-P"
+
+
+def test_the_days_of_a_table_that_contradict_the_dates_of_its_dicom_are_refused(series, named_by):
+    for number, date in enumerate(("20200101", "20200331", "20200701")):
+        series(f"{number}", seed=number, date=date)
+
+    def rows(*days):
+        return [f"d/{number},FLAIR,{day}" for number, day in enumerate(days)]
+
+    assert [visit.days_since_first for visit in read_timeline(named_by(*rows(5, 94, 187))).visits] == [0, 89, 182]
+    words = "Line 4: days_since_treatment of the table and the study date of its DICOM disagree by 30 days. Correct"
+    assert words in str(refusal(named_by(*rows(5, 95, 217))))
+    words = "Line 2: the date of the table and the study date of its DICOM disagree by 10 days. Correct"
+    table = named_by(*rows("2019-01-11", "2019-04-01", "2019-07-02"), header="path,sequence,date")
+    assert words in str(refusal(table))
+
+
+def test_dates_that_were_taken_out_of_dicom_do_not_contradict_a_table(series, named_by):
+    for number, date in enumerate(("19000101", "19000101", "")):
+        series(f"{number}", seed=number, date=date)
+    rows = [f"d/{number},FLAIR,{90 * number}" for number in range(3)]
+    assert [visit.days_since_first for visit in read_timeline(named_by(*rows)).visits] == [0, 90, 180]
+
+
+def test_a_folder_without_one_whole_series_is_told_by_its_line_without_its_path(series, named_by, tmp_path, planted):
+    series(f"{planted}/a")
+    series(f"{planted}/b", seed=1, description="T1", series_number=2)
+    series("c", description="loc", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    (tmp_path / "empty").mkdir()
+    series("e", seed=2)[20].unlink()
+    table = named_by(f"d/{planted},FLAIR,0", "d/c,FLAIR,90", "empty,FLAIR,180", "nowhere,FLAIR,200", "d/c/,T9,300")
+    message = str(refusal(table))
+    assert planted not in message
+    for words in (
+        "Line 2: the folder holds 2 DICOM series, wanted one; name the folder of one series.",
+        "Line 3: the folder's DICOM is no volume (localizers, maps, fewer than 5 slices); name another.",
+        "Line 4: the folder holds no DICOM image that can be read; name a volume's file, or such a folder.",
+        "Line 5: path does not end in one of .nii.gz, .nii, .nrrd, .mha, and is no folder with a DICOM series.",
+        "Line 6: sequence is none of",
+    ):
+        assert words in message
+    assert "FLAIR of visit 2: slice positions leave a gap (1 slices missing" in str(
+        refusal(named_by(f"d/{planted}/a,FLAIR,0", "d/e,FLAIR,90"))
+    )
+
+
+def test_series_of_two_patients_in_one_table_are_refused(series, named_by, planted):
+    series("a", patient_id=f"{planted}1")
+    series("b", seed=1, date="20200331", patient_id=f"{planted}2")
+    series("c", seed=2, date="20200331", patient_id="")
+    message = str(refusal(named_by("d/a,FLAIR,0", "d/b,FLAIR,90")))
+    assert "Line 3: the DICOM series is of another patient than that of line 2." in message
+    assert planted not in message
+    assert len(read_timeline(named_by("d/a,FLAIR,0", "d/c,FLAIR,90")).visits) == 2
+
+
+def test_a_folder_of_very_many_files_is_refused_before_any_is_opened(named_by, tmp_path):
+    (tmp_path / "d").mkdir()
+    for number in range(10_001):
+        (tmp_path / "d" / f"{number}").touch()
+    assert "Line 2: the folder holds more than 10000 files" in str(refusal(named_by("d,FLAIR,0")))

@@ -196,6 +196,43 @@ def test_without_a_sessions_table_the_scans_tables_tell_the_days_or_why_not(bids
         assert told in str(refused(folder))
 
 
+def write_scans_table(folder, label, text):
+    (folder / label / f"{folder.name}_{label}_scans.tsv").write_text(f"filename\tacq_time\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("scans", "places"),
+    [
+        (("2020-01-01", "2020-03-01T23:50", "2020-06-01"), []),  # a day earlier than the table, as by times of day
+        (("2020-01-01", "2020-03-02", "2020-07-01"), ["ses-03"]),
+        (("2019-01-01", "n/a", "2020-06-01"), ["ses-03"]),
+        (("1900-01-01", "1900-01-01", "1900-01-01"), []),
+        (("2020-01-01", "2020-03-02", "01/07/2020"), []),
+        (("2020-01-01", "2020-03-02", '"2020-07-01'), []),
+    ],
+)
+@pytest.mark.parametrize("column", ["days_since_treatment", "acq_time"])
+def test_days_of_the_sessions_table_that_contradict_the_scans_tables_are_refused(
+    bids, make_head, scans, places, column
+):
+    days = [20, 81, 172] if column != "acq_time" else ["2018-05-01", "2018-07-01", "2018-09-30"]
+    labels = ("01", "02", "03")
+    folder = bids(
+        {label: {"FLAIR": make_head(n)} for n, label in enumerate(labels)},
+        rows=list(zip(labels, days, strict=True)),
+        column=column,
+    )
+    for label, cell in zip(labels, scans, strict=True):
+        write_scans_table(folder, f"ses-{label}", f"anat/sub-01_ses-{label}_FLAIR.nii.gz\t{cell}")
+    if not places:
+        assert [visit.days_since_first for visit in read_timeline(folder).visits] == [0, 61, 152]
+        return
+    error = refused(folder)
+    assert [item.message.partition(":")[0] for item in error.findings] == places
+    way = "the date" if column == "acq_time" else column
+    assert f"{way} of the sessions table and acq_time of its scans table disagree by" in str(error)
+
+
 def test_days_fill_in_from_another_column_and_whole_floats_are_read(bids, make_head):
     visits = {label: {"FLAIR": make_head(n["FLAIR"])} for label, n in TWO.items()}
     rows = [("01", "12.0", "2020-01-01"), ("02", "n/a", "2020-01-31T10:00:00")]
@@ -286,6 +323,19 @@ def test_a_row_with_its_date_or_its_days_alone_is_of_the_visit_whose_row_tells_b
         (("FLAIR", "T1w"), 10),
         (("FLAIR",), 101),
     ]
+
+
+def test_a_minus_of_its_own_and_signs_without_width_are_read_as_they_look(tmp_path, make_head):
+    for number in (1, 2):
+        write_nifti(make_head(number), tmp_path / f"{number}.nii.gz")
+    rows = [
+        "path,sequence,\u200bdays_since_treatment",
+        "\u20601.nii.gz,FLAIR,\u22125",
+        "2.nii.gz,FLAIR\ufeff,100\u200b",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
+    timeline = read_timeline(tmp_path / "t.csv")
+    assert [visit.days_since_treatment for visit in timeline.visits] == [-5, 100]
 
 
 @pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
@@ -564,13 +614,14 @@ def test_what_is_no_timeline_is_refused_with_the_forms_wanted(tmp_path, name, wo
 def test_without_pydicom_other_forms_are_read_and_a_folder_of_dicom_is_refused_with_what_to_install(tmp_path):
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom" / "1").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "t.csv").write_text("path,sequence,date\ndicom,FLAIR,2020-01-01\n")
     code = (
         "import sys\n"
         "sys.modules['pydicom'] = None\n"  # as where the extra was left out
         "from TemporalGliomaRisk.commands import main\n"
         "print([main(['check', path]) for path in sys.argv[1:]])\n"
     )
-    paths = [str(resource_path("SampleData") / "sub-03"), str(tmp_path / "dicom")]
+    paths = [str(resource_path("SampleData") / "sub-03"), str(tmp_path / "dicom"), str(tmp_path / "t.csv")]
     found = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=False)
-    assert found.stdout.splitlines()[-1] == "[0, 2]", found.stderr
-    assert "DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'." in found.stderr
+    assert found.stdout.splitlines()[-1] == "[0, 2, 2]", found.stderr
+    assert found.stderr.count("DICOM cannot be read here: run pip install 'TemporalGliomaRisk[dicom]'.") == 2
