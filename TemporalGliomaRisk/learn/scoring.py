@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,28 +125,6 @@ def scored_visit(patient: StoredPatient, visit: int, hazards: VisitHazards) -> S
         hazards=hazards,
         sequences=tuple(name for name, is_there in zip(SEQUENCES, patient.present[visit], strict=True) if is_there),
     )
-
-
-def score_patients(
-    network: EvidenceModel,
-    patients: Sequence[StoredPatient],
-    *,
-    calibration: Calibration,
-    single_visit_calibration: Calibration,
-    advance: Callable[[int], object] = lambda done: None,
-) -> list[ScoredVisit]:
-    """All landmark rows of many patients, without their maps, which would fill the memory."""
-    rows: list[ScoredVisit] = []
-    for patient in patients:
-        scored = score_patient(
-            network,
-            patient,
-            calibration=calibration,
-            single_visit_calibration=single_visit_calibration,
-        )
-        rows += [row.without_map() for row in scored]
-        advance(1)
-    return rows
 
 
 def landmark_columns(rows: Sequence[FollowedVisit]) -> dict[str, npt.NDArray[Any]]:

@@ -25,6 +25,8 @@ from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray
 FULL_BLOCK = 0.7
 DARKEST = 0.15
 SHARPEN_FWHM = 0.15
+SHARPEN_BINS = 128
+SHARPEN_NOISE = 0.01
 SHARPEN_ROUNDS = 20
 TUKEY = 4.0
 FIT_ROUNDS = 12
@@ -132,11 +134,12 @@ def _inverse_gram(weighted: FloatArray, basis: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.pinv(weighted.T @ basis, rcond=1e-12, hermitian=True))
 
 
-def _sharpened(values: FloatArray, bins: int = 128, noise: float = 0.01) -> FloatArray:
+def _sharpened(values: FloatArray) -> FloatArray:
     """What each value is expected to be before a Gaussian blur of the histogram (Sled et al., equations 9 to 13)."""
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6:
         return values
+    bins = SHARPEN_BINS
     step = (high - low) / (bins - 1)
     position = (values - low) / step
     left = np.clip(np.floor(position).astype(int), 0, bins - 2)
@@ -148,7 +151,7 @@ def _sharpened(values: FloatArray, bins: int = 128, noise: float = 0.01) -> Floa
     away = np.minimum(np.arange(size), size - np.arange(size))
     kernel = np.exp(-0.5 * (away / sigma) ** 2)
     blur = np.fft.rfft(kernel / kernel.sum())
-    sharp = np.fft.irfft(np.fft.rfft(histogram) * np.conj(blur) / (np.abs(blur) ** 2 + noise), size)
+    sharp = np.fft.irfft(np.fft.rfft(histogram) * np.conj(blur) / (np.abs(blur) ** 2 + SHARPEN_NOISE), size)
     sharp = np.maximum(sharp, 0.0)
     centres = low + (np.arange(size) - start) * step
     mass = np.fft.irfft(np.fft.rfft(sharp) * blur, size)

@@ -31,17 +31,9 @@ def slice_logics(scene: Any) -> list[Any]:
     return [logic for logic in logics if logic.GetMRMLScene() is scene]
 
 
-def slice_pixels(slice_logic: Any, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-    """(rows, columns, 3) of a vtkMRMLSliceLogic's blended layers, top row first; no view is needed.
-
-    Args:
-        slice_logic: Of the view.
-        size: (columns, rows) to give the slice first; its own by default.
-    """
-    node = slice_logic.GetSliceNode()
-    if size is not None:
-        slice_logic.ResizeSliceNode(*size)
-    columns, rows = node.GetDimensions()[:2]
+def slice_pixels(slice_logic: Any) -> npt.NDArray[np.uint8]:
+    """(rows, columns, 3) of a vtkMRMLSliceLogic's blended layers, top row first; no view is needed."""
+    columns, rows = slice_logic.GetSliceNode().GetDimensions()[:2]
     slice_logic.UpdatePipeline()
     connection = slice_logic.GetImageDataConnection()
     if connection is None:

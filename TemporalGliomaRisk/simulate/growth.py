@@ -30,6 +30,10 @@ EVENT_DIAMETER_MM = 10.0
 ESTABLISHED_RADIUS_MM = 8.0
 """Radius (counted from the invisible start) at which a law that is not linear has its stated velocity."""
 START_RADIUS_MM = 1.0
+STEP_DAYS, LONGEST_DAYS, DAYS_BEYOND_EVENT = 10.0, 1800.0, 300.0
+"""Reaction-diffusion: its time step, how long it may take to reach the event, and how far beyond that it runs."""
+EDGE_MM = 0.8
+"""Width of the logistic edge of a lesion whose margin advances along a distance map."""
 START_ADVANCE_MM = -2.0
 """A new focus starts with its margin this far below its centre, which is just invisible."""
 
@@ -135,9 +139,6 @@ def reaction_diffusion_front(
     white: Float32Array,
     passable: Float32Array,
     front_width_mm: float,
-    step_days: float = 10.0,
-    longest_days: float = 1800.0,
-    days_beyond_event: float = 300.0,
 ) -> Front | None:
     """Grow a lesion by Fisher-KPP at the nominal velocity until well beyond the event; None if it gets nowhere.
 
@@ -150,23 +151,21 @@ def reaction_diffusion_front(
     faces = _conductances(local.astype(np.float32), passable)
     densities, diameters = [start.astype(np.float32)], [cross_section_diameter_mm(start)]
     event_step: int | None = None
-    for step in range(1, int(longest_days / step_days) + 1):
-        densities.append(reaction_diffusion_step(densities[-1], faces, proliferation, step_days))
+    for step in range(1, int(LONGEST_DAYS / STEP_DAYS) + 1):
+        densities.append(reaction_diffusion_step(densities[-1], faces, proliferation, STEP_DAYS))
         diameters.append(cross_section_diameter_mm(densities[-1]))
         needed = max(np.sqrt(EVENT_PRODUCT_GROWTH) * min(diameters), EVENT_DIAMETER_MM)
         if event_step is None and diameters[-1] >= needed:
             event_step = step
-        if event_step is not None and step - event_step >= days_beyond_event / step_days:
+        if event_step is not None and step - event_step >= DAYS_BEYOND_EVENT / STEP_DAYS:
             break
     if event_step is None:
         return None
-    progress = step_days * np.arange(len(densities), dtype=np.float64)
+    progress = STEP_DAYS * np.arange(len(densities), dtype=np.float64)
     return Front(box=box, progress=progress, densities=np.stack(densities), diameters_mm=np.array(diameters))
 
 
-def expanding_front(
-    *, box: Box, level: Float32Array, tissue: Float32Array, advances_mm: FloatArray, edge_mm: float = 0.8
-) -> Front:
+def expanding_front(*, box: Box, level: Float32Array, tissue: Float32Array, advances_mm: FloatArray) -> Front:
     """A lesion whose margin advances along a distance map: density falls from 1 to 0 over the edge.
 
     Args:
@@ -175,10 +174,9 @@ def expanding_front(
         tissue: (i, j, k) share of each voxel that can hold tumour.
         advances_mm: (n,) advances of the margin, rising (growth) or falling (shrinkage); their distance from the
             first becomes the progress.
-        edge_mm: Width of the logistic edge.
     """
     advances = np.asarray(advances_mm, dtype=np.float32)[:, None, None, None]
-    steepness = np.clip((advances - level[None]) / np.float32(edge_mm), -30.0, 30.0)
+    steepness = np.clip((advances - level[None]) / np.float32(EDGE_MM), -30.0, 30.0)
     densities = (tissue[None] / (1.0 + np.exp(-steepness))).astype(np.float32)
     return front_of(box, np.abs(np.asarray(advances_mm) - advances_mm[0]), densities)
 
