@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 
 DEVICES = ("auto", "cpu", "cuda")
 NUMBERED = re.compile(r"cuda:(\d{1,3})")
@@ -36,7 +36,7 @@ def choose_device(asked: str) -> tuple[torch.device, tuple[Finding, ...]]:
             return torch.device(asked), ()
     if asked.startswith("cuda"):
         message = "The GPU that was asked for is not available here; the CPU was used."
-        return torch.device("cpu"), (Finding(severity=Severity.NOTE, code="no_cuda", message=message),)
+        return torch.device("cpu"), (Finding.note("no_cuda", message),)
     return torch.device("cpu"), ()
 
 
@@ -66,4 +66,4 @@ def as_on_the_processor(device: torch.device) -> Iterator[None]:
 def device_failed(error: Exception) -> Finding:
     """What to say when the GPU gave up on the way and the CPU did the work instead."""
     message = f"The GPU failed ({type(error).__name__}); everything was computed again on the CPU."
-    return Finding(severity=Severity.WARNING, code="gpu_failed", message=message)
+    return Finding.warning("gpu_failed", message)
