@@ -1,7 +1,7 @@
 """Numbers of one risk on many resamples at once: rows are sorted once, resamples are rows of a weight matrix.
 
-Every function takes ``weights`` (resamples, rows), censoring weight times how often the row counts, and ``cases``
-(rows,), and gives (resamples,), NaN where the number is undefined.
+Every function takes ``risk`` (rows,), ``cases`` (rows,) and ``weights`` (resamples, rows), censoring weight times how
+often the row counts, and gives (resamples,), NaN where the number is undefined.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationCo
 def auroc_by_visits(
     scores: npt.ArrayLike, rows: LandmarkRows, bootstrap: BootstrapConfig
 ) -> dict[str, dict[str, float | int | None]]:
-    """How well a score ranks the rows: by the name of each group ``rows``, ``events``, ``value``, ``low``, ``high``."""
+    """How well a score (rows,) ranks: of each group, by name, ``rows``, ``events``, ``value``, ``low``, ``high``."""
     found = evaluate_risks(scores, rows, EvaluationConfig(probabilities=False, bootstrap=bootstrap))
     return {
         group["name"]: {
@@ -124,7 +124,12 @@ def compare_risks(
 ) -> list[dict[str, Any]]:
     """Paired differences, ``risk`` minus ``other``, on the same rows and the same resamples; groups as above.
 
-    Each risk has its own threshold; where one lacks it, no difference in F1 is given.
+    Args:
+        risk: (rows,).
+        other: (rows,).
+        rows: What followed.
+        config: What is measured; its threshold is that of ``risk``.
+        other_threshold: The other's; where either is None, no difference in F1 is given.
     """
     if other_threshold is None:
         config = dataclasses.replace(config, threshold=None)

@@ -128,7 +128,7 @@ def scored_visit(patient: StoredPatient, visit: int, hazards: VisitHazards) -> S
 
 
 def landmark_columns(rows: Sequence[FollowedVisit]) -> dict[str, npt.NDArray[Any]]:
-    """What followed each row, as the columns of ``LandmarkRows``; a patient's days count from the first row here."""
+    """What followed each row, as columns (rows,) of ``LandmarkRows``; a patient's days count from the first row."""
     labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in rows))}
     longest: dict[str, float] = {}
     for row in rows:

@@ -63,6 +63,13 @@ def place_first_visit(
 ) -> Placement:
     """Bring the first visit's other sequences to its reference sequence.
 
+    Args:
+        volumes: The first visit's.
+        reference: Its reference sequence, which stays where it is.
+        grid: The model grid.
+        brain: (I, J, K), on that grid.
+        config: Settings.
+
     Raises:
         RegistrationError: If one of them could not be brought there.
     """

@@ -43,7 +43,16 @@ def with_heat(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32] | None,
 
 
 def with_change(grey: npt.NDArray[np.uint8], change: npt.NDArray[np.float32] | None, top: float) -> RgbPixels:
-    """Lay a change of hazard over a grey picture: more is orange, less is blue, no change is transparent."""
+    """Lay a change of hazard over a grey picture: more is orange, less is blue, no change is transparent.
+
+    Args:
+        grey: (rows, columns).
+        change: (rows, columns), hazard per mL, NaN outside; None for the grey picture alone.
+        top: Hazard per mL at both ends of the scale.
+
+    Returns:
+        (rows, columns, 3).
+    """
     base = np.repeat(grey[..., None], 3, axis=2)
     if change is None:
         return base

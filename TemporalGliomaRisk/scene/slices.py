@@ -80,7 +80,7 @@ def jump(scene: Any, ras: Sequence[float] | FloatArray, slice_nodes: Iterable[An
 
 
 def fit(slice_node: Any, centre_ras: FloatArray, size_mm: FloatArray) -> None:
-    """Centre a slice on a box in world RAS and show all of it, without moving along the slice's normal."""
+    """Centre a slice on a box (3,) and (3,), world RAS, mm, and show all of it, without moving along its normal."""
     matrix = slice_node.GetSliceToRAS()
     axes = np.array([[matrix.GetElement(row, column) for column in range(3)] for row in range(3)])
     origin = np.array([matrix.GetElement(row, 3) for row in range(3)])

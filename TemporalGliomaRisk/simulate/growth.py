@@ -86,19 +86,19 @@ class Front:
 
 
 def visible_fraction(density: Float32Array) -> Float32Array:
-    """How far a voxel shows as tumour, 0 to 1, one half at the visible density."""
+    """Of a density of any shape, how far a voxel shows as tumour: 0 to 1, one half at the visible density."""
     return np.asarray(np.clip((density - 0.5 * VISIBLE_DENSITY) / VISIBLE_DENSITY, 0.0, 1.0), dtype=np.float32)
 
 
 def cross_section_diameter_mm(density: Float32Array) -> float:
-    """Diameter of the disc with the area of the largest visible section, over the sections along i, j and k."""
+    """Diameter of the disc with the area of a density's (i, j, k) largest visible section along i, j or k."""
     visible = visible_fraction(density)
     sections = [visible.sum(axis=axes).max() for axes in ((1, 2), (0, 2), (0, 1))]
     return float(np.sqrt(4.0 / np.pi * max(sections)) * SPACING_MM)
 
 
 def front_of(box: Box, progress: FloatArray, densities: Float32Array) -> Front:
-    """A front with its diameters measured."""
+    """The front of densities (n, i, j, k) at progress (n,), with its diameters measured."""
     diameters = np.array([cross_section_diameter_mm(density) for density in densities])
     return Front(box=box, progress=np.asarray(progress, dtype=np.float64), densities=densities, diameters_mm=diameters)
 
@@ -120,7 +120,14 @@ def _conductances(diffusion: Float32Array, passable: Float32Array) -> list[Float
 def reaction_diffusion_step(
     density: Float32Array, faces: list[Float32Array], proliferation_per_day: float, days: float
 ) -> Float32Array:
-    """One explicit step of Fisher-KPP: diffusion over the faces (mm2/day), logistic growth; no flux at closed faces."""
+    """(i, j, k), a density after one explicit step of Fisher-KPP: diffusion over the faces, logistic growth.
+
+    Args:
+        density: (i, j, k), share of the carrying capacity.
+        faces: Diffusion over the faces between neighbours along each axis, mm2 a day; 0 where a face is closed.
+        proliferation_per_day: Of the logistic growth.
+        days: Length of the step.
+    """
     change = np.float32(proliferation_per_day) * density * (1.0 - density)
     per_area = np.float32(1.0 / SPACING_MM**2)
     for axis, face in enumerate(faces):
@@ -143,6 +150,13 @@ def reaction_diffusion_front(
     """Grow a lesion by Fisher-KPP at the nominal velocity until well beyond the event; None if it gets nowhere.
 
     Velocity v = 2 sqrt(D rho) and width w = sqrt(D / rho) give D = v w / 2 and rho = v / (2 w), in white matter.
+
+    Args:
+        box: Where.
+        start: (i, j, k), the density that it begins with.
+        white: (i, j, k), share of white matter.
+        passable: (i, j, k), above one half where cells can live.
+        front_width_mm: Width w of the front.
     """
     velocity = NOMINAL_VELOCITY_MM_PER_YEAR / DAYS_PER_YEAR
     diffusion = 0.5 * velocity * front_width_mm

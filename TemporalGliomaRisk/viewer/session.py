@@ -244,7 +244,7 @@ class Session:
     # Places
 
     def peak_place(self, visit: int, name: str) -> FloatArray:
-        """World RAS of a peak of the selected visit; of the highest place of its map where no name is given.
+        """(3,), world RAS, mm, of a peak of a visit: the one named, else the first, else the highest place of its map.
 
         A visit without a risk map keeps the place where its patient is looked at first.
         """
