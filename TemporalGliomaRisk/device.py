@@ -1,4 +1,4 @@
-"""Where the network runs: the GPU when there is one that works, else the processor, and which of the two is said."""
+"""Where the network runs: on a GPU that works, else on the processor; a finding says where that was not asked for."""
 
 from __future__ import annotations
 

@@ -293,7 +293,7 @@ def _summarised(
 
 
 def _spread(patients: Sequence[Patient], most: int) -> list[Patient]:
-    """At most so many of the patients, spread evenly over all cohorts that they are ordered by."""
+    """At most this many of the patients, spread evenly over the cohorts, by which they are ordered."""
     count = min(max(1, most), len(patients))
     return [patients[number * len(patients) // count] for number in range(count)]
 

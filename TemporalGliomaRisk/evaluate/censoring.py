@@ -11,7 +11,7 @@ LEAST_FACTOR = 1e-300
 
 
 def censoring_survival(rows: LandmarkRows, at_days: FloatArray, counts: FloatArray | None = None) -> FloatArray:
-    """Probability that a row isn't censored before so many days after its landmark, given that it was followed to it.
+    """Probability that a row, followed to its landmark, isn't censored before a number of days after it.
 
     Kaplan-Meier's of patients, each counted once and from the first of its rows here on, by the days since its first
     visit: follow-up that ends hangs on that clock, and less and less of it is left at later landmarks. Where

@@ -73,7 +73,7 @@ def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Findin
 def parts_without_event(parts: Mapping[str, Sequence[CohortPatient]]) -> tuple[Finding, ...]:
     """What to tell where nobody to learn from, or nobody to calibrate on, has an event: the likeliest hazard is none.
 
-    Said before pretraining, for whose weights that is no matter; fine-tuning refuses it.
+    Said before pretraining too, which needs no events; fine-tuning refuses such a split.
 
     Args:
         parts: Of the split.

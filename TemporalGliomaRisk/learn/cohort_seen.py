@@ -1,4 +1,4 @@
-"""Whom of a cohort a model learnt from: a hash knows a whole cohort again, numbers and images any part of one."""
+"""Which patients of a cohort a model learnt from: a hash tells a whole cohort, numbers and images any part of one."""
 
 from __future__ import annotations
 

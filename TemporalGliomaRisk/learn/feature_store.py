@@ -95,7 +95,7 @@ class PatientFeatures:
         return torch.cat([torch.zeros(self.foremost), torch.full((sampled,), each)])
 
     def drawn_places(self, sampled: int, random: Generator) -> Tensor:
-        """(places,), indices of all the foremost and of so many of the others, or all there are, drawn anew."""
+        """(places,), indices of all foremost places and of ``sampled`` others, or all there are, drawn each time."""
         rest = self.features.shape[2] - self.foremost
         drawn = self.foremost + torch.randperm(rest, generator=random)[:sampled]
         return torch.cat([torch.arange(self.foremost), drawn])
@@ -196,7 +196,7 @@ class Encoding(Dataset[int]):
 
 
 def _made_of(patient: StoredPatient) -> str:
-    """Hash of which visits and which lesion laid in the features are of; the voxels are those of the run's folder."""
+    """Hash of the visits and the implanted lesion that features were made of; the voxels are the run folder's own."""
     digest = hashlib.sha256(f"{FEATURES_VERSION} {_host_of(patient).patient_id}".encode())
     arrays = [patient.days_since_first, patient.present]
     if isinstance(patient, ImplantedPatient):
@@ -212,7 +212,7 @@ def _made_of(patient: StoredPatient) -> str:
 
 
 def _stored_of(path: Path) -> str | None:
-    """What the features in a file are of, by their own account; None where they say nothing or are not there."""
+    """The hash that a file of features carries, see :func:`_made_of`; None without a file or a hash."""
     try:
         with safe_open(str(path), framework="pt") as file:
             return (file.metadata() or {}).get(MADE_OF)

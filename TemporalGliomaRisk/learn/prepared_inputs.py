@@ -1,4 +1,4 @@
-"""What a patient's visits were prepared from, so that nobody learns from images, days or outcomes of before.
+"""What a patient's visits were prepared from, so that outdated images, days or outcomes are never learnt from.
 
 Whether files were changed is told by their sizes and times of change, which costs little, and only where those differ
 by their bytes: a cohort that was copied elsewhere is still the same.

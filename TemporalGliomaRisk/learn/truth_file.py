@@ -1,4 +1,4 @@
-"""A simulated patient's ``truth.json`` as others may have left it: what is read of it is of its kind, or refused."""
+"""Checks a simulated patient's ``truth.json``, which others may have changed: a value of another kind is refused."""
 
 from __future__ import annotations
 

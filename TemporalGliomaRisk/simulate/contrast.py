@@ -151,7 +151,7 @@ def vary_signals(generator: Generator, signals: Signals, ranges: ContrastRanges 
 
 
 def random_signals(generator: Generator, signals: Signals) -> Signals:
-    """Contrast drawn anew, part of the way from the table to values that know nothing of it (after SynthSeg).
+    """Contrast part of the way from the table's values to random ones that are independent of them (after SynthSeg).
 
     The lesion stays apart from grey and white matter by a least difference, as without one nobody could see it; its
     sign is free, and the table's order of lesions (tumour, oedema, scar) is kept along it.

@@ -92,7 +92,7 @@ class Session:
 
     @contextmanager
     def _nobody_if_it_fails(self) -> Iterator[None]:
-        """Whose images are half shown is not shown at all: the page would say of them what it said of another."""
+        """Show no patient where showing one fails halfway: the page would say of it what it said of another."""
         try:
             yield
         except BaseException:

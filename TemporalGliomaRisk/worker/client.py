@@ -42,7 +42,7 @@ LONGEST_ANSWER_BYTES = 16 << 20
 
 
 class WorkerClient:
-    """Starts a worker when it is needed, speaks with it, and starts it anew when it is gone.
+    """Starts a worker when it is needed, speaks with it, and restarts it when it is gone.
 
     Args:
         interpreter: Python that runs the worker; else the one that TEMPORAL_GLIOMA_RISK_PYTHON names, else this one.
@@ -199,11 +199,7 @@ class WorkerClient:
         Returns:
             The request's id.
         """
-        options = {
-            "patient": patient,
-            "model": _model(model),
-            "alignment": alignment,
-        }
+        options = {"patient": patient, "model": _model(model), "alignment": alignment}
         return self._ask("check", {**_named(timeline), "options": options})
 
     def cancel(self, request_id: str | None = None) -> None:
