@@ -50,8 +50,8 @@ def device_of(network: torch.nn.Module) -> torch.device:
 def as_on_the_processor(device: torch.device) -> Iterator[None]:
     """Convolutions on a GPU in whole single precision, and by algorithms that give the same bits each time.
 
-    Unless told not to, torch lets cuDNN round what is convolved to ten bits (TF32), by which risks would differ from
-    the processor's; a GPU is there to give the same number sooner.
+    By default torch lets cuDNN round the inputs of convolutions to ten bits (TF32), and risks would differ from the
+    processor's; a GPU is there to give the same number sooner.
 
     Args:
         device: Where the network runs; nothing changes for the processor.

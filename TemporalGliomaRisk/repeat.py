@@ -1,7 +1,7 @@
 """Repeats a run from its audit.json, with the same options on the same input, and says in sentences what differs.
 
 Input, days, brain mask or model that differ make it another run, so they are refused. Versions, machine or device that
-differ are told: the risks may differ in their last digits.
+differ are reported, because the risks may then differ in their last digits.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def _measure(
 ) -> tuple[Doubt | None, HeatmapSanity]:
     """Usual visits and thresholds, None for too few visits, and the weight-randomisation test of the maps.
 
-    What is usual is told by training patients, thresholds by those watched, both in a few numbers a visit.
+    Training patients define what is usual, validation patients set the thresholds; a visit is a few numbers.
     """
     from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MAIN_TITLE = "Test patients"
 MOST_RESAMPLES = 100_000
 EVALUATION, PREPARED, SCORES = "evaluation.json", "prepared", "scores"
-"""The figures; the folder of the visits as they are prepared, kept for another model's evaluation; and the patients'
-scores, by which an evaluation that was ended goes on, and figures are told again under another title in no time."""
+"""The figures; the folder of prepared visits, kept for another model's evaluation; and the folder of the patients'
+scores, so that an interrupted evaluation goes on, and one with another title or more resamples scores nobody again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

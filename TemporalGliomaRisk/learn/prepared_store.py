@@ -123,8 +123,8 @@ def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessC
     """Prepare one patient's visits before the event and store them whole.
 
     Raises:
-        InputError: If that cannot be done; the message says of whom. It is of this very class, which can be sent from
-            one process to another.
+        InputError: If that cannot be done; the message says whose. Never a subclass, which could not be sent from one
+            process to another.
     """
     try:
         _prepare_patient(patient, folder, config)

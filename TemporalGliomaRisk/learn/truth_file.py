@@ -17,7 +17,8 @@ def is_truth(record: Any, *, visits: int = 0) -> bool:
 
     Args:
         record: Its content.
-        visits: So many visits are to be prepared, whose lesions must be told, and what the patient was drawn from.
+        visits: Number of visits to be prepared. Above 0, the file must hold the lesions of each, and what the patient
+            was drawn from.
     """
     try:
         json.dumps(record, allow_nan=False)

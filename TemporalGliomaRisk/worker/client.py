@@ -98,7 +98,7 @@ class WorkerClient:
     def start(self) -> None:
         """Start the worker, so that it is warm when it is asked; it says ``hello``, then ``ready``.
 
-        An interpreter that is not there is told by an ``error`` of kind ``start`` at the next request.
+        If the interpreter is not there, the next request ends with an ``error`` of kind ``start``.
         """
         self._tell_the_end()
         if not self.running:
