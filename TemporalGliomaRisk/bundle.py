@@ -308,7 +308,7 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
     if gaps and (len(days) != 2 or any(not isinstance(day, (int, float)) or not 0 <= day < 1e5 for day in days)):
         raise ModelError("trained_gaps_days of the model must be two numbers of days; fetch the model again.")
     if not isinstance(metadata.get("caveat"), str):
-        raise ModelError("The model says no caveat, which stands beside every number; fetch the model again.")
+        raise ModelError("The model lacks its caveat, which stands beside every number; fetch the model again.")
     name = metadata.get("name", "model")
     if not isinstance(name, str) or re.fullmatch(r"[\w][\w .-]{0,99}", name, re.ASCII) is None:
         raise ModelError("The model's name must be letters, digits, dots and dashes; fetch the model again.")

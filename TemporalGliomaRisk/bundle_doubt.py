@@ -113,7 +113,7 @@ def _read_part(path: Path, part: str, length: int) -> dict[str, Tensor]:
     if any(tensors[name].dtype != kinds[name] for name in wanted) or not all(
         bool(torch.isfinite(tensors[name]).all()) for name in wanted if name != "known"
     ):
-        raise ModelError("doubt.safetensors of the model holds numbers of no use; fetch the model again.")
+        raise ModelError("doubt.safetensors of the model holds unusable numbers; fetch the model again.")
     if not bool((tensors["level"][:, 1] > 0).all()):
         raise ModelError("doubt.safetensors of the model holds a spread that is not above 0; fetch the model again.")
     return tensors

@@ -1,4 +1,4 @@
-"""Where the network runs: the GPU when there is one that works, else the processor, and which of the two is said."""
+"""Where the network runs: on a GPU that works, else on the processor; a finding says where that was not asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from TemporalGliomaRisk.errors import UsageError
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 
 DEVICES = ("auto", "cpu", "cuda")
 NUMBERED = re.compile(r"cuda:(\d{1,3})")
@@ -36,7 +36,7 @@ def choose_device(asked: str) -> tuple[torch.device, tuple[Finding, ...]]:
             return torch.device(asked), ()
     if asked.startswith("cuda"):
         message = "The GPU that was asked for is not available here; the CPU was used."
-        return torch.device("cpu"), (Finding(severity=Severity.NOTE, code="no_cuda", message=message),)
+        return torch.device("cpu"), (Finding.note("no_cuda", message),)
     return torch.device("cpu"), ()
 
 
@@ -50,8 +50,8 @@ def device_of(network: torch.nn.Module) -> torch.device:
 def as_on_the_processor(device: torch.device) -> Iterator[None]:
     """Convolutions on a GPU in whole single precision, and by algorithms that give the same bits each time.
 
-    Unless told not to, torch lets cuDNN round what is convolved to ten bits (TF32), by which risks would differ from
-    the processor's; a GPU is there to give the same number sooner.
+    By default torch lets cuDNN round the inputs of convolutions to ten bits (TF32), and risks would differ from the
+    processor's; a GPU is there to give the same number sooner.
 
     Args:
         device: Where the network runs; nothing changes for the processor.
@@ -66,4 +66,4 @@ def as_on_the_processor(device: torch.device) -> Iterator[None]:
 def device_failed(error: Exception) -> Finding:
     """What to say when the GPU gave up on the way and the CPU did the work instead."""
     message = f"The GPU failed ({type(error).__name__}); everything was computed again on the CPU."
-    return Finding(severity=Severity.WARNING, code="gpu_failed", message=message)
+    return Finding.warning("gpu_failed", message)

@@ -1,4 +1,4 @@
-"""A failure nobody foresaw as one sentence: what it was and where in this package, without its own text.
+"""An unforeseen failure as one sentence: its kind and where in this package, without its text, which may hold a name.
 
 A foreign exception's text may hold a path, and so a patient's name.
 """
@@ -25,7 +25,7 @@ def sentence_of(error: Exception, *, advice: str = "") -> str:
     if isinstance(error, GliomaRiskError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("TemporalGliomaRisk"):
-        return f"the Python package {error.name!r} is needed here and not installed; install it, or this package anew."
+        return f"the Python package {error.name!r} is needed and not installed; install it, or reinstall this package."
     what = type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         what = f"{what} ({error.strerror})"

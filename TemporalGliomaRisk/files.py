@@ -65,7 +65,7 @@ def check_output(folder: Path, *, what: str = "output") -> None:
 
 
 def refuse_other_contents(folder: Path, own: Collection[str], *, than: str, what: str = "output") -> None:
-    """Refuse a folder with files in it of which none is ours; hidden ones are nobody's.
+    """Refuse a folder that holds files but none of ours; hidden files do not count.
 
     Args:
         folder: To be written to; it need not be there.

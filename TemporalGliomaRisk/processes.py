@@ -1,7 +1,7 @@
-"""Several processes that work for this one: begun anew, with a start of their own, and gone when it goes.
+"""Worker processes: spawned rather than forked, prepared by a function of the caller, and ended with this process.
 
-Begun anew and not copied: a copy of a process whose libraries have threads may wait for them for ever. Gone with it:
-the standard pool's processes wait for work for ever once whoever made them was killed, each with its gigabyte.
+Spawned, because the fork of a process whose libraries have threads may wait for them for ever. Ended, because the
+standard pool's processes wait for work for ever once their parent was killed, each holding a gigabyte.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def processes(
         begin: Called once in each before it works.
         arguments: What ``begin`` is given.
     """
-    anew = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=anew, initializer=_begin, initargs=(begin, arguments)) as pool:
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=spawning, initializer=_begin, initargs=(begin, arguments)) as pool:
         yield pool
 
 

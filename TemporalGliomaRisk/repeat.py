@@ -1,7 +1,7 @@
-"""A run repeated from its audit.json: the same options on the same input, and in sentences whatever is not the same.
+"""Repeats a run from its audit.json, with the same options on the same input, and says in sentences what differs.
 
 Input, days, brain mask or model that differ make it another run, so they are refused. Versions, machine or device that
-differ are told: the risks may differ in their last digits.
+differ are reported, because the risks may then differ in their last digits.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def noted_after(audit: AuditRecord, prediction: Prediction, audited: Path, outpu
         risks = [[visit["risk"] for visit in json.loads(path.read_text("utf-8"))["visits"]] for path in (before, now)]
         largest = max(abs(then - here) for then, here in zip(*risks, strict=True))
     except (ValueError, KeyError, TypeError):
-        return [*said, "The risk.json beside the audit cannot be compared with."]
+        return [*said, "The risk.json beside the audit cannot be read, so the risks could not be compared."]
     return [*said, f"risk.json differs; the largest difference of a visit's risk is {largest:.2g}."]
 
 

@@ -167,7 +167,7 @@ def refuse_in_cohort(place: Path, cohorts: Iterable[Path], option: str) -> None:
 
 
 def folder(text: str) -> Path:
-    """An option's folder; nothing at all, as of a variable that is not set, is none."""
+    """An option's folder; an empty text, as from a shell variable that is not set, is refused."""
     return _path(text, "a folder")
 
 

@@ -293,7 +293,7 @@ def _measure(
 ) -> tuple[Doubt | None, HeatmapSanity]:
     """Usual visits and thresholds, None for too few visits, and the weight-randomisation test of the maps.
 
-    What is usual is told by training patients, thresholds by those watched, both in a few numbers a visit.
+    Training patients define what is usual, validation patients set the thresholds; a visit is a few numbers.
     """
     from TemporalGliomaRisk.errors import ModelError
     from TemporalGliomaRisk.explain.sanity import STAGES, heatmap_sanity
@@ -341,7 +341,7 @@ def _summarised(
 
 
 def _spread(patients: Sequence[Patient], most: int) -> list[Patient]:
-    """At most so many of the patients, spread evenly over all cohorts that they are ordered by."""
+    """At most this many of the patients, spread evenly over the cohorts, by which they are ordered."""
     count = min(max(1, most), len(patients))
     return [patients[number * len(patients) // count] for number in range(count)]
 

@@ -4,10 +4,10 @@ Every visit before the event is a landmark row. Writes evaluation.json with ever
 bootstrap interval: for the timeline, for the single visit on the same rows, their paired difference and, on simulated
 cohorts, for the ideal observer, and how the heatmaps point at true growth. With ``--reference`` also for the reference
 model of a run, with the paired difference to it: the peer to beat, never part of a bundle. ``--rival`` does the same
-for another bundle, as one that was trained before. Subgroups are those of
-evaluate/known_groups.py. Two plots lie beside evaluation.json; ``--card`` puts all of it into the bundle's model card,
-one section a ``--title``, so that several cohorts can stand in one card. Every patient's scores are kept in the output
-folder: an evaluation that was ended goes on, and one that is asked again scores nobody anew.
+for another bundle, such as an earlier one. Subgroups are those of evaluate/known_groups.py. Two plots are written
+beside evaluation.json; ``--card`` puts all of it into the bundle's model card, one section for each ``--title``, so
+that one card can hold several cohorts. Every patient's scores are kept in the output folder: an evaluation that was
+interrupted goes on from there, and one that is repeated scores nobody again.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MAIN_TITLE = "Test patients"
 MOST_RESAMPLES = 100_000
 EVALUATION, PREPARED, SCORES = "evaluation.json", "prepared", "scores"
-"""The figures; the folder of the visits as they are prepared, kept for another model's evaluation; and the patients'
-scores, by which an evaluation that was ended goes on, and figures are told again under another title in no time."""
+"""The figures; the folder of prepared visits, kept for another model's evaluation; and the folder of the patients'
+scores, so that an interrupted evaluation goes on, and one with another title or more resamples scores nobody again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,18 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--title",
         default=MAIN_TITLE,
-        help="what to call these patients in card and plots; the card keeps one section a title (default %(default)s)",
+        help="what card and plots call these patients; each title has its section in the card (default %(default)s)",
     )
     parser.add_argument(
         "--order-patients",
         type=whole(0),
         default=300,
-        help="at so many of the first patients the ordering head is tried (default %(default)s)",
+        help="number of patients, from the first on, with whom the ordering head is tried (default %(default)s)",
     )
     parser.add_argument(
         "--discard-prepared",
         action="store_true",
-        help="keep no prepared visits, some 20 MB a patient, which would serve another model's evaluation",
+        help="delete the prepared visits, about 20 MB a patient, which another model's evaluation could use",
     )
     add_device(parser)
     add_jobs(parser, " for preparing and scoring")
@@ -266,7 +266,7 @@ def _who_was_seen(
     model: RiskModel,
     other: RiskModel | None,
 ) -> Seen:
-    """Find out who learnt from the patients, and say where it makes figures flatter."""
+    """Find out who learnt from the patients, and say whose figures look better than they are for it."""
     from TemporalGliomaRisk.learn.cohort import read_cohort
     from TemporalGliomaRisk.learn.cohort_seen import who_saw
     from TemporalGliomaRisk.learn.learnt_from import learnt_of_model, learnt_of_run
@@ -282,11 +282,16 @@ def _who_was_seen(
     )
     if found.learnt_from:
         whom = f"{found.patients} of these {len(patients)} patients" if found.patients else "this cohort"
-        message = f"The model learnt from {whom}, so these figures flatter; ask for --part test, or another cohort."
+        message = (
+            f"The model learnt from {whom}, so these figures look better than they are; ask for --part test, or "
+            "another cohort."
+        )
         print(message, file=sys.stderr)
     for knows, option in ((found.by_reference, "--reference"), (found.by_rival, "--rival")):
         if knows:
-            message = f"The model of {option} learnt from patients of this cohort, so its figures flatter."
+            message = (
+                f"The model of {option} learnt from patients of this cohort, so its figures look better than they are."
+            )
             print(message, file=sys.stderr)
     return found
 
@@ -320,7 +325,7 @@ def _thresholds(metadata: Mapping[str, Any]) -> tuple[float | None, float | None
 
 
 def _redone_by(arguments: argparse.Namespace, found: Mapping[str, Any]) -> list[str]:
-    """The commands that draw the patients anew and measure again; none where patients are real or a mere choice."""
+    """Commands that simulate the patients again and repeat the evaluation; none for real or hand-picked patients."""
     from TemporalGliomaRisk.learn.cohort_facts import simulate_command
 
     drawn = found["cohort"]["drawn"]

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--place-weight",
         type=float,
         default=0.2,
-        help="weight of saying where the hazard should lie before an event, where the truth is known, beside the "
-        "likelihood; evidence only (default %(default)s)",
+        help="weight, beside the likelihood, of the loss that says where the hazard should lie before an event, where "
+        "the truth is known; evidence only (default %(default)s)",
     )
     parser.add_argument(
         "--implants",
@@ -58,14 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--implants-each",
         type=whole(1),
         default=1,
-        help="how often each of those is, every time with another lesion; evidence only (default %(default)s)",
+        help="how many times each of them is learnt from again, with a new lesion; evidence only (default %(default)s)",
     )
     parser.add_argument(
         "--heads-from",
         type=Path,
         metavar="MODEL",
-        help="begin with the heads of a finished model on the same encoder, which a run keeps that was begun with "
-        "pretrain --start-from MODEL --updates 0; evidence only",
+        help="begin with the heads of a finished model, whose encoder this run must have kept (pretrain --start-from "
+        "MODEL --updates 0); evidence only",
     )
     parser.add_argument(
         "--places",
@@ -84,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--least-agreement",
         type=float,
         default=0.6,
-        help="visits whose contrast agrees less than this (rank correlation) with the patient's other visits', as "
-        "where one sequence is taken for another, are not learnt from; evidence only (default %(default)s)",
+        help="leave out visits whose contrast agrees less than this (rank correlation) with that of the patient's "
+        "other visits, as when one sequence is taken for another; evidence only (default %(default)s)",
     )
     parser.add_argument("--seed", type=whole(0), default=1, help="seed of the first head (default %(default)s)")
     parser.add_argument(
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bfloat16",
         action="store_true",
-        help="encode the visits to learn from faster on processors made for it; evidence only",
+        help="encode the visits to learn from in bfloat16, faster on processors made for it; evidence only",
     )
     add_jobs(parser, " for preparing and encoding")
 
@@ -182,7 +182,7 @@ def _refuse_fewer_members(run_folder: RunFolder, members: int) -> None:
 
 
 def _finished(arguments: argparse.Namespace, run_folder: RunFolder) -> RiskModel:
-    """The model whose heads are begun with: its encoder is the run's, and it learnt from none whom the run tests."""
+    """The model whose heads training begins with; it has the run's encoder and did not learn from its test patients."""
     from TemporalGliomaRisk.bundle import load_bundle
     from TemporalGliomaRisk.encode.evidence import EvidenceModel
     from TemporalGliomaRisk.errors import UsageError

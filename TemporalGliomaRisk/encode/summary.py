@@ -23,7 +23,7 @@ ROUGHNESS_FACTS = 3
 
 
 def summary_length(channels: int) -> int:
-    """Numbers in a sequence's summary, for so many feature channels."""
+    """Length of a sequence's summary for a number of feature channels."""
     return 4 * channels + len(QUANTILES) + ROUGHNESS_FACTS + BRAIN_FACTS
 
 

@@ -33,7 +33,7 @@ MIXED_TAPS = (
 
 
 def mixed_planes(planes: Sequence[Tensor]) -> list[Tensor]:
-    """Five or six planes of the input, all of one shape, to as many mixed ones, in the order of :data:`MIXED_TAPS`."""
+    """As many mixed planes as planes of the input, five or six of any one shape; in the order of :data:`MIXED_TAPS`."""
     near, far = (torch.add(planes[4], planes[2], alpha=-factor) for factor in (2, 0.5))
     odd_near, odd_far = (torch.add(planes[3], planes[1], alpha=-factor) for factor in (2, 0.5))
     odd_near, odd_far = odd_near * NEAR, odd_far * FAR
@@ -47,7 +47,7 @@ def _outer(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
 
 
 def result_planes(products: Sequence[Tensor]) -> list[Tensor]:
-    """Five or six products of mixed planes and taps to the three or four planes of the result."""
+    """The three or four planes of the result, of five or six products of mixed planes and taps, all of one shape."""
     near, far = products[1] + products[2], products[3] + products[4]
     odd_near, odd_far = (products[1] - products[2]) * NEAR, (products[3] - products[4]) * FAR
     found = [products[0] + near + far, odd_near + odd_far, torch.add(0.5 * near, far, alpha=2)]

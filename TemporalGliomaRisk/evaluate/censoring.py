@@ -11,11 +11,11 @@ LEAST_FACTOR = 1e-300
 
 
 def censoring_survival(rows: LandmarkRows, at_days: FloatArray, counts: FloatArray | None = None) -> FloatArray:
-    """Probability that a row isn't censored before so many days after its landmark, given that it was followed to it.
+    """Probability that a row, followed to its landmark, isn't censored before a number of days after it.
 
-    Kaplan-Meier's of patients, each counted once and from the first of its rows here on, by the days since its first
-    visit: follow-up that ends hangs on that clock, and less and less of it is left at later landmarks. Where
-    rows have no such days, each is a subject of its own.
+    A Kaplan-Meier estimate over patients, each counted once, from the first of its rows on, by the days since its first
+    visit: follow-up ends by that clock, so less and less of it is left at later landmarks. Where rows have no such
+    days, each row is a subject of its own.
 
     At tied days events come before censorings: those with an event on a day are not at risk of censoring on it.
     A censoring on day t lowers the probability only after t.

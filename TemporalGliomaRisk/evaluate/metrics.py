@@ -1,7 +1,7 @@
 """Numbers of one risk on many resamples at once: rows are sorted once, resamples are rows of a weight matrix.
 
-Every function takes ``weights`` (resamples, rows), censoring weight times how often the row counts, and ``cases``
-(rows,), and gives (resamples,), NaN where the number is undefined.
+Every function takes ``risk`` (rows,), ``cases`` (rows,) and ``weights`` (resamples, rows), censoring weight times how
+often the row counts, and gives (resamples,), NaN where the number is undefined.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, BoolArray, Float
 from TemporalGliomaRisk.evaluate.reliability import bin_members
 
 LEAST_RISK = 1e-6
+MOST_NEWTON_STEPS = 50
 _BLOCK_ROWS = 256
 
 
@@ -63,9 +64,7 @@ def calibration_error(risk: FloatArray, cases: BoolArray, weights: FloatArray, b
     return _ratio(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
 
 
-def calibration_line(
-    risk: FloatArray, cases: BoolArray, weights: FloatArray, steps: int = 50
-) -> tuple[FloatArray, FloatArray]:
+def calibration_line(risk: FloatArray, cases: BoolArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Slope and intercept of the weighted logistic regression of the outcome on the logit of risk; 1 and 0 are best.
 
     Both are fitted together, by Newton steps over all resamples at once; NaN where the fit does not settle (no case,
@@ -76,7 +75,7 @@ def calibration_line(
     slope, intercept = np.ones(len(weights)), np.zeros(len(weights))
     step = np.full(len(weights), np.inf)
     with np.errstate(all="ignore"):
-        for _ in range(steps):
+        for _ in range(MOST_NEWTON_STEPS):
             expected = 1 / (1 + np.exp(-(intercept[:, None] + slope[:, None] * logit)))
             left = weights * (cases - expected)
             curve = weights * expected * (1 - expected)

@@ -144,8 +144,8 @@ def by_worst_lesion(
         diameters_mm: (visits,), the true diameter of each lesion by its name; one not named at a visit has 0 mm.
         days: (visits,), rising.
         generator: Draws the reader's errors, lesion by lesion in the order of names.
-        places: Lesions measured at least: where there are fewer, places of 0 mm are measured too. Otherwise a lesion
-            that comes later would be told by one more error today.
+        places: Lesions measured at least: where there are fewer, places of 0 mm are measured too. Otherwise one
+            more error drawn today would give away a lesion that comes later.
 
     Returns:
         (visits,), the largest score among the lesions and places.

@@ -1,4 +1,4 @@
-"""The reliability curve: what was said against what came, in bins equal in rows."""
+"""The reliability curve: predicted risk against observed share of events, in bins of equally many rows."""
 
 from __future__ import annotations
 

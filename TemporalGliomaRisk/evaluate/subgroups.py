@@ -1,7 +1,7 @@
 """The model among groups of patients or visits, those named before the model was judged and exploratory ones.
 
-Groups by the future (how fast a tumour comes to grow) are told apart from groups known at the visit: a risk cannot be
-calibrated within them, so they say only how well their rows are told from those that share no such future.
+Groups by the future (how fast a tumour comes to grow) are kept apart from groups known at the visit: a risk cannot be
+calibrated within them, so they say only how well their rows are ranked against rows without such a future.
 """
 
 from __future__ import annotations

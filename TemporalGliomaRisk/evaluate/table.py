@@ -62,7 +62,7 @@ class EvaluationConfig:
     bootstrap: BootstrapConfig = dataclasses.field(default_factory=BootstrapConfig)
 
 
-def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig | None = None) -> dict[str, Any]:
+def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig) -> dict[str, Any]:
     """Every number of one model, ready for JSON.
 
     Args:
@@ -83,7 +83,6 @@ def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationCo
         ShapeError: If lengths differ or a risk is not finite.
         UsageError: If a probability is outside 0 to 1.
     """
-    config = config or EvaluationConfig()
     numbers = checked_risk(risk, rows)
     if config.probabilities and ((numbers < 0) | (numbers > 1)).any():
         raise UsageError("Risks must lie between 0 and 1; set probabilities=False for a score that only ranks.")
@@ -104,7 +103,7 @@ def evaluate_risks(risk: npt.ArrayLike, rows: LandmarkRows, config: EvaluationCo
 def auroc_by_visits(
     scores: npt.ArrayLike, rows: LandmarkRows, bootstrap: BootstrapConfig
 ) -> dict[str, dict[str, float | int | None]]:
-    """How well a score ranks the rows: by the name of each group ``rows``, ``events``, ``value``, ``low``, ``high``."""
+    """How well a score (rows,) ranks: of each group, by name, ``rows``, ``events``, ``value``, ``low``, ``high``."""
     found = evaluate_risks(scores, rows, EvaluationConfig(probabilities=False, bootstrap=bootstrap))
     return {
         group["name"]: {
@@ -120,14 +119,18 @@ def compare_risks(
     risk: npt.ArrayLike,
     other: npt.ArrayLike,
     rows: LandmarkRows,
-    config: EvaluationConfig | None = None,
+    config: EvaluationConfig,
     other_threshold: float | None = None,
 ) -> list[dict[str, Any]]:
     """Paired differences, ``risk`` minus ``other``, on the same rows and the same resamples; groups as above.
 
-    Each risk has its own threshold; where one lacks it, no difference in F1 is given.
+    Args:
+        risk: (rows,).
+        other: (rows,).
+        rows: What followed.
+        config: What is measured; its threshold is that of ``risk``.
+        other_threshold: The other's; where either is None, no difference in F1 is given.
     """
-    config = config or EvaluationConfig()
     if other_threshold is None:
         config = dataclasses.replace(config, threshold=None)
     configs = (config, dataclasses.replace(config, threshold=None if config.threshold is None else other_threshold))
@@ -146,7 +149,7 @@ def compare_risks(
 
 
 def auroc_shares(
-    risk: npt.ArrayLike, other: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig | None = None
+    risk: npt.ArrayLike, other: npt.ArrayLike, rows: LandmarkRows, config: EvaluationConfig
 ) -> list[dict[str, Any]]:
     """How much of another score's distance from chance a risk goes: (AUROC - 0.5) / (the other's AUROC - 0.5).
 
@@ -162,7 +165,6 @@ def auroc_shares(
     Returns:
         Groups as above, with the one metric :data:`AUROC_SHARE`, undefined where the other is no better than chance.
     """
-    config = config or EvaluationConfig()
     ours, theirs = checked_risk(risk, rows), checked_risk(other, rows)
     result = []
     for name, keep in _groups(rows, config)[:2]:
@@ -290,7 +292,7 @@ def _why_absent(name: str, rows: int, config: EvaluationConfig) -> str:
     return f"{rows} rows, fewer than {LEAST_ROWS_FOR_CALIBRATION}"
 
 
-def format_table(groups: list[dict[str, Any]], names: tuple[str, ...] = METRICS) -> str:
+def format_table(groups: list[dict[str, Any]], names: tuple[str, ...]) -> str:
     """The groups of :func:`evaluate_risks` or :func:`compare_risks` as a Markdown table, intervals in brackets."""
     titles = ["visits", "rows", "patients", "rows with event", *names]
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]

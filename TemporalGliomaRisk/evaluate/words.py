@@ -32,13 +32,15 @@ def results_text(found: dict[str, Any]) -> str:
         parts.append(
             "The published architecture (`reference`), same rows; one network trained from random weights on outcomes "
             f"alone, on volumes averaged over {settings['pooling']} voxels along each axis, so the distance is not the "
-            f"architecture's alone{_flatter(settings)}:\n\n" + format_table(found["reference"]["groups"], peers)
+            f"architecture's alone{_learnt_from_these(settings)}:\n\n"
+            + format_table(found["reference"]["groups"], peers)
         )
         parts.append("Model above less `reference`, paired:\n\n" + format_table(found["several_less_reference"], peers))
     if "rival" in found:
         name = found["rival_model"]["name"]
         parts.append(
-            f"`{name}`, same rows{_flatter(found['rival_model'])}:\n\n" + format_table(found["rival"]["groups"], peers)
+            f"`{name}`, same rows{_learnt_from_these(found['rival_model'])}:\n\n"
+            + format_table(found["rival"]["groups"], peers)
         )
         parts.append(f"Model above less `{name}`, paired:\n\n" + format_table(found["several_less_rival"], peers))
     parts.append(_calibration_text(several["groups"]))
@@ -70,9 +72,13 @@ def results_text(found: dict[str, Any]) -> str:
     return "\n\n".join(part.strip() for part in parts if part)
 
 
-def _flatter(other: Mapping[str, Any]) -> str:
+def _learnt_from_these(other: Mapping[str, Any]) -> str:
     """What makes another model's figures too good."""
-    return "; it learnt from patients of this cohort, so its figures flatter" if other.get("learnt_from") else ""
+    return (
+        "; it learnt from patients of this cohort, so its figures look better than they are"
+        if other.get("learnt_from")
+        else ""
+    )
 
 
 def _heatmap_table(maps: dict[str, Any]) -> str:
@@ -103,7 +109,7 @@ def _heatmap_table(maps: dict[str, Any]) -> str:
 
 
 def _share(group: Mapping[str, Any], name: str) -> str:
-    """A share of maps or of hazard, with its interval where there is one; evaluations of before have none."""
+    """A share of maps or of hazard, with its interval; older evaluations have none."""
     return _percent(group.get("intervals", {}).get(name, {"value": group[name], "low": None}))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from TemporalGliomaRisk import numbers
 from TemporalGliomaRisk.risk.doubt import Doubt, VisitDoubt, VisitSummary, judge, members_spread, visit_change
 from TemporalGliomaRisk.risk.ensemble import VisitHazards
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 
 CAST_ON_LATER_VISITS = (
     "unlike_training",
@@ -112,7 +112,7 @@ def doubt_findings(
             f"{_percent(high)}), further apart than at {1 - doubt.at_odds_rate:.0%} of the visits that the model was "
             "checked on."
         )
-        findings.append(_warning("members_at_odds", message, number))
+        findings.append(Finding.warning("members_at_odds", message, visit=number))
     return tuple(findings)
 
 
@@ -122,7 +122,7 @@ def _rests_on(unlike: Sequence[int], number: int) -> tuple[Finding, ...]:
         return ()
     which = ("visit " if len(unlike) == 1 else "visits ") + ", ".join(map(str, unlike))
     message = f"The risk at visit {number} is uncertain: it rests on {which} too, where something is wrong or unusual."
-    return (_warning("rests_on_unlike_visit", message, number),)
+    return (Finding.warning("rests_on_unlike_visit", message, visit=number),)
 
 
 def one_visit_so_far(number: int, visits: int, noticed: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -130,7 +130,7 @@ def one_visit_so_far(number: int, visits: int, noticed: Iterable[Finding]) -> tu
     if number > 1 or (visits == 1 and any(finding.code == "single_visit" for finding in noticed)):
         return ()
     message = "The risk at visit 1 is uncertain: it rests on one visit, and nothing can be compared over time yet."
-    return (_warning("one_visit_so_far", message, 1),)
+    return (Finding.warning("one_visit_so_far", message, visit=1),)
 
 
 def uncertain_codes(findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -155,11 +155,7 @@ def _unlike(code: str, above: Mapping[str, float], number: int, limit: float) ->
     far = "not seen in training" if math.isinf(score) else f"{score:.1f} spreads, warned above {limit:.1f}"
     message = f"{what} ({far}), so the risk there is uncertain and not to be relied on. Check {check}."
     sequence = max(above, key=above.__getitem__)
-    return Finding(severity=Severity.WARNING, code=code, message=message, visit=number, sequence=sequence)
-
-
-def _warning(code: str, message: str, number: int) -> Finding:
-    return Finding(severity=Severity.WARNING, code=code, message=message, visit=number)
+    return Finding.warning(code, message, visit=number, sequence=sequence)
 
 
 def _percent(risk: float) -> str:

@@ -10,6 +10,7 @@ from TemporalGliomaRisk.timeline.volume import FloatArray, Volume
 
 PEAK_RADIUS_MM = 12.0
 LEAST_SHARE = 0.05
+MOST_PEAKS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +30,12 @@ class Peak:
     share: float
 
 
-def find_peaks(density: Volume, background_hazard: float, most: int = 3) -> tuple[Peak, ...]:
-    """Up to ``most`` peaks, highest first, each with at least :data:`LEAST_SHARE` of the whole hazard.
+def find_peaks(density: Volume, background_hazard: float) -> tuple[Peak, ...]:
+    """Up to :data:`MOST_PEAKS` peaks, highest first, each with at least :data:`LEAST_SHARE` of the whole hazard.
 
     Args:
         density: Hazard per mL, not negative.
         background_hazard: Hazard that belongs to no place.
-        most: Largest number of peaks.
     """
     places = np.argwhere(density.voxels > 0)
     ras = density.geometry.to_ras(places)
@@ -43,7 +43,7 @@ def find_peaks(density: Volume, background_hazard: float, most: int = 3) -> tupl
     whole = float(hazards.sum()) + background_hazard
     left = hazards.copy()
     peaks: list[Peak] = []
-    while len(peaks) < most and len(left) and left.max() > 0:
+    while len(peaks) < MOST_PEAKS and len(left) and left.max() > 0:
         top = int(np.argmax(left))
         distance = np.linalg.norm(ras - ras[top], axis=1)
         near = distance <= PEAK_RADIUS_MM

@@ -1,4 +1,4 @@
-"""What differs between two pictures of an unchanged head, drawn anew for every visit.
+"""What differs between two scans of an unchanged head, drawn for every visit by itself.
 
 Drawn per visit, the first included, so that neither a scanner's signature nor leftover misalignment tells the order or
 looks like growth. What is shared by a timeline (flips, exchanged axes, a sequence's contrast) is drawn once a timeline.

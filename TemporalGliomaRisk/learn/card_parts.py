@@ -81,7 +81,7 @@ def has_part(card: str, part: Part) -> bool:
 def card_with_doubt(card: str, doubt: Doubt | None, sanity: HeatmapSanity) -> str:
     """A card that says when not to believe the model; an earlier account of it is replaced.
 
-    What was measured on wrong inputs by the thresholds of before goes: of the new ones it says nothing.
+    What was measured on wrong inputs goes too: it holds for the earlier thresholds, not for the new ones.
     """
     card = re.sub(rf"\n*{WRONG_BEGIN}.*?{WRONG_END}", "", card, flags=re.DOTALL)
     before, begins, rest = card.partition(DOUBT_BEGINS)

@@ -109,7 +109,7 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.Optim
 
 
 def _place(metadata: dict[str, str]) -> Place:
-    """Where training stood; raises ValueError where that is not told in numbers under names."""
+    """Where training stood; raises ValueError where the file does not hold it as numbers by name."""
     updates, notes = int(metadata.get("updates", "0")), json.loads(metadata.get("notes", "{}"))
     are_numbers = isinstance(notes, dict) and all(isinstance(note, (int, float)) for note in notes.values())
     if not (0 <= updates < 2**31 and are_numbers):

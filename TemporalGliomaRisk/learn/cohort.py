@@ -154,7 +154,7 @@ def read_cohorts(folders: Sequence[Path]) -> tuple[CohortPatient, ...]:
 
 
 def cohort_sha256(patients: Sequence[CohortPatient]) -> str:
-    """Hash of a cohort's labels and outcomes, by which a model knows again whom it learnt from; it names nobody."""
+    """Hash of a cohort's labels and outcomes, by which a model knows the cohorts it learnt from; it names nobody."""
     rows = sorted((one.patient_id, one.event_observed, one.follow_up_days) for one in patients)
     return hashlib.sha256(repr(rows).encode()).hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from TemporalGliomaRisk.errors import GliomaRiskError, InputError
 from TemporalGliomaRisk.learn.cohort import CohortPatient
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import MOST_TOLD
 from TemporalGliomaRisk.timeline.reading import read_timeline
 
@@ -41,7 +41,7 @@ def folders_without_row(cohorts: Sequence[Path], patients: Sequence[CohortPatien
         f"{count} of the cohort's folders sub-... {'has' if count == 1 else 'have'} no row in participants.tsv and "
         "will be left out; add the rows if the patients belong to the cohort."
     )
-    return (Finding(severity=Severity.WARNING, code="folder_without_row", message=message),)
+    return (Finding.warning("folder_without_row", message),)
 
 
 def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Finding, ...]:
@@ -67,22 +67,21 @@ def visits_after_last_contact(patients: Sequence[CohortPatient]) -> tuple[Findin
         "will be left out. follow_up_days counts days from the first visit to "
         "the last contact, which a visit is, too: correct it, unless follow-up was cut off on purpose."
     )
-    return (Finding(severity=Severity.WARNING, code="visit_after_follow_up", message=message),)
+    return (Finding.warning("visit_after_follow_up", message),)
 
 
 def parts_without_event(parts: Mapping[str, Sequence[CohortPatient]]) -> tuple[Finding, ...]:
     """What to tell where nobody to learn from, or nobody to calibrate on, has an event: the likeliest hazard is none.
 
-    Said before pretraining, for whose weights that is no matter; fine-tuning refuses it.
+    Said before pretraining too, which needs no events; fine-tuning refuses such a split.
 
     Args:
         parts: Of the split.
     """
     return tuple(
-        Finding(
-            severity=Severity.WARNING,
-            code="no_event",
-            message=f"None of the {len(parts[name])} patients to {does} has an event, so no hazard can be learnt by "
+        Finding.warning(
+            "no_event",
+            f"None of the {len(parts[name])} patients to {does} has an event, so no hazard can be learnt by "
             "this split and finetune refuses it. Bring more patients, or begin a run with other shares (pretrain "
             "--fractions) or another --seed.",
         )

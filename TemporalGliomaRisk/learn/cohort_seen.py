@@ -1,4 +1,4 @@
-"""Whom of a cohort a model learnt from: a hash knows a whole cohort again, numbers and images any part of one."""
+"""Which patients of a cohort a model learnt from: a hash tells a whole cohort, numbers and images any part of one."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def seen_patients(
         metadata: The bundle's.
 
     Returns:
-        None where nobody is known to be seen and that cannot be told of everybody: a patient or some of those learnt
-        from were not simulated, the metadata are older, or weights or heads began with those of another model.
+        None where no patient is known to have been seen but it is not certain that none was: a patient, or some of
+        those learnt from, were not simulated, the metadata are older, or weights or heads began with another model's.
     """
     found = _seen(patients, truths, learnt_of_model(metadata))
     if found:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -23,7 +23,7 @@ def no_curves() -> tuple[Finding, ...]:
     if can_draw():
         return ()
     message = "The package tensorboard is not installed (extra train), so the run has no curves, only its log.jsonl."
-    return (Finding(severity=Severity.NOTE, code="no_tensorboard", message=message),)
+    return (Finding.note("no_tensorboard", message),)
 
 
 class Curves:

@@ -1,6 +1,6 @@
-"""Features of whole timelines at a sample of places, cached so that fine-tuning takes minutes.
+"""The features of :mod:`timeline_features` at a sample of places, cached so that fine-tuning takes minutes.
 
-The encoder is frozen after pretraining. Of a brain's some 20,000 places the foremost are all kept and the rest is
+Of a brain's some 20,000 places the foremost are all kept and the rest is
 sampled; a sampled place stands for as many as were left out, so that sums over the brain are estimated without bias.
 Places known to hold true growth count among the foremost.
 """
@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from TemporalGliomaRisk.device import device_of
-from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, EvidenceConfig, brain_cells
+from TemporalGliomaRisk.encode.evidence import CELL_VOXELS, brain_cells
 from TemporalGliomaRisk.encode.pairs import PairModel
 from TemporalGliomaRisk.errors import InputError, UsageError
 from TemporalGliomaRisk.files import written_whole
@@ -31,12 +31,11 @@ from TemporalGliomaRisk.learn.implanted_timelines import ImplantedPatient
 from TemporalGliomaRisk.learn.pair_crops import LEAST_GROWTH_VOXELS
 from TemporalGliomaRisk.learn.ranks import ALONE, Ranks
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
+from TemporalGliomaRisk.learn.timeline_features import implanted_features, timeline_features
 
 FEATURES_VERSION = 1
 """Of what is kept of a patient beside the encoder's numbers; another one, and everybody is encoded anew."""
 MADE_OF = "made_of"
-MOVED = 1e-3
-"""Change of a scaled intensity below which a voxel counts as unchanged: about what float16 keeps of an intensity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,73 +95,10 @@ class PatientFeatures:
         return torch.cat([torch.zeros(self.foremost), torch.full((sampled,), each)])
 
     def drawn_places(self, sampled: int, random: Generator) -> Tensor:
-        """(places,), indices of all the foremost and of so many of the others, or all there are, drawn anew."""
+        """(places,), indices of all foremost places and of ``sampled`` others, or all there are, drawn each time."""
         rest = self.features.shape[2] - self.foremost
         drawn = self.foremost + torch.randperm(rest, generator=random)[:sampled]
         return torch.cat([torch.arange(self.foremost), drawn])
-
-
-@torch.no_grad()
-def timeline_features(model: PairModel, patient: StoredPatient, *, bfloat16: bool = False) -> Tensor:
-    """(visits, 4, places, channels) features at every place of the brain, visit by visit, where the model lies.
-
-    ``bfloat16`` is faster on processors made for it, and 0.4 % off on average.
-    """
-    device = device_of(model)
-    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
-    volumes = (torch.from_numpy(patient.visit_volumes(visit)).to(device) for visit in range(patient.visits))
-    present = torch.from_numpy(patient.present).to(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
-        return torch.stack([model.encoder(one, there, cells) for one, there in zip(volumes, present, strict=True)])
-
-
-@torch.no_grad()
-def implanted_features(model: PairModel, patient: ImplantedPatient, host: Tensor, *, bfloat16: bool = False) -> Tensor:
-    """(visits, 4, places, channels), as :func:`timeline_features` gives them, encoded only where the lesion is seen.
-
-    Args:
-        model: Pretrained encoder.
-        patient: The patient with a lesion laid in.
-        host: (visits, 4, places, channels), features of the visits without it.
-        bfloat16: As for :func:`timeline_features`.
-    """
-    device = device_of(model)
-    cells = brain_cells(torch.from_numpy(patient.brain)).to(device)
-    place_of = torch.cumsum(cells.flatten(), 0).reshape(cells.shape) - 1
-    found = host.clone()
-    for visit in range(patient.visits):
-        volumes = torch.from_numpy(patient.visit_volumes(visit))
-        moved = torch.from_numpy(patient.host.visit_volumes(visit)).sub_(volumes).abs_().amax(dim=0) > MOVED
-        if not moved.any():
-            continue
-        seeing, read = _boxes(moved, model.config)
-        inside = cells[read]
-        inner = torch.zeros_like(cells)
-        inner[seeing] = True
-        wanted = inner[read] & inside
-        voxels = tuple(slice(CELL_VOXELS * side.start, CELL_VOXELS * side.stop) for side in read)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
-            there = torch.from_numpy(patient.present[visit]).to(device)
-            anew = model.encoder(volumes[(slice(None), *voxels)].contiguous().to(device), there, inside)
-        found[visit][:, place_of[read][wanted]] = anew[:, wanted[inside]].to(found.dtype)
-    return found
-
-
-def _boxes(moved: Tensor, config: EvidenceConfig) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Cells that see a changed voxel, and the cells whose voxels must be read to encode those, as boxes of the grid.
-
-    A stem sees one voxel beyond its cell, every convolution a cell further.
-    """
-    seeing, read = [], []
-    for axis, length in enumerate(moved.shape):
-        others = [other for other in range(moved.ndim) if other != axis]
-        at = torch.nonzero(moved.any(dim=others[1]).any(dim=others[0])).flatten()
-        reach = config.convolutions + 1
-        first, last = int(at[0]) // CELL_VOXELS - reach, int(at[-1]) // CELL_VOXELS + reach
-        cells = length // CELL_VOXELS
-        seeing.append(slice(max(0, first), min(cells, last + 1)))
-        read.append(slice(max(0, first - reach), min(cells, last + 1 + reach)))
-    return tuple(seeing), tuple(read)
 
 
 @torch.no_grad()
@@ -211,13 +147,9 @@ class Encoding(Dataset[int]):
         model: PairModel,
         patients: Sequence[StoredPatient],
         folder: Path,
-        sampling: PlaceSampling,
-        seed: int,
-        *,
-        bfloat16: bool = False,
+        settings: FeatureSettings,
     ) -> None:
-        self._model, self._folder = model, folder
-        self._sampling, self._seed, self._bfloat16 = sampling, seed, bfloat16
+        self._model, self._folder, self._settings = model, folder, settings
         hosts: dict[str, list[tuple[int, StoredPatient]]] = {}
         for number, patient in enumerate(patients):
             hosts.setdefault(_host_of(patient).patient_id, []).append((number, patient))
@@ -232,15 +164,16 @@ class Encoding(Dataset[int]):
         group = self._groups[number]
         paths = [self._folder / f"{patient.patient_id}.safetensors" for _, patient in group]
         host: Tensor | None = None
+        bfloat16 = self._settings.bfloat16
         for (place, patient), path in zip(group, paths, strict=True):
             made_of = _made_of(patient)
             if _stored_of(path) == made_of:
                 continue
             if host is None:
-                host = timeline_features(self._model, _host_of(patient), bfloat16=self._bfloat16)
+                host = timeline_features(self._model, _host_of(patient), bfloat16=bfloat16)
             features = host
             if isinstance(patient, ImplantedPatient):
-                features = implanted_features(self._model, patient, host, bfloat16=self._bfloat16)
+                features = implanted_features(self._model, patient, host, bfloat16=bfloat16)
             with written_whole(path) as temporary:
                 temporary.write_bytes(save(self._content(patient, place, features), metadata={MADE_OF: made_of}))
         return len(group)
@@ -251,9 +184,9 @@ class Encoding(Dataset[int]):
         if grown is not None:
             priority[grown.any(dim=0)] = math.inf
         order = torch.argsort(priority, descending=True)
-        foremost = order[: self._sampling.foremost]
-        rest = order[self._sampling.foremost :].numpy()
-        drawn = np.random.default_rng([self._seed, number]).permutation(rest)[: self._sampling.sampled]
+        sampling = self._settings.sampling
+        foremost, rest = order[: sampling.foremost], order[sampling.foremost :].numpy()
+        drawn = np.random.default_rng([self._settings.seed, number]).permutation(rest)[: sampling.sampled]
         kept = torch.cat([foremost, torch.from_numpy(drawn)])
         content = {
             "features": features[:, :, kept.to(features.device)].to(torch.float16).cpu().contiguous(),
@@ -263,7 +196,7 @@ class Encoding(Dataset[int]):
 
 
 def _made_of(patient: StoredPatient) -> str:
-    """Hash of which visits and which lesion laid in the features are of; the voxels are those of the run's folder."""
+    """Hash of the visits and the implanted lesion that features were made of; the voxels are the run folder's own."""
     digest = hashlib.sha256(f"{FEATURES_VERSION} {_host_of(patient).patient_id}".encode())
     arrays = [patient.days_since_first, patient.present]
     if isinstance(patient, ImplantedPatient):
@@ -279,7 +212,7 @@ def _made_of(patient: StoredPatient) -> str:
 
 
 def _stored_of(path: Path) -> str | None:
-    """What the features in a file are of, by their own account; None where they say nothing or are not there."""
+    """The hash that a file of features carries, see :func:`_made_of`; None without a file or a hash."""
     try:
         with safe_open(str(path), framework="pt") as file:
             return (file.metadata() or {}).get(MADE_OF)
@@ -320,10 +253,10 @@ def cache_features(
     Raises:
         InputError: If the folder was begun with another sampling, seed or precision.
     """
+    settings = FeatureSettings(sampling=sampling, seed=seed, bfloat16=bfloat16)
     if ranks.first:
-        settings = FeatureSettings(sampling=sampling, seed=seed, bfloat16=bfloat16)
         begin_with(folder / "settings.json", settings, what="The cache of features in this run")
-    encoding = Encoding(model, patients, folder, sampling, seed, bfloat16=bfloat16)
+    encoding = Encoding(model, patients, folder, settings)
     ours = range(ranks.rank, len(encoding), ranks.world)
     workers = jobs if jobs > 1 and device_of(model).type == "cpu" else 0
     for done in DataLoader(encoding, batch_size=None, sampler=ours, num_workers=workers):

@@ -11,7 +11,7 @@ from TemporalGliomaRisk.learn.cohort import CohortPatient
 from TemporalGliomaRisk.learn.cohort_findings import rows_told
 from TemporalGliomaRisk.learn.prepared_inputs import images_sha256
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient, damaged, stored_name
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.reading import read_timeline
 
 LETTERS = 16
@@ -79,7 +79,7 @@ def twins(folder: Path, patients: Sequence[CohortPatient]) -> tuple[Finding, ...
         "visit with another of them, as one patient under two labels does: what is learnt from one is known of the "
         "other, and figures look better than they are. Keep one row of each, or correct the images."
     )
-    return (Finding(severity=Severity.WARNING, code="patient_twice", message=message),)
+    return (Finding.warning("patient_twice", message),)
 
 
 def _first_visit(images: Mapping[str, Sequence[str | None]]) -> frozenset[str]:

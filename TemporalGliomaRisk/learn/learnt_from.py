@@ -1,7 +1,7 @@
-"""Whom weights learnt from, under which split, through every run and model that they went on from.
+"""Which patients weights learnt from, under which split, through every run and model that they went on from.
 
 A run writes it down at each stage (``learnt_from.json``) and a model carries it in its metadata, so that whoever goes
-on from either is told when patients who are watched or tested are known to it already.
+on from either learns when it already knows patients who are to be watched or tested.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Learnt:
         cohorts_sha256: Hash of each cohort (:func:`~TemporalGliomaRisk.learn.cohort.cohort_sha256`).
         simulated_cohorts: What drew those of the patients who are simulated
             (:func:`~TemporalGliomaRisk.learn.cohort_facts.simulated_cohorts`).
-        images_sha256: What knows those of them again who are real, in whatever cohort
+        images_sha256: Hashes of images, by which real patients among them are recognised in any cohort
             (:func:`~TemporalGliomaRisk.learn.known_images.images_of_real`).
     """
 

@@ -1,7 +1,7 @@
-"""What a patient's visits were prepared from, so that nobody learns from images, days or outcomes of before.
+"""What a patient's visits were prepared from, so that outdated images, days or outcomes are never learnt from.
 
-Whether files were changed is told by their sizes and times of change, which costs little, and only where those differ
-by their bytes: a cohort that was copied elsewhere is still the same.
+Files count as unchanged where their sizes and times of change are the same, which costs little to see; only where those
+differ are their bytes compared: a cohort that was copied elsewhere is still the same.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def begin_preparing(patients: Sequence[CohortPatient], folder: Path, config: Pre
 
 
 def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
-    """Refuse outcomes that leave nobody a second visit: years or months in place of days, or counted from elsewhere."""
+    """Refuse outcomes that leave no patient a second visit: given in years or months, or counted from another day."""
     several = 0
     for patient in patients[:LOOKED_AT]:
         try:
@@ -114,8 +114,8 @@ def _refuse_other_units(patients: Sequence[CohortPatient]) -> None:
         several += len(visits) > 1
     if several >= ENOUGH:
         raise InputError(
-            f"Of the {several} patients looked at who have several visits none has a second one before the end of "
-            "follow-up. follow_up_days counts days, from the first visit on; correct it if it holds years or months."
+            f"Of the first {several} patients with several visits none has a second one before the end of follow-up. "
+            "follow_up_days counts days, from the first visit on; correct it if it holds years or months."
         )
 
 
@@ -123,8 +123,8 @@ def prepare_patient(patient: CohortPatient, *, folder: Path, config: PreprocessC
     """Prepare one patient's visits before the event and store them whole.
 
     Raises:
-        InputError: If that cannot be done; the message says of whom. It is of this very class, which can be sent from
-            one process to another.
+        InputError: If that cannot be done; the message says whose. Never a subclass, which could not be sent from one
+            process to another.
     """
     try:
         _prepare_patient(patient, folder, config)

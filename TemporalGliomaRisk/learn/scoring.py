@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,30 +127,8 @@ def scored_visit(patient: StoredPatient, visit: int, hazards: VisitHazards) -> S
     )
 
 
-def score_patients(
-    network: EvidenceModel,
-    patients: Sequence[StoredPatient],
-    *,
-    calibration: Calibration,
-    single_visit_calibration: Calibration,
-    advance: Callable[[int], object] = lambda done: None,
-) -> list[ScoredVisit]:
-    """All landmark rows of many patients, without their maps, which would fill the memory."""
-    rows: list[ScoredVisit] = []
-    for patient in patients:
-        scored = score_patient(
-            network,
-            patient,
-            calibration=calibration,
-            single_visit_calibration=single_visit_calibration,
-        )
-        rows += [row.without_map() for row in scored]
-        advance(1)
-    return rows
-
-
 def landmark_columns(rows: Sequence[FollowedVisit]) -> dict[str, npt.NDArray[Any]]:
-    """What followed each row, as the columns of ``LandmarkRows``; a patient's days count from the first row here."""
+    """What followed each row, as columns (rows,) of ``LandmarkRows``; a patient's days count from the first row."""
     labels = {label: number for number, label in enumerate(dict.fromkeys(row.patient_id for row in rows))}
     longest: dict[str, float] = {}
     for row in rows:

@@ -70,13 +70,13 @@ class StoredPatient:
 
     @property
     def growth_before_event(self) -> npt.NDArray[np.bool_] | None:
-        """Growth that the last map before an observed event should point at; None where there is none to know of."""
+        """(I, J, K), growth that the last map before an observed event should point at; None where none is known."""
         growth = self.growth if self.event_observed else None
         return growth if growth is not None and growth.any() else None
 
     @property
     def growth_off_borders_before_event(self) -> npt.NDArray[np.bool_] | None:
-        """The same without borders that may only have moved (:func:`true_growth`)."""
+        """(I, J, K), the same without borders that may only have moved (:func:`true_growth`)."""
         lesions = self.lesion_masks if self.event_observed else None
         if lesions is None:
             return None

@@ -3,9 +3,9 @@
 A mask's border moves by a fraction of a voxel with the child's own growth and with how voxels happen to lie, all around
 a large lesion that stands still. Taken for growth, such shells are most of it: 83 % of the cells that grew between
 visits of the population ``main``, and two fifths of the pairs with any were of patients in whom no lesion's diameter
-had changed by a millimetre. So new tumour counts from a voxel off the old one on. What is nearer is told by the true
-diameters, where they are written down: every fourth recurrence is residual tumour that grows at its border, and every
-new focus has one from its second visit on. Where they don't decide it is neither growth nor none.
+had changed by a millimetre. So new tumour counts from a voxel off the old one on. What is nearer is decided by the
+true diameters, where they are written down: every fourth recurrence is residual tumour that grows at its border, and
+every new focus has a border from its second visit on. Where they don't decide, it counts as unknown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A simulated patient's ``truth.json`` as others may have left it: what is read of it is of its kind, or refused."""
+"""Checks a simulated patient's ``truth.json``, which others may have changed: a value of another kind is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def is_truth(record: Any, *, visits: int = 0) -> bool:
 
     Args:
         record: Its content.
-        visits: So many visits are to be prepared, whose lesions must be told, and what the patient was drawn from.
+        visits: Number of visits to be prepared. Above 0, the file must hold the lesions of each, and what the patient
+            was drawn from.
     """
     try:
         json.dumps(record, allow_nan=False)

@@ -1,4 +1,4 @@
-"""A larger pair model that begins as the same function as a smaller one, so that training goes on and not anew."""
+"""A larger pair model that computes the same function as a smaller one, so that training can go on from there."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Registered:
 
 
 def mean_displacement_mm(one: FloatArray, other: FloatArray, mask: BoolArray, geometry: Geometry) -> float:
-    """Mean distance over a mask between where two (4, 4) RAS matrices take the same point."""
+    """Mean distance over a mask (I, J, K) between where two (4, 4) RAS matrices, in mm, take the same point."""
     points = geometry.to_ras(np.argwhere(mask[::2, ::2, ::2]) * 2)
     difference = np.asarray(one) - np.asarray(other)
     return float(np.linalg.norm(points @ difference[:3, :3].T + difference[:3, 3], axis=1).mean())
@@ -201,7 +201,7 @@ def _apart(fixed: Fixed, one: FloatArray, other: FloatArray) -> float:
 
 
 def similarity_at(fixed: Fixed, moving: Volume, fixed_to_moving: FloatArray) -> float:
-    """Normalised mutual information inside the fixed mask, with the moving volume put there at 4 mm."""
+    """Normalised mutual information at 4 mm inside the fixed mask, the moving volume put there by a (4, 4) matrix."""
     coarse, share = (
         shrunk(fixed.volume, 4.0),
         shrunk(Volume(voxels=fixed.mask.astype(np.float32), geometry=fixed.volume.geometry), 4.0),
@@ -212,6 +212,11 @@ def similarity_at(fixed: Fixed, moving: Volume, fixed_to_moving: FloatArray) -> 
 
 def normalised_mutual_information(one: FloatArray, other: FloatArray, mask: BoolArray) -> float:
     """(H(a) + H(b)) / H(a, b) inside a mask: 1 if independent, 2 if one tells the other; 16 bins from 1 to 99 %.
+
+    Args:
+        one: (I, J, K), intensities.
+        other: (I, J, K).
+        mask: (I, J, K).
 
     Source:
         Studholme C, Hill DLG, Hawkes DJ. An overlap invariant entropy measure of 3D medical image alignment. Pattern
@@ -235,7 +240,7 @@ def _entropy(shares: FloatArray) -> float:
 
 
 def overlap_of(fixed: Fixed, moving: Geometry, fixed_to_moving: FloatArray) -> float:
-    """Share of the fixed brain that falls inside the moving volume's field of view."""
+    """Share of the fixed brain that a (4, 4) RAS matrix takes into the moving volume's field of view."""
     points = fixed.volume.geometry.to_ras(np.argwhere(fixed.brain[::3, ::3, ::3]) * 3)
     ijk = moving.to_ijk(points @ fixed_to_moving[:3, :3].T + fixed_to_moving[:3, 3])
     inside = ((ijk >= -0.5) & (ijk <= np.array(moving.shape) - 0.5)).all(axis=1)

@@ -54,6 +54,10 @@ def without_scalp(volume: Volume, core: BoolArray) -> Volume:
     """Ranks of the head's grey levels from 0.5 to 1 inside the core, zero outside: only a brain is left to be matched.
 
     Ranks, because fat after contrast is so bright that a histogram of even bins puts all the brain into a few.
+
+    Args:
+        volume: Background at zero.
+        core: (I, J, K), from :func:`brain_core`.
     """
     ordered = np.sort(volume.voxels[head_mask(volume)], axis=None)
     ranks = np.searchsorted(ordered, volume.voxels) / ordered.size
@@ -76,5 +80,5 @@ def met(core: BoolArray, template: BoolArray, spacing_mm: FloatArray) -> BoolArr
 
 
 def dice(one: BoolArray, other: BoolArray) -> float:
-    """Overlap of two masks, 1 where they are one and the same."""
+    """Overlap of two masks of one shape: 0 where they are apart, 1 where they are the same."""
     return float(2.0 * (one & other).sum() / max(float(one.sum() + other.sum()), 1.0))

@@ -85,10 +85,10 @@ def stripped_mask(volume: Volume, background: Background) -> BoolArray | None:
 
 
 def head_mask(volume: Volume) -> BoolArray:
-    """Where a volume has content: brighter than a fifth of its bright tissue, holes filled, whatever it shows.
+    """(I, J, K), where a volume has content: brighter than a fifth of its bright tissue, holes filled.
 
     Args:
-        volume: Any; used at 2 mm or coarser.
+        volume: Whatever it shows; used at 2 mm or coarser.
     """
     voxels = np.asarray(volume.voxels, dtype=np.float32)
     floor = float(np.percentile(voxels, 2))
@@ -98,7 +98,7 @@ def head_mask(volume: Volume) -> BoolArray:
 
 
 def fill_holes_by_slices(mask: BoolArray) -> BoolArray:
-    """Fill what each axial slice encloses: dark ventricles and cavities of a stripped brain are brain."""
+    """(I, J, K) with what each axial slice encloses: dark ventricles and cavities of a stripped brain are brain."""
     filled = mask.copy()
     for k in np.flatnonzero(mask.any(axis=(0, 1))):
         filled[:, :, k] = ndimage.binary_fill_holes(mask[:, :, k])
@@ -106,7 +106,7 @@ def fill_holes_by_slices(mask: BoolArray) -> BoolArray:
 
 
 def cut_area_cm2(mask: BoolArray, geometry: Geometry) -> float:
-    """Area in which a mask meets the faces of the field of view."""
+    """Area in which a mask (I, J, K) meets the faces of the field of view."""
     area = 0.0
     for axis in range(3):
         others = [float(geometry.spacing_mm[other]) for other in range(3) if other != axis]

@@ -64,6 +64,11 @@ def flattened(moving: Volume, fixed: Fixed, fixed_to_moving: FloatArray) -> Volu
 
     Both volumes must be flat for mutual information: with a bias field of 15 % left in one of them, the maximum lay
     0.3 to 0.7 mm off on a real glioma at 2 mm.
+
+    Args:
+        moving: The volume.
+        fixed: What it is registered to.
+        fixed_to_moving: (4, 4), from the fixed volume's RAS to the moving one's, mm: the first guess.
     """
     geometry = moving.geometry
     brain = Volume(voxels=fixed.brain.astype(np.uint8), geometry=fixed.volume.geometry)
@@ -182,5 +187,5 @@ def centroid(mask: BoolArray, geometry: Geometry) -> FloatArray:
 
 
 def dilated(mask: BoolArray) -> BoolArray:
-    """A mask grown by two voxels: a stripped brain's outline is its strongest landmark."""
+    """A mask (I, J, K) grown by two voxels: a stripped brain's outline is its strongest landmark."""
     return np.asarray(ndimage.binary_dilation(mask, iterations=2))

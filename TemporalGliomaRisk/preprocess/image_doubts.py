@@ -14,7 +14,7 @@ from TemporalGliomaRisk.preprocess.mistaken import looks_like, white_matter_cont
 from TemporalGliomaRisk.preprocess.new_cavity import NOTICED_ML, new_cavity_mL
 from TemporalGliomaRisk.preprocess.posture import posture
 from TemporalGliomaRisk.preprocess.prepared import Frame
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.visit import SequenceName
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry
 
@@ -35,7 +35,7 @@ def posture_doubts(brain: BoolArray, grid: Geometry, noticed: list[Finding]) -> 
         f"By its shape the brain of visit 1 is {stands} in the axes that its header names, so every risk is uncertain "
         "and not to be relied on. Correct the header, or check that it is MRI of a head."
     )
-    return [_warning("brain_turned", message)]
+    return [Finding.warning("brain_turned", message)]
 
 
 def sequence_doubts(
@@ -61,7 +61,7 @@ def sequence_doubts(
                 f"{name} looks more like {other} of visit 1 than like {name} there, so the risk is uncertain. Check at "
                 "both visits that the files are the pulse sequences they are called."
             )
-            findings.append(_warning("looks_like_another_sequence", message, name))
+            findings.append(Finding.warning("looks_like_another_sequence", message, sequence=name))
         seen = white_matter_contradicts(name, voxels, valid)
         if seen is not None:
             wanted = {"bright": "dark", "dark": "bright"}[seen]
@@ -69,7 +69,7 @@ def sequence_doubts(
                 f"In {name} white matter looks {seen} beside the cortex, wanted {wanted}, so the risk is uncertain. "
                 "Check that the file is the pulse sequence it is called (under a year of age the two are reversed)."
             )
-            findings.append(_warning("white_matter_contradicts_label", message, name))
+            findings.append(Finding.warning("white_matter_contradicts_label", message, sequence=name))
     return findings
 
 
@@ -86,8 +86,4 @@ def cavity_doubts(
         "treatment, so the risk is uncertain. Check whether the patient was operated on in between: every visit must "
         "lie after the treatment."
     )
-    return [_warning("cavity_appeared", message)]
-
-
-def _warning(code: str, message: str, sequence: str | None = None) -> Finding:
-    return Finding(severity=Severity.WARNING, code=code, message=message, sequence=sequence)
+    return [Finding.warning("cavity_appeared", message)]

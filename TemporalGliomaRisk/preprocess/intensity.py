@@ -25,6 +25,8 @@ from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray
 FULL_BLOCK = 0.7
 DARKEST = 0.15
 SHARPEN_FWHM = 0.15
+SHARPEN_BINS = 128
+SHARPEN_NOISE = 0.01
 SHARPEN_ROUNDS = 20
 TUKEY = 4.0
 FIT_ROUNDS = 12
@@ -81,7 +83,14 @@ class Blocks:
 
 
 def block_means(voxels: FloatArray, mask: BoolArray, block: tuple[int, int, int], order: int) -> Blocks:
-    """Means over brain voxels with signal, in blocks of so many voxels an axis, where 70 % of a block is brain."""
+    """Means over brain voxels with signal, of the blocks of which 70 % are such voxels.
+
+    Args:
+        voxels: (I, J, K), intensities.
+        mask: (I, J, K), the brain.
+        block: Voxels of a block along each axis.
+        order: Largest total degree of the polynomials that are to be fitted.
+    """
     valid = mask & (voxels > 0)
     weight = block_sum(valid.astype(np.float32), block)
     total = block_sum(np.where(valid, voxels, np.float32(0)), block)
@@ -132,11 +141,12 @@ def _inverse_gram(weighted: FloatArray, basis: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.pinv(weighted.T @ basis, rcond=1e-12, hermitian=True))
 
 
-def _sharpened(values: FloatArray, bins: int = 128, noise: float = 0.01) -> FloatArray:
+def _sharpened(values: FloatArray) -> FloatArray:
     """What each value is expected to be before a Gaussian blur of the histogram (Sled et al., equations 9 to 13)."""
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6:
         return values
+    bins = SHARPEN_BINS
     step = (high - low) / (bins - 1)
     position = (values - low) / step
     left = np.clip(np.floor(position).astype(int), 0, bins - 2)
@@ -148,7 +158,7 @@ def _sharpened(values: FloatArray, bins: int = 128, noise: float = 0.01) -> Floa
     away = np.minimum(np.arange(size), size - np.arange(size))
     kernel = np.exp(-0.5 * (away / sigma) ** 2)
     blur = np.fft.rfft(kernel / kernel.sum())
-    sharp = np.fft.irfft(np.fft.rfft(histogram) * np.conj(blur) / (np.abs(blur) ** 2 + noise), size)
+    sharp = np.fft.irfft(np.fft.rfft(histogram) * np.conj(blur) / (np.abs(blur) ** 2 + SHARPEN_NOISE), size)
     sharp = np.maximum(sharp, 0.0)
     centres = low + (np.arange(size) - start) * step
     mass = np.fft.irfft(np.fft.rfft(sharp) * blur, size)
@@ -197,6 +207,14 @@ def fit_harmonisation(
     (a growing lesion, a new cavity) lose their say. Gamma is the ratio of the weighted spreads (reduced major axis):
     noise in either volume would pull a common slope toward zero.
 
+    Args:
+        voxels: (I, J, K), the visit's intensities.
+        reference: (I, J, K), the first visit's.
+        mask: (I, J, K), the brain that both show.
+        block: Voxels of a block along each axis.
+        order: Largest total degree of the smooth bias, a polynomial in place.
+        gamma_limits: Smallest and largest gamma.
+
     Returns:
         None where fewer than ``FEWEST_BLOCKS`` blocks hold signal in both.
     """
@@ -237,7 +255,7 @@ def _spread_ratio(y: FloatArray, x: FloatArray, weights: FloatArray) -> float:
 
 
 def robust_scale(voxels: FloatArray, mask: BoolArray) -> IntensityScale:
-    """Median, and 1.4826 times the median absolute deviation, inside the brain; the scale is never zero."""
+    """Median, and 1.4826 times the median absolute deviation, of voxels (I, J, K) in a mask; the scale is never 0."""
     values = voxels[mask]
     centre = float(np.median(values))
     scale = 1.4826 * float(np.median(np.abs(values - centre)))
@@ -245,7 +263,7 @@ def robust_scale(voxels: FloatArray, mask: BoolArray) -> IntensityScale:
 
 
 def scaled(voxels: FloatArray, mask: BoolArray, scale: IntensityScale, clip: tuple[float, ...]) -> FloatArray:
-    """(x - centre) / scale, clipped, zero outside the brain, float32."""
+    """(I, J, K) float32, (x - centre) / scale, clipped, and zero outside the mask (I, J, K)."""
     result = (voxels - np.float32(scale.centre)) * np.float32(1.0 / scale.scale)
     np.clip(result, clip[0], clip[1], out=result)
     return np.asarray(np.where(mask, result, np.float32(0.0)), dtype=np.float32)

@@ -25,7 +25,7 @@ from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.descent import Fixed, dilated, flattened
 from TemporalGliomaRisk.preprocess.loaded import LoadedVolume
 from TemporalGliomaRisk.preprocess.prepared import Alignment, Frame
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
@@ -62,6 +62,13 @@ def place_first_visit(
     config: PreprocessConfig,
 ) -> Placement:
     """Bring the first visit's other sequences to its reference sequence.
+
+    Args:
+        volumes: The first visit's.
+        reference: Its reference sequence, which stays where it is.
+        grid: The model grid.
+        brain: (I, J, K), on that grid.
+        config: Settings.
 
     Raises:
         RegistrationError: If one of them could not be brought there.
@@ -215,7 +222,7 @@ class _Placing:
         self.alignments.append(alignment)
         code = "moved" if alignment.moved else "aligned_already"
         sentence = f"{alignment.sequence}{self.where} {message}"
-        self.findings.append(Finding(severity=Severity.NOTE, code=code, message=sentence, sequence=alignment.sequence))
+        self.findings.append(Finding.note(code, sentence, sequence=alignment.sequence))
 
     def _refuse_if_bad(self, name: SequenceName, target: str, ended: Registered) -> None:
         reason = ""

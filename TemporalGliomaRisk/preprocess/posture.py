@@ -36,7 +36,8 @@ def posture(brain: BoolArray, spacing_mm: FloatArray, *, cut: bool) -> str | Non
     Args:
         brain: (I, J, K), the axes along R, A and S.
         spacing_mm: (3,).
-        cut: Whether the field of view cuts it: then only an upside-down brain is told, which a cut can hardly feign.
+        cut: Whether the field of view cuts it: then only an upside-down brain is reported, which a cut can hardly
+            feign.
 
     Returns:
         ``upside down``, ``turned`` for any other way, or None where upright is as likely.

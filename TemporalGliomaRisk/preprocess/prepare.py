@@ -7,17 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from TemporalGliomaRisk.errors import BrainMaskError
-from TemporalGliomaRisk.preprocess.alignment import mean_displacement_mm, prepared_for_metric
-from TemporalGliomaRisk.preprocess.brain_mask import (
-    check_on_brain,
-    check_on_head,
-    check_plausible,
-    cut_area_cm2,
-    head_mask,
-)
+from TemporalGliomaRisk.preprocess.alignment import mean_displacement_mm
+from TemporalGliomaRisk.preprocess.brain_mask import head_mask
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
-from TemporalGliomaRisk.preprocess.grid import canonical, grid_around
+from TemporalGliomaRisk.preprocess.find_brain import find_brain
+from TemporalGliomaRisk.preprocess.grid import grid_around
 from TemporalGliomaRisk.preprocess.image_doubts import cavity_doubts, posture_doubts, sequence_doubts
 from TemporalGliomaRisk.preprocess.intensity import (
     block_means,
@@ -30,18 +24,14 @@ from TemporalGliomaRisk.preprocess.loaded import GridArray, LoadedVolume, load, 
 from TemporalGliomaRisk.preprocess.placement import Placement, place_first_visit, place_later_visit, trusted
 from TemporalGliomaRisk.preprocess.prepared import Frame, IntensityScale, PreparedVisit
 from TemporalGliomaRisk.preprocess.reference import reference_sequence
-from TemporalGliomaRisk.preprocess.template_mask import template_mask
 from TemporalGliomaRisk.progress import ProgressEvent, ProgressListener, ignore_progress
-from TemporalGliomaRisk.timeline.finding import Finding, Severity
+from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.resampling import resample
 from TemporalGliomaRisk.timeline.visit import SEQUENCES, SequenceName, Visit
 from TemporalGliomaRisk.timeline.volume import BoolArray, FloatArray, Geometry, Volume
 
 LARGEST_LOG_BIAS = 1.5
 NOTICED_MISSING = 0.02
-NOTICED_CUT_CM2 = 20.0
-TEMPLATE_SEQUENCES: tuple[SequenceName, ...] = ("T1w", "FLAIR", "ce-gd_T1w", "T2w")
-LEAST_TEMPLATE_SIMILARITY = 1.03
 PLACED_AGAIN_ABOVE_MM = 1.5
 """A brain mask that lay further off than this, mean over it, held the metric to the wrong places."""
 
@@ -69,7 +59,7 @@ def prepare_first_visit(
     volumes = {name: load(visit, name, 1) for name in visit.sequences}
     reference = reference_sequence({name: loaded.geometry for name, loaded in volumes.items()})
     progress(ProgressEvent(stage="prepare", fraction=0.2, message="read"))
-    mask, findings, source = _find_brain(volumes, reference, config, brain_mask)
+    mask, findings, source = find_brain(volumes, reference, config, brain_mask)
     grid, brain, placement = _placed(volumes, reference, mask, source, config)
     progress(ProgressEvent(stage="prepare", fraction=0.6, message="aligned"))
     arrays = {name: on_grid(loaded, grid, placement.frame_to_volume[name], brain) for name, loaded in volumes.items()}
@@ -197,57 +187,6 @@ def _brought_back(mask: Volume, frame_to_volume: FloatArray) -> Volume:
     return Volume(voxels=mask.voxels, geometry=Geometry(shape=mask.geometry.shape, ijk_to_ras=matrix))
 
 
-def _find_brain(
-    volumes: Mapping[SequenceName, LoadedVolume],
-    reference: SequenceName,
-    config: PreprocessConfig,
-    given: Volume | None,
-) -> tuple[Volume, list[Finding], SequenceName]:
-    """The brain: given, whole field of view, the stripped volume's own, or the template's; and whose RAS it lies in."""
-    if given is not None:
-        mask = canonical(given)
-        inside = mask.voxels != 0
-        check_plausible(inside, mask.geometry, origin="given")
-        check_on_head(inside, mask.geometry, volumes[reference].volume)
-        own = volumes[reference].stripped
-        if own is not None:
-            brain = Volume(voxels=own, geometry=volumes[reference].volume.geometry)
-            check_on_brain(inside, mask.geometry, brain, what=reference)
-        return Volume(voxels=inside, geometry=mask.geometry), _cut_findings(inside, mask.geometry), reference
-    loaded = volumes[reference]
-    if config.mask == "none":
-        whole = Volume(voxels=np.ones(loaded.volume.voxels.shape, bool), geometry=loaded.volume.geometry)
-        message = "No brain mask was asked for: the whole field of view counts as brain."
-        return whole, [_note("whole_field_of_view", message)], reference
-    for name in (reference, *volumes):
-        stripped = volumes[name].stripped
-        if stripped is not None:
-            check_plausible(stripped, volumes[name].volume.geometry, origin=f"of the stripped {name}")
-            message = f"{name} is skull-stripped already; its own mask is the brain mask."
-            noticed = [_note("stripped_already", message), *_cut_findings(stripped, volumes[name].volume.geometry)]
-            return Volume(voxels=stripped, geometry=volumes[name].volume.geometry), noticed, name
-    return _brain_by_template(volumes, reference)
-
-
-def _brain_by_template(
-    volumes: Mapping[SequenceName, LoadedVolume], reference: SequenceName
-) -> tuple[Volume, list[Finding], SequenceName]:
-    """The template's brain on the sequence it matches most surely: T1w if there, else FLAIR, else the reference."""
-    name = next((name for name in TEMPLATE_SEQUENCES if name in volumes), reference)
-    small = prepared_for_metric(volumes[name].volume, volumes[name].background.value)
-    mask, similarity = template_mask(small)
-    check_plausible(mask.voxels.astype(bool), mask.geometry, origin=f"found on {name} by the template")
-    if similarity < LEAST_TEMPLATE_SIMILARITY:
-        raise BrainMaskError(
-            f"The template brain does not match {name} of visit 1 (normalised mutual information {similarity:.3f}, "
-            f"{LEAST_TEMPLATE_SIMILARITY} wanted). Give the first visit's brain mask with --mask FILE, or use the "
-            "whole field of view with --mask none."
-        )
-    message = f"The brain was found on {name} by a registered template; check its outline, or give a mask with --mask."
-    noticed = [_note("brain_by_template", message, name), *_cut_findings(mask.voxels.astype(bool), mask.geometry)]
-    return mask, noticed, name
-
-
 def _own_scale(array: GridArray, brain: BoolArray, config: PreprocessConfig) -> tuple[FloatArray, IntensityScale]:
     """Bias-corrected intensities of a volume that has nothing to be compared with, and their robust scale."""
     voxels = array.voxels
@@ -274,7 +213,7 @@ def _harmonised(
     if name not in frame.references:
         voxels, scale = _own_scale(array, frame.brain_mask, config)
         message = f"{name} is missing at the first visit; here it is scaled by itself, so its changes are less certain."
-        return scaled(voxels, valid, scale, config.clip), [_note("no_first_reference", message, name)]
+        return scaled(voxels, valid, scale, config.clip), [Finding.note("no_first_reference", message, sequence=name)]
     voxels = array.voxels
     if config.harmonise:
         fitted = fit_harmonisation(
@@ -287,8 +226,9 @@ def _harmonised(
         )
         if fitted is None:
             message = f"{name} shares too little brain with the first visit to compare intensities; scaled by itself."
+            noticed = Finding.warning("not_harmonised", message, sequence=name)
             voxels, scale = _own_scale(array, frame.brain_mask, config)
-            return scaled(voxels, valid, scale, config.clip), [_warning("not_harmonised", message, name)]
+            return scaled(voxels, valid, scale, config.clip), [noticed]
         voxels = fitted.apply(voxels)
     return scaled(voxels, valid, frame.scales[name], config.clip), []
 
@@ -301,27 +241,11 @@ def _coverage_findings(arrays: Mapping[SequenceName, GridArray], brain: BoolArra
             message = (
                 f"{100 * missing:.0f} % of the first visit's brain is not covered by {name}; no change is seen there."
             )
-            findings.append(_warning("brain_not_covered", message, name))
+            findings.append(Finding.warning("brain_not_covered", message, sequence=name))
         if array.lifted:
             message = f"{name} has intensities below its background; all were raised by a constant."
-            findings.append(_note("negative_intensities", message, name))
+            findings.append(Finding.note("negative_intensities", message, sequence=name))
     return findings
-
-
-def _cut_findings(mask: BoolArray, geometry: Geometry) -> list[Finding]:
-    cut = cut_area_cm2(mask, geometry)
-    if cut <= NOTICED_CUT_CM2:
-        return []
-    message = f"The field of view cuts the brain over {cut:.0f} cm2; what lies beyond is not seen at any visit."
-    return [_warning("brain_cut_off", message)]
-
-
-def _note(code: str, message: str, sequence: str | None = None) -> Finding:
-    return Finding(severity=Severity.NOTE, code=code, message=message, sequence=sequence)
-
-
-def _warning(code: str, message: str, sequence: str | None = None) -> Finding:
-    return Finding(severity=Severity.WARNING, code=code, message=message, sequence=sequence)
 
 
 def _stacked(intensities: Mapping[SequenceName, FloatArray], grid: Geometry) -> FloatArray:

@@ -43,7 +43,16 @@ def with_heat(grey: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32] | None,
 
 
 def with_change(grey: npt.NDArray[np.uint8], change: npt.NDArray[np.float32] | None, top: float) -> RgbPixels:
-    """Lay a change of hazard over a grey picture: more is orange, less is blue, no change is transparent."""
+    """Lay a change of hazard over a grey picture: more is orange, less is blue, no change is transparent.
+
+    Args:
+        grey: (rows, columns).
+        change: (rows, columns), hazard per mL, NaN outside; None for the grey picture alone.
+        top: Hazard per mL at both ends of the scale.
+
+    Returns:
+        (rows, columns, 3).
+    """
     base = np.repeat(grey[..., None], 3, axis=2)
     if change is None:
         return base
@@ -61,15 +70,21 @@ def _blend(base: RgbPixels, colour: npt.NDArray[np.generic], alpha: npt.NDArray[
     return np.asarray(base * (1 - weight) + np.asarray(colour, dtype=np.float64) * weight + 0.5).astype(np.uint8)
 
 
-def heat_gradient(steps: int = 12) -> str:
+def heat_gradient() -> str:
     """CSS gradient of the heatmap's scale, as seen over mid grey from zero to the top."""
-    fractions = np.linspace(0, 1, steps).reshape(1, -1)
-    pixels = with_heat(np.full((1, steps), 70, np.uint8), fractions.astype(np.float32), 1.0)[0]
-    return f"linear-gradient(to right, {', '.join(css_colour(pixel) for pixel in pixels)})"
+    fractions = np.linspace(0, 1, 12, dtype=np.float32)[None]
+    return _gradient(with_heat(_mid_grey(fractions), fractions, 1.0)[0])
 
 
-def change_gradient(steps: int = 13) -> str:
+def change_gradient() -> str:
     """CSS gradient of the change's scale, as seen over mid grey from the most less to the most more."""
-    fractions = np.linspace(-1, 1, steps).reshape(1, -1)
-    pixels = with_change(np.full((1, steps), 70, np.uint8), fractions.astype(np.float32), 1.0)[0]
+    fractions = np.linspace(-1, 1, 13, dtype=np.float32)[None]
+    return _gradient(with_change(_mid_grey(fractions), fractions, 1.0)[0])
+
+
+def _mid_grey(like: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    return np.full(like.shape, 70, np.uint8)
+
+
+def _gradient(pixels: RgbPixels) -> str:
     return f"linear-gradient(to right, {', '.join(css_colour(pixel) for pixel in pixels)})"

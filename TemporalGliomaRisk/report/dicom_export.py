@@ -38,7 +38,7 @@ METHOD = "Identifiers and names replaced, dates removed, days kept"
 
 @dataclass(frozen=True, kw_only=True)
 class DicomPatient:
-    """Whom the objects are of, without saying who that is: a label, and the study of every visit by its number."""
+    """The patient of the objects, de-identified: a label, and the study of every visit by the visit's number."""
 
     label: str
     root: str

@@ -66,13 +66,13 @@ def sample_plane(
 
 
 def picture_size_mm(size_mm: FloatArray, plane: Plane) -> tuple[float, float]:
-    """Width and height of the picture that shows a box of this size along R, A and S."""
+    """Width and height, mm, of the picture that shows a box of this size (3,) along R, A and S."""
     along_columns, along_rows = _DIRECTIONS[plane]
     return float(np.abs(along_columns) @ size_mm), float(np.abs(along_rows) @ size_mm)
 
 
 def picture_centre(box: HeadBox, ras_point: FloatArray, plane: Plane) -> FloatArray:
-    """The box's centre, moved along the plane's normal to the plane through a point."""
+    """(3,), the box's centre in RAS mm, moved along the plane's normal to the plane through a point (3,)."""
     along_columns, along_rows = _DIRECTIONS[plane]
     in_plane = np.abs(along_columns) + np.abs(along_rows)
     return np.asarray(in_plane * box.centre_ras + (1 - in_plane) * np.asarray(ras_point, dtype=np.float64))

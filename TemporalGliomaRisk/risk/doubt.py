@@ -57,7 +57,7 @@ class Usual:
         return whitened.square().mean(dim=-1).sqrt().clamp(min=1e-9).log()
 
     def scores(self, summaries: Tensor, present: Tensor) -> Tensor:
-        """(..., 4), spreads above the usual distance; -inf for absent sequences, inf for unknown ones."""
+        """(..., 4) of (..., 4, length): spreads above the usual; -inf for absent sequences, inf for unknown."""
         level = self.level.double()
         scores = (self.log_distances(summaries) - level[:, 0]) / level[:, 1]
         scores = torch.where(self.known, scores, torch.full_like(scores, math.inf))

@@ -96,7 +96,7 @@ def _check_belongs(timeline: Timeline, result: RiskResult | None) -> None:
     wrong = [visit.number for visit in result.visits if days.get(visit.session_id) != visit.days_since_first]
     if wrong:
         raise InputError(
-            f"The result speaks of a visit {wrong[0]} that this timeline has not, or on another day: it was made from "
+            f"The result holds a visit {wrong[0]} that this timeline lacks or has on another day: it was made from "
             "another timeline. Run predict on this one."
         )
 

@@ -255,7 +255,7 @@ class PatientScene:
         if display.sequence not in self.sequences:
             raise InputError(f"No visit has {display.sequence}; there are {', '.join(self.sequences)}.")
         if display.map_kind is not None and display.map_kind not in self.map_kinds:
-            display = DisplaySettings(**{**vars(display), "map_kind": None})
+            display = replace(display, map_kind=None)
         for other in SceneRecord.all_in(self._record.scene):
             if other.node is not self._record.node:
                 hide(other)
@@ -265,11 +265,10 @@ class PatientScene:
             copies.apply(display)
 
     def _default_display(self) -> DisplaySettings:
-        references = [visit.reference_sequence for visit in self.visits if visit.reference_sequence in self.sequences]
+        references = [visit.reference_sequence for visit in self.visits]
+        sequence = next((name for name in references if name in self.sequences), self.sequences[0])
         kind = MapKind.RISK if MapKind.RISK in self.map_kinds else None
-        return DisplaySettings(
-            sequence=references[0] or self.sequences[0] if references else self.sequences[0], map_kind=kind
-        )
+        return DisplaySettings(sequence=sequence, map_kind=kind)
 
     def automatic_window(self, visit_number: int, sequence: str) -> tuple[float, float] | None:
         """Intensities of black and white at ``DisplaySettings.window`` (0, 1); None where the visit lacks it."""

@@ -54,7 +54,7 @@ class SceneRecord:
         """
         scene = self.node.GetScene()
         if scene is None:
-            raise InputError("This patient is no longer in the scene. Build it anew, or find it with all_in.")
+            raise InputError("This patient is no longer in the scene. Build it again, or find it with all_in.")
         return scene
 
     def put(self, name: str, content: Any) -> None:

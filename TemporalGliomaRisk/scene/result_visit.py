@@ -166,7 +166,7 @@ def read_warnings(content: dict[str, Any]) -> tuple[ResultWarning, ...]:
 def _number(value: Any, low: float, high: float) -> float:
     """A number from ``low`` to ``high``, refused with ValueError where it is anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ValueError("A number is none, or outside of what it can be.")
+        raise ValueError("Not a number, or outside its range.")
     return float(value)
 
 

@@ -74,7 +74,7 @@ class DisplaySettings:
                 f"A window's white must lie above its black, got {self.window[0]:g} to {self.window[1]:g}."
             )
         if self.volume_rendering not in ("volume", "surface", "off"):
-            raise InputError(f"The 3D view shows a volume, a surface or is off, got {self.volume_rendering!r}.")
+            raise InputError(f"The 3D view must show a volume, a surface or be off, got {self.volume_rendering!r}.")
 
     @property
     def threshold_in_3d(self) -> float:

@@ -113,7 +113,7 @@ def _make_shells_when_saved(record: SceneRecord, sequence: Any) -> None:
 
 
 def _follow(node: Any, told: Callable[[Any, str], None]) -> None:
-    """Have a node tell of its changes, once; what is told must not refer to it.
+    """Observe a node's changes, once; the callback must not hold a reference to the node.
 
     An observer that refers to what it observes is taken for garbage while that lives on in VTK.
     """

@@ -70,7 +70,7 @@ def style_map(shown: Any, record: SceneRecord, kind: MapKind, display: DisplaySe
 def show(record: SceneRecord, display: DisplaySettings) -> None:
     """Show a patient as the settings say: windows, maps, slice views, 3D views, peaks.
 
-    What a reader deleted of the nodes that show the selected visit is made anew.
+    Nodes of the selected visit that a reader deleted are made again.
 
     Raises:
         InputError: If a whole sequence of the patient was deleted.

@@ -31,17 +31,9 @@ def slice_logics(scene: Any) -> list[Any]:
     return [logic for logic in logics if logic.GetMRMLScene() is scene]
 
 
-def slice_pixels(slice_logic: Any, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
-    """(rows, columns, 3) of a vtkMRMLSliceLogic's blended layers, top row first; no view is needed.
-
-    Args:
-        slice_logic: Of the view.
-        size: (columns, rows) to give the slice first; its own by default.
-    """
-    node = slice_logic.GetSliceNode()
-    if size is not None:
-        slice_logic.ResizeSliceNode(*size)
-    columns, rows = node.GetDimensions()[:2]
+def slice_pixels(slice_logic: Any) -> npt.NDArray[np.uint8]:
+    """(rows, columns, 3) of a vtkMRMLSliceLogic's blended layers, top row first; no view is needed."""
+    columns, rows = slice_logic.GetSliceNode().GetDimensions()[:2]
     slice_logic.UpdatePipeline()
     connection = slice_logic.GetImageDataConnection()
     if connection is None:
@@ -88,7 +80,7 @@ def jump(scene: Any, ras: Sequence[float] | FloatArray, slice_nodes: Iterable[An
 
 
 def fit(slice_node: Any, centre_ras: FloatArray, size_mm: FloatArray) -> None:
-    """Centre a slice on a box in world RAS and show all of it, without moving along the slice's normal."""
+    """Centre a slice on a box (3,) and (3,), world RAS, mm, and show all of it, without moving along its normal."""
     matrix = slice_node.GetSliceToRAS()
     axes = np.array([[matrix.GetElement(row, column) for column in range(3)] for row in range(3)])
     origin = np.array([matrix.GetElement(row, 3) for row in range(3)])

@@ -46,7 +46,14 @@ def arrange_views(patient: PatientScene, scene: Any) -> None:
 
 
 def look_at_head(camera_node: Any, centre: FloatArray, size: FloatArray, place: FloatArray) -> None:
-    """Look at a head obliquely from above, from the side on which a place lies, with all of it in sight."""
+    """Look at a head obliquely from above, from the side on which a place lies, with all of it in sight.
+
+    Args:
+        camera_node: vtkMRMLCameraNode of the 3D view.
+        centre: (3,), the head's, world RAS, mm.
+        size: (3,), the head's along R, A and S, mm.
+        place: (3,), world RAS, mm.
+    """
     towards = np.asarray(place) - np.asarray(centre)
     side = 1.0 if towards[0] >= 0 else -1.0
     front = -1.0 if towards[1] < -0.15 * size[1] else 1.0

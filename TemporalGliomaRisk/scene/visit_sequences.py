@@ -71,7 +71,7 @@ class VisitSequences:
         self.put(VISITS, "visits", visit.number, node)
 
     def put_volume(self, visit: SceneVisit, sequence: str, volume: Volume, to_frame: FloatArray) -> None:
-        """A visit's volume of a pulse sequence and its place."""
+        """A visit's volume of a pulse sequence, and its place: (4, 4), from its RAS to the first visit's, mm."""
         label = f"{self.label}_{visit.session_id}_{sequence}"
         self.put(f"volume.{sequence}", sequence, visit.number, new_volume_node(volume, label))
         self._put_place(sequence, visit, to_frame)
@@ -91,7 +91,7 @@ class VisitSequences:
         self.put(f"map.{kind.value}", kind.label, visit.number, new_volume_node(volume, label))
 
     def put_peaks(self, visit: SceneVisit, to_frame: FloatArray) -> None:
-        """A visit's peaks, with their share of the risk, and the place of its maps."""
+        """A visit's peaks, with their share of the risk, and its maps' place: (4, 4), to the first visit's RAS, mm."""
         node = slicer.vtkMRMLMarkupsFiducialNode()
         node.SetName(f"{self.label}_{visit.session_id}_peaks")
         for peak in visit.peaks:

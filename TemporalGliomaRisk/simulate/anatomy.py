@@ -108,7 +108,7 @@ def _exponentiate(velocity_mm: Float32Array, spacing_mm: float) -> Float32Array:
 
 
 def smallest_jacobian_of(displacement_mm: Float32Array, spacing_mm: float) -> float:
-    """Smallest determinant of the Jacobian of x -> x + displacement(x)."""
+    """Smallest determinant of the Jacobian of x -> x + displacement(x), the displacement being (3, I, J, K)."""
     rows = [np.gradient(part, spacing_mm) for part in displacement_mm]
     jacobian = np.stack([np.stack(row) for row in rows]) + np.eye(3, dtype=np.float32)[:, :, None, None, None]
     return float(np.linalg.det(jacobian.transpose(2, 3, 4, 0, 1)).min())
@@ -194,7 +194,7 @@ def draw_anatomy(
 
 
 def with_fluid(anatomy: Anatomy, share: Float32Array) -> Anatomy:
-    """The brain with a share of each voxel's tissue turned into fluid."""
+    """The brain with a share (I, J, K) of each voxel's tissue turned into fluid."""
     kept = np.clip(1.0 - share, 0.0, 1.0)
     grey, white = anatomy.grey * kept, anatomy.white * kept
     return replace(anatomy, grey=grey, white=white, fluid=np.asarray(1.0 - grey - white, dtype=np.float32))

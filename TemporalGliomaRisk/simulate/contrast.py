@@ -109,7 +109,7 @@ def draw_tumour_look(generator: Generator, ranges: ContrastRanges = VERSION_1) -
 
 
 def density_on(box_source: tuple[slice, ...], density: Float32Array, surgery: Surgery, target: Float32Array) -> None:
-    """Raise ``target``, which lies on the operative box, to a density that lies on a box inside it."""
+    """Raise ``target`` (i, j, k), of the operative box, in place, to a density (i, j, k) of a box inside it."""
     inner = tuple(
         slice(part.start - whole.start, part.stop - whole.start)
         for part, whole in zip(box_source, surgery.box, strict=True)
@@ -151,7 +151,7 @@ def vary_signals(generator: Generator, signals: Signals, ranges: ContrastRanges 
 
 
 def random_signals(generator: Generator, signals: Signals) -> Signals:
-    """Contrast drawn anew, part of the way from the table to values that know nothing of it (after SynthSeg).
+    """Contrast part of the way from the table's values to random ones that are independent of them (after SynthSeg).
 
     The lesion stays apart from grey and white matter by a least difference, as without one nobody could see it; its
     sign is free, and the table's order of lesions (tumour, oedema, scar) is kept along it.

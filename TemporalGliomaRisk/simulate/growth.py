@@ -30,6 +30,10 @@ EVENT_DIAMETER_MM = 10.0
 ESTABLISHED_RADIUS_MM = 8.0
 """Radius (counted from the invisible start) at which a law that is not linear has its stated velocity."""
 START_RADIUS_MM = 1.0
+STEP_DAYS, LONGEST_DAYS, DAYS_BEYOND_EVENT = 10.0, 1800.0, 300.0
+"""Reaction-diffusion: its time step, how long it may take to reach the event, and how far beyond that it runs."""
+EDGE_MM = 0.8
+"""Width of the logistic edge of a lesion whose margin advances along a distance map."""
 START_ADVANCE_MM = -2.0
 """A new focus starts with its margin this far below its centre, which is just invisible."""
 
@@ -82,19 +86,19 @@ class Front:
 
 
 def visible_fraction(density: Float32Array) -> Float32Array:
-    """How far a voxel shows as tumour, 0 to 1, one half at the visible density."""
+    """Of a density of any shape, how far a voxel shows as tumour: 0 to 1, one half at the visible density."""
     return np.asarray(np.clip((density - 0.5 * VISIBLE_DENSITY) / VISIBLE_DENSITY, 0.0, 1.0), dtype=np.float32)
 
 
 def cross_section_diameter_mm(density: Float32Array) -> float:
-    """Diameter of the disc with the area of the largest visible section, over the sections along i, j and k."""
+    """Diameter of the disc with the area of a density's (i, j, k) largest visible section along i, j or k."""
     visible = visible_fraction(density)
     sections = [visible.sum(axis=axes).max() for axes in ((1, 2), (0, 2), (0, 1))]
     return float(np.sqrt(4.0 / np.pi * max(sections)) * SPACING_MM)
 
 
 def front_of(box: Box, progress: FloatArray, densities: Float32Array) -> Front:
-    """A front with its diameters measured."""
+    """The front of densities (n, i, j, k) at progress (n,), with its diameters measured."""
     diameters = np.array([cross_section_diameter_mm(density) for density in densities])
     return Front(box=box, progress=np.asarray(progress, dtype=np.float64), densities=densities, diameters_mm=diameters)
 
@@ -116,7 +120,14 @@ def _conductances(diffusion: Float32Array, passable: Float32Array) -> list[Float
 def reaction_diffusion_step(
     density: Float32Array, faces: list[Float32Array], proliferation_per_day: float, days: float
 ) -> Float32Array:
-    """One explicit step of Fisher-KPP: diffusion over the faces (mm2/day), logistic growth; no flux at closed faces."""
+    """(i, j, k), a density after one explicit step of Fisher-KPP: diffusion over the faces, logistic growth.
+
+    Args:
+        density: (i, j, k), share of the carrying capacity.
+        faces: Diffusion over the faces between neighbours along each axis, mm2 a day; 0 where a face is closed.
+        proliferation_per_day: Of the logistic growth.
+        days: Length of the step.
+    """
     change = np.float32(proliferation_per_day) * density * (1.0 - density)
     per_area = np.float32(1.0 / SPACING_MM**2)
     for axis, face in enumerate(faces):
@@ -135,13 +146,17 @@ def reaction_diffusion_front(
     white: Float32Array,
     passable: Float32Array,
     front_width_mm: float,
-    step_days: float = 10.0,
-    longest_days: float = 1800.0,
-    days_beyond_event: float = 300.0,
 ) -> Front | None:
     """Grow a lesion by Fisher-KPP at the nominal velocity until well beyond the event; None if it gets nowhere.
 
     Velocity v = 2 sqrt(D rho) and width w = sqrt(D / rho) give D = v w / 2 and rho = v / (2 w), in white matter.
+
+    Args:
+        box: Where.
+        start: (i, j, k), the density that it begins with.
+        white: (i, j, k), share of white matter.
+        passable: (i, j, k), above one half where cells can live.
+        front_width_mm: Width w of the front.
     """
     velocity = NOMINAL_VELOCITY_MM_PER_YEAR / DAYS_PER_YEAR
     diffusion = 0.5 * velocity * front_width_mm
@@ -150,23 +165,21 @@ def reaction_diffusion_front(
     faces = _conductances(local.astype(np.float32), passable)
     densities, diameters = [start.astype(np.float32)], [cross_section_diameter_mm(start)]
     event_step: int | None = None
-    for step in range(1, int(longest_days / step_days) + 1):
-        densities.append(reaction_diffusion_step(densities[-1], faces, proliferation, step_days))
+    for step in range(1, int(LONGEST_DAYS / STEP_DAYS) + 1):
+        densities.append(reaction_diffusion_step(densities[-1], faces, proliferation, STEP_DAYS))
         diameters.append(cross_section_diameter_mm(densities[-1]))
         needed = max(np.sqrt(EVENT_PRODUCT_GROWTH) * min(diameters), EVENT_DIAMETER_MM)
         if event_step is None and diameters[-1] >= needed:
             event_step = step
-        if event_step is not None and step - event_step >= days_beyond_event / step_days:
+        if event_step is not None and step - event_step >= DAYS_BEYOND_EVENT / STEP_DAYS:
             break
     if event_step is None:
         return None
-    progress = step_days * np.arange(len(densities), dtype=np.float64)
+    progress = STEP_DAYS * np.arange(len(densities), dtype=np.float64)
     return Front(box=box, progress=progress, densities=np.stack(densities), diameters_mm=np.array(diameters))
 
 
-def expanding_front(
-    *, box: Box, level: Float32Array, tissue: Float32Array, advances_mm: FloatArray, edge_mm: float = 0.8
-) -> Front:
+def expanding_front(*, box: Box, level: Float32Array, tissue: Float32Array, advances_mm: FloatArray) -> Front:
     """A lesion whose margin advances along a distance map: density falls from 1 to 0 over the edge.
 
     Args:
@@ -175,10 +188,9 @@ def expanding_front(
         tissue: (i, j, k) share of each voxel that can hold tumour.
         advances_mm: (n,) advances of the margin, rising (growth) or falling (shrinkage); their distance from the
             first becomes the progress.
-        edge_mm: Width of the logistic edge.
     """
     advances = np.asarray(advances_mm, dtype=np.float32)[:, None, None, None]
-    steepness = np.clip((advances - level[None]) / np.float32(edge_mm), -30.0, 30.0)
+    steepness = np.clip((advances - level[None]) / np.float32(EDGE_MM), -30.0, 30.0)
     densities = (tissue[None] / (1.0 + np.exp(-steepness))).astype(np.float32)
     return front_of(box, np.abs(np.asarray(advances_mm) - advances_mm[0]), densities)
 

@@ -80,7 +80,7 @@ def residual_box(surgery: Surgery) -> Box:
 
 
 def residual_front(anatomy: Anatomy, surgery: Surgery, advances_mm: FloatArray) -> Front | None:
-    """The residual at given advances of its margin, None when surgery left nothing that shows."""
+    """The residual at given advances (n,) of its margin, None when surgery left nothing that shows."""
     if surgery.residual_level is None:
         return None
     box = residual_box(surgery)

@@ -251,7 +251,7 @@ def mask_at_visit(
 
 
 def centre_inside(mask: BoolArray, geometry: Geometry) -> tuple[float, float, float] | None:
-    """The voxel of a mask nearest to its centre of mass, which may lie outside it, in RAS mm; None for an empty one."""
+    """RAS mm of the voxel of a mask (I, J, K) nearest to its centre of mass, which may lie outside; None if empty."""
     voxels = np.argwhere(mask)
     if not len(voxels):
         return None

@@ -58,7 +58,17 @@ def along_tract(offsets: Float32Array, direction: FloatArray, stretch: float, be
 def level_along_tract(
     level: Float32Array, offsets: Float32Array, direction: FloatArray, stretch: float
 ) -> Float32Array:
-    """A distance map whose outside is nearer along a tract and farther across it; the visible edge stays as it is."""
+    """A distance map whose outside is nearer along a tract and farther across it; the visible edge stays as it is.
+
+    Args:
+        level: (i, j, k), mm beyond the margin.
+        offsets: (3, i, j, k), mm from the lesion's centre.
+        direction: (3,), of length 1, along the tract.
+        stretch: How many times nearer along the tract than across it.
+
+    Returns:
+        (i, j, k), mm.
+    """
     lengths = np.maximum(np.sqrt((offsets**2).sum(axis=0)), 1e-3)
     along = (np.einsum("a,aijk->ijk", direction.astype(np.float32), offsets) / lengths) ** 2
     factor = stretch ** (1.0 / 3.0) * (1.0 - along) + stretch ** (-2.0 / 3.0) * along

@@ -26,7 +26,7 @@ def stream(seed: int, patient_number: int, *purpose: str | int) -> Generator:
 
 
 def smooth_field(generator: Generator, shape: tuple[int, ...], scale_voxels: float) -> Float32Array:
-    """A smooth random field of mean 0 and standard deviation 1, correlated over ``scale_voxels``."""
+    """Of this shape, a smooth random field of mean 0 and standard deviation 1, correlated over ``scale_voxels``."""
     field: Float32Array = ndimage.gaussian_filter(
         generator.standard_normal(shape, dtype=np.float32), scale_voxels, mode="wrap", truncate=3.0
     )

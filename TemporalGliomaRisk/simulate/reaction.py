@@ -157,7 +157,7 @@ def _draw_static(generator: Generator, anatomy: Anatomy, ranges: ReactionRanges)
 
 
 def add_ball(target: Float32Array, voxel: FloatArray, radius_mm: float, strength: float) -> None:
-    """Raise a map on the whole grid to a strength inside a ball, in place."""
+    """Raise a map (I, J, K) of the whole grid, in place, to a strength inside a ball around a voxel (3,)."""
     centre = SPACING_MM * (np.asarray(voxel, dtype=np.float64) - GRID_CENTRE)
     box = box_around(centre, radius_mm + 4.0)
     distance = np.sqrt((offsets_mm(box, centre) ** 2).sum(axis=0))

@@ -27,7 +27,7 @@ class Shunt:
 
 
 def add_tube(target: Float32Array, start_mm: FloatArray, end_mm: FloatArray, radius_mm: float, strength: float) -> None:
-    """Raise a map on the whole grid to a strength along a straight tube, in place (mm from the grid's centre)."""
+    """Raise a map (I, J, K) of the grid, in place, along a tube between two places (3,), mm from the grid's centre."""
     low, high = np.minimum(start_mm, end_mm) - 5.0, np.maximum(start_mm, end_mm) + 5.0
     box = tuple(
         slice(max(0, int(np.floor(a / SPACING_MM + c))), min(n, int(np.ceil(b / SPACING_MM + c)) + 1))

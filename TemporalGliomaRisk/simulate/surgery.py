@@ -44,7 +44,7 @@ class Surgery:
 
 
 def box_around(centre_mm: FloatArray, half_width_mm: float) -> Box:
-    """The part of the grid within a distance of a place along every axis."""
+    """The part of the grid within a distance of a place (3,), mm from the grid's centre, along every axis."""
     middle = centre_mm / SPACING_MM + GRID_CENTRE
     half = half_width_mm / SPACING_MM
     return tuple(  # type: ignore[return-value]
@@ -59,7 +59,17 @@ def offsets_mm(box: Box, centre_mm: FloatArray) -> Float32Array:
 
 
 def lumpy_distance(generator: Generator, offsets: Float32Array, axes: FloatArray, roughness: float) -> Float32Array:
-    """Distance from a centre, as measured by a lumpy ellipsoid: axes of mean 1 along random directions."""
+    """Distance from a centre, as measured by a lumpy ellipsoid.
+
+    Args:
+        generator: Draws the ellipsoid's directions and its lumps.
+        offsets: (3, i, j, k), mm from the centre.
+        axes: (3,), the ellipsoid's, of mean 1.
+        roughness: Standard deviation of the lumps, as a share of the distance.
+
+    Returns:
+        (i, j, k), mm.
+    """
     rotation = rotation_matrix(generator.uniform(-np.pi, np.pi, size=3)).astype(np.float32)
     turned = np.einsum("ab,bijk->aijk", rotation, offsets) / axes.astype(np.float32)[:, None, None, None]
     lumps = smooth_field(generator, offsets.shape[1:], 4.0)
@@ -80,7 +90,7 @@ def _regions(mni_mm: Float32Array) -> dict[str, np.ndarray]:
 
 
 def draw_site(generator: Generator, anatomy: Anatomy) -> tuple[str, FloatArray]:
-    """A region, and a place in its tissue at least 8 mm under the brain's surface (mm from the grid's centre)."""
+    """A region, and a place (3,), mm from the grid's centre, in its tissue at least 8 mm under the brain's surface."""
     region = str(generator.choice(list(REGION_SHARES), p=list(REGION_SHARES.values())))
     deep = ndimage.binary_erosion(anatomy.brain, iterations=4)
     candidates = np.flatnonzero(_regions(anatomy.mni_mm)[region] & deep & (anatomy.parenchyma > 0.6))

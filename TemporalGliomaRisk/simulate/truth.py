@@ -53,7 +53,7 @@ class PatientTruth:
 
     @property
     def fate(self) -> str:
-        """``recurrent`` when an event comes, be it after the end of follow-up, else ``stable``."""
+        """``recurrent`` if an event comes, even after the end of follow-up, else ``stable``."""
         return "stable" if self.event_day is None else "recurrent"
 
     @property

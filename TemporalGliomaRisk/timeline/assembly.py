@@ -142,7 +142,7 @@ def _days_since_first(visits: Sequence[FoundVisit], noticed: list[Finding]) -> l
 
 
 def _mixed_days(visits: Sequence[FoundVisit], ways: Mapping[str, Sequence[int | None]]) -> str:
-    """What to fill in where each visit's day is told, but no way of telling it is common to all."""
+    """What to fill in where every visit has a day or date, but not all of them the same kind."""
     way, values = max(ways.items(), key=lambda item: sum(value is not None for value in item[1]))
     lacking = [visit.label or visit.place for visit, value in zip(visits, values, strict=True) if value is None]
     # A visit that messages have no name for is counted only.

@@ -177,8 +177,8 @@ def check_volume(
 ) -> tuple[list[Finding], str]:
     """Check one volume that was read, its file's header included.
 
-    What the image shows is measured in millimetres, so a volume whose geometry is refused is not asked for it: the
-    true cause is told alone.
+    What the image shows is measured in millimetres, so it is not checked where the geometry is refused: only the true
+    cause is reported.
 
     Returns:
         Findings, and the hash of its voxels by which copies are recognised.

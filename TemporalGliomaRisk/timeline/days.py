@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -111,6 +111,38 @@ def parse_days(text: str) -> int:
     if match is None or abs(int(match[1])) > MOST_DAYS:
         raise ValueError(DAYS_WANTED)
     return int(match[1])
+
+
+def when_of_row(row: Mapping[str, str], *, date_column: str) -> tuple[When, dict[str, str]]:
+    """What a row of a table says of its day.
+
+    Args:
+        row: Cells by column.
+        date_column: The column that holds a date.
+
+    Returns:
+        The day, and of each column that cannot be read what was wanted there; unknown cells say nothing.
+    """
+    days: dict[str, int] = {}
+    date: datetime.date | None = None
+    wanted: dict[str, str] = {}
+    for column in ("days_since_treatment", "days_since_first_scan", date_column):
+        text = row.get(column)
+        if text is None or is_unknown(text):
+            continue
+        try:
+            if column == date_column:
+                date = parse_date(text)
+            else:
+                days[column] = parse_days(text)
+        except ValueError:
+            wanted[column] = DATES_WANTED if column == date_column else DAYS_WANTED
+    when = When(
+        date=date,
+        days_since_treatment=days.get("days_since_treatment"),
+        days_since_first=days.get("days_since_first_scan"),
+    )
+    return when, wanted
 
 
 def today() -> datetime.date:

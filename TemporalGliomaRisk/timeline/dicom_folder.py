@@ -178,7 +178,7 @@ def _one_patient(headers: list[DicomHeader], patient: str | None, noticed: list[
 
 @dataclass(frozen=True, kw_only=True)
 class _Series:
-    """One series, told as far as its headers tell."""
+    """One series, as far as its headers describe it."""
 
     header: DicomHeader
     order: SliceOrder

@@ -33,6 +33,16 @@ class Finding:
     visit: int | None = None
     sequence: str | None = None
 
+    @classmethod
+    def warning(cls, code: str, message: str, *, visit: int | None = None, sequence: str | None = None) -> Finding:
+        """One that stands beside the number."""
+        return cls(severity=Severity.WARNING, code=code, message=message, visit=visit, sequence=sequence)
+
+    @classmethod
+    def note(cls, code: str, message: str, *, visit: int | None = None, sequence: str | None = None) -> Finding:
+        """One that is worth knowing."""
+        return cls(severity=Severity.NOTE, code=code, message=message, visit=visit, sequence=sequence)
+
     def to_json(self) -> dict[str, Any]:
         """As audit.json and the worker's messages hold it."""
         return {**asdict(self), "severity": self.severity.value}

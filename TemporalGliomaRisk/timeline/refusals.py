@@ -37,9 +37,9 @@ def refuse_if_any(findings: Iterable[Finding]) -> None:
         raise TimelineRefused(found)
 
 
-def refuse(code: str, *, visit: int | None = None, sequence: str | None = None, **values: object) -> TimelineRefused:
-    """The error to raise for one broken rule."""
-    return TimelineRefused([finding(code, visit=visit, sequence=sequence, **values)])
+def refuse(code: str, **values: object) -> TimelineRefused:
+    """The error to raise for one broken rule of the whole timeline; ``values`` are what its sentence leaves open."""
+    return TimelineRefused([finding(code, visit=None, sequence=None, **values)])
 
 
 def refuse_several(patients: Iterable[str], *, count: int, labels: str) -> TimelineRefused:

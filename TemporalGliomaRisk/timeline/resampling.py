@@ -90,7 +90,7 @@ def coarsened(grid: Geometry, factor: int) -> Geometry:
 
 
 def block_sum(array: FloatArray, factors: tuple[int, int, int]) -> FloatArray:
-    """Sums over blocks of voxels, float32; an axis that doesn't divide is filled up with zeros."""
+    """Sums over blocks of voxels (I, J, K), float32, an entry a block; zeros fill up an axis that doesn't divide."""
     summed = np.asarray(array, dtype=np.float32)
     for axis, factor in enumerate(factors):
         if factor == 1:

@@ -10,11 +10,10 @@ from pathlib import Path
 from TemporalGliomaRisk.timeline.assembly import DATE_TOLERANCE_DAYS, contradicted_by_dates
 from TemporalGliomaRisk.timeline.days import (
     DATES_WANTED,
-    DAYS_WANTED,
     When,
     is_unknown,
     parse_date,
-    parse_days,
+    when_of_row,
 )
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.labels import may_be_shown, told
@@ -168,22 +167,7 @@ def _rows_by_session(table: TextTable, noticed: list[Finding]) -> dict[str, dict
 
 def _when(label: str, row: Mapping[str, str], noticed: list[Finding]) -> When:
     """One row's day; a cell that cannot be read becomes a refusal."""
-    days: dict[str, int] = {}
-    date: datetime.date | None = None
-    for column in DAY_COLUMNS:
-        text = row.get(column)
-        if text is None or is_unknown(text):
-            continue
-        try:
-            if column == "acq_time":
-                date = parse_date(text)
-            else:
-                days[column] = parse_days(text)
-        except ValueError:
-            wanted = DATES_WANTED if column == "acq_time" else DAYS_WANTED
-            noticed.append(finding("date_unreadable", where=told([label]), what=column, wanted=wanted))
-    return When(
-        date=date,
-        days_since_treatment=days.get("days_since_treatment"),
-        days_since_first=days.get("days_since_first_scan"),
-    )
+    when, wanted_in = when_of_row(row, date_column="acq_time")
+    for column, wanted in wanted_in.items():
+        noticed.append(finding("date_unreadable", where=told([label]), what=column, wanted=wanted))
+    return when

@@ -119,7 +119,7 @@ def set_geometry(image: sitk.Image, geometry: Geometry) -> None:
 
 
 def lps_point(ras: FloatArray) -> list[float]:
-    """A point in RAS millimetres as SimpleITK takes it."""
+    """A point (3,) in RAS mm as SimpleITK takes it, in LPS."""
     return [float(place) for place in LPS_FROM_RAS[:3, :3] @ ras]
 
 

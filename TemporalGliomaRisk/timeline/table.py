@@ -23,7 +23,11 @@ from TemporalGliomaRisk.timeline.assembly import (
     build_timeline,
     contradicted_by_dates,
 )
-from TemporalGliomaRisk.timeline.days import DATES_WANTED, DAYS_WANTED, When, is_unknown, parse_date, parse_days, today
+from TemporalGliomaRisk.timeline.days import (
+    When,
+    today,
+    when_of_row,
+)
 from TemporalGliomaRisk.timeline.finding import Finding
 from TemporalGliomaRisk.timeline.image_file import VOLUME_SUFFIXES, VolumeFile, volume_suffix
 from TemporalGliomaRisk.timeline.refusals import refuse, refuse_several
@@ -212,27 +216,10 @@ def _filled_in(days: list[tuple[list[str], When]]) -> list[tuple[list[str], When
 
 def _day(row: Mapping[str, str]) -> tuple[list[str], When]:
     """What is wrong with a row's day, and the day."""
-    problems: list[str] = []
-    days: dict[str, int] = {}
-    date = None
-    for column in DAY_COLUMNS:
-        text = row.get(column)
-        if text is None or is_unknown(text):
-            continue
-        try:
-            if column == "date":
-                date = parse_date(text)
-            else:
-                days[column] = parse_days(text)
-        except ValueError:
-            problems.append(f"{column} cannot be read, wanted {DATES_WANTED if column == 'date' else DAYS_WANTED}")
-    if date is not None and date > today():
+    when, wanted_in = when_of_row(row, date_column="date")
+    problems = [f"{column} cannot be read, wanted {wanted}" for column, wanted in wanted_in.items()]
+    if when.date is not None and when.date > today():
         problems.append("date is after today")
-    when = When(
-        date=date,
-        days_since_treatment=days.get("days_since_treatment"),
-        days_since_first=days.get("days_since_first_scan"),
-    )
     if not when.known and not problems:
         problems.append("no day is given")
     return problems, when

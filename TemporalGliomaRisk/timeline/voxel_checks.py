@@ -140,7 +140,7 @@ def _check_content(voxels: FloatArray, spacing_mm: FloatArray, visit: int, seque
 
 
 def coarse(voxels: FloatArray, spacing_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Every so many voxels, so that a side is about ``COARSE_MM``, and the sides it then has."""
+    """Every so many voxels (I, J, K), so that a side is about ``COARSE_MM``, and the sides (3,), mm, they then have."""
     steps = np.maximum(1, np.round(COARSE_MM / spacing_mm)).astype(int)
     return voxels[:: steps[0], :: steps[1], :: steps[2]], spacing_mm * steps
 

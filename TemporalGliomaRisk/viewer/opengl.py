@@ -44,12 +44,11 @@ def prepare_drawing() -> bool:
     return False
 
 
-def can_draw(window: str, *, timeout_s: float = PROBE_SECONDS) -> bool:
-    """Whether a picture drawn with OpenGL comes out right, within a time limit.
+def can_draw(window: str) -> bool:
+    """Whether a picture drawn with OpenGL comes out right within :data:`PROBE_SECONDS`.
 
     Args:
         window: VTK's class of window; empty for the one that it chooses.
-        timeout_s: After this long the answer is no.
     """
     environment = {**os.environ, **({WINDOW_VARIABLE: window} if window else {})}
     try:
@@ -58,7 +57,7 @@ def can_draw(window: str, *, timeout_s: float = PROBE_SECONDS) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=timeout_s,
+            timeout=PROBE_SECONDS,
             check=False,
             env=environment,
         )

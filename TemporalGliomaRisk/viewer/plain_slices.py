@@ -104,7 +104,7 @@ class PlainSliceArea:
 
     @property
     def img_cols_rows(self) -> tuple[npt.NDArray[np.uint8], int, int]:
-        """The picture, its columns and rows."""
+        """The picture, (rows, columns, 3), and its columns and rows."""
         pixels = np.ascontiguousarray(slice_pixels(self._view.logic))
         return pixels, pixels.shape[1], pixels.shape[0]
 

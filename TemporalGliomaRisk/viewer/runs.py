@@ -1,4 +1,4 @@
-"""A prediction from the page: asked of the worker, told as it goes, cancelled; the page stays alive all the while."""
+"""A prediction started in the page: the worker computes it, while the page shows progress, can cancel and responds."""
 
 from __future__ import annotations
 

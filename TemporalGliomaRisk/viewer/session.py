@@ -92,7 +92,7 @@ class Session:
 
     @contextmanager
     def _nobody_if_it_fails(self) -> Iterator[None]:
-        """Whose images are half shown is not shown at all: the page would say of them what it said of another."""
+        """Show no patient where showing one fails halfway: the page would say of it what it said of another."""
         try:
             yield
         except BaseException:
@@ -244,7 +244,7 @@ class Session:
     # Places
 
     def peak_place(self, visit: int, name: str) -> FloatArray:
-        """World RAS of a peak of the selected visit; of the highest place of its map where no name is given.
+        """(3,), world RAS, mm, of a peak of a visit: the one named, else the first, else the highest place of its map.
 
         A visit without a risk map keeps the place where its patient is looked at first.
         """

@@ -170,7 +170,7 @@ class Stage:
     # Where slices lie
 
     def place(self) -> FloatArray | None:
-        """World RAS where the slices of the present layout cross; None before there are any."""
+        """(3,), world RAS, mm, where the slices of the present layout cross; None before there are any."""
         place, found = np.zeros(3), False
         for name, orientation in self._grid.slices().items():
             axis = ALONG[orientation][0]
@@ -185,7 +185,7 @@ class Stage:
         return place
 
     def go_to(self, ras: Sequence[float] | FloatArray) -> None:
-        """Jump every slice to a place in world RAS."""
+        """Jump every slice to a place (3,) in world RAS, mm."""
         if self._patient is not None:
             self._patient.go_to(ras, [self._views.slice_node(name) for name in self._views.slice_names()])
             self._views.draw()
@@ -205,7 +205,7 @@ class Stage:
             self.set_slice(chosen, view.get_slice_value() + steps * view.get_slice_step())
 
     def look_from_the_side_of(self, ras: FloatArray) -> None:
-        """Turn the 3D views so that a place is on the near side, and the head fills them."""
+        """Turn the 3D views so that a place (3,) in world RAS, mm, is on the near side, and the head fills them."""
         if self._patient is None:
             return
         centre, size = self._patient.head_box()

@@ -1,4 +1,4 @@
-"""The worker's side of the pipe: standard input and output kept for messages, whatever else would use them.
+"""The worker's side of the pipe: standard input and output are kept for messages, so that no library's print disturbs.
 
 The file descriptor 1 is duplicated for messages and then points where 2 does, so that no library's print breaks the
 stream; standard input likewise, so that nothing else reads a message away.
@@ -53,7 +53,7 @@ class Channel:
         return cls(read_from, write_to, lost)
 
     def say(self, kind: str, request_id: str | None, content: Mapping[str, Any] | None = None) -> None:
-        """Send a message; to nobody, where the host is gone."""
+        """Send a message; it is dropped where the host is gone."""
         rest = encode(kind, request_id, content)
         with self._writing:
             try:

@@ -32,6 +32,9 @@ from TemporalGliomaRisk.worker.process import (
     worker_environment,
 )
 
+AnyPath = str | os.PathLike[str]
+TimelineInput = AnyPath | Sequence[Mapping[str, Any]]
+"""A folder or table, or the rows of a table."""
 CANCEL_PATIENCE_S = 5.0
 """A worker that has not stopped so long after a cancel is ended."""
 LONGEST_ANSWER_BYTES = 16 << 20
@@ -39,7 +42,7 @@ LONGEST_ANSWER_BYTES = 16 << 20
 
 
 class WorkerClient:
-    """Starts a worker when it is needed, speaks with it, and starts it anew when it is gone.
+    """Starts a worker when it is needed, speaks with it, and restarts it when it is gone.
 
     Args:
         interpreter: Python that runs the worker; else the one that TEMPORAL_GLIOMA_RISK_PYTHON names, else this one.
@@ -54,7 +57,7 @@ class WorkerClient:
     def __init__(
         self,
         *,
-        interpreter: str | os.PathLike[str] | None = None,
+        interpreter: AnyPath | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._interpreter = interpreter
@@ -95,7 +98,7 @@ class WorkerClient:
     def start(self) -> None:
         """Start the worker, so that it is warm when it is asked; it says ``hello``, then ``ready``.
 
-        An interpreter that is not there is told by an ``error`` of kind ``start`` at the next request.
+        If the interpreter is not there, the next request ends with an ``error`` of kind ``start``.
         """
         self._tell_the_end()
         if not self.running:
@@ -103,13 +106,13 @@ class WorkerClient:
 
     def predict(
         self,
-        timeline: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
-        output: str | os.PathLike[str],
+        timeline: TimelineInput,
+        output: AnyPath,
         *,
-        model: str | os.PathLike[str] | None = None,
+        model: AnyPath | None = None,
         device: str = "auto",
         register: str = "auto",
-        mask: str | os.PathLike[str] = "auto",
+        mask: AnyPath = "auto",
         heatmaps: bool = True,
         identified: bool = False,
         scene: bool = False,
@@ -135,33 +138,27 @@ class WorkerClient:
         Returns:
             The request's id, which its messages carry.
         """
-        return self._ask(
-            "predict",
-            {
-                **_named(timeline),
-                "output": _absolute(output),
-                "options": {
-                    "model": None if model is None else _absolute(model),
-                    "device": device,
-                    "register": register,
-                    "mask": mask if mask in ("auto", "none") else _absolute(mask),
-                    "heatmaps": heatmaps,
-                    "identified": identified,
-                    "scene": scene,
-                    "patient": patient,
-                    "cache": cache,
-                },
-            },
-        )
+        options = {
+            "model": _model(model),
+            "device": device,
+            "register": register,
+            "mask": _mask(mask),
+            "heatmaps": heatmaps,
+            "identified": identified,
+            "scene": scene,
+            "patient": patient,
+            "cache": cache,
+        }
+        return self._ask("predict", {**_named(timeline), "output": _absolute(output), "options": options})
 
     def register(
         self,
-        timeline: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+        timeline: TimelineInput,
         *,
         patient: str | None = None,
-        model: str | os.PathLike[str] | None = None,
+        model: AnyPath | None = None,
         register: str = "always",
-        mask: str | os.PathLike[str] = "auto",
+        mask: AnyPath = "auto",
     ) -> str:
         """Ask for every visit brought onto the first, as a risk begins, and for nothing more; no file is written.
 
@@ -177,18 +174,18 @@ class WorkerClient:
         """
         options = {
             "patient": patient,
-            "model": None if model is None else _absolute(model),
+            "model": _model(model),
             "register": register,
-            "mask": mask if mask in ("auto", "none") else _absolute(mask),
+            "mask": _mask(mask),
         }
         return self._ask("register", {**_named(timeline), "options": options})
 
     def check(
         self,
-        timeline: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+        timeline: TimelineInput,
         *,
         patient: str | None = None,
-        model: str | os.PathLike[str] | None = None,
+        model: AnyPath | None = None,
         alignment: bool = True,
     ) -> str:
         """Ask what a timeline holds and what is wrong with it, as the command ``check`` tells.
@@ -202,11 +199,7 @@ class WorkerClient:
         Returns:
             The request's id.
         """
-        options = {
-            "patient": patient,
-            "model": None if model is None else _absolute(model),
-            "alignment": alignment,
-        }
+        options = {"patient": patient, "model": _model(model), "alignment": alignment}
         return self._ask("check", {**_named(timeline), "options": options})
 
     def cancel(self, request_id: str | None = None) -> None:
@@ -364,12 +357,20 @@ class WorkerClient:
         return [{"protocol": PROTOCOL, "id": request_id, "type": "error", **content} for request_id in lost]
 
 
-def _absolute(path: str | os.PathLike[str]) -> str:
+def _absolute(path: AnyPath) -> str:
     """Absolute, because the worker has a working folder of its own; links stay as they are."""
     return os.path.abspath(os.fspath(path))  # noqa: PTH100 (Path.absolute keeps "..", resolve follows links)
 
 
-def _named(timeline: str | os.PathLike[str] | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _model(folder: AnyPath | None) -> str | None:
+    return None if folder is None else _absolute(folder)
+
+
+def _mask(mask: AnyPath) -> AnyPath:
+    return mask if mask in ("auto", "none") else _absolute(mask)
+
+
+def _named(timeline: TimelineInput) -> dict[str, Any]:
     if isinstance(timeline, (str, os.PathLike)):
         return {"timeline": _absolute(timeline), "table": None}
     rows = [{**row, "path": _absolute(row["path"])} for row in timeline]

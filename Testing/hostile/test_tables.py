@@ -323,7 +323,7 @@ def case_a_day_in_the_year_9999(at: Workshop) -> Expected:
 
 
 def case_31_february(at: Workshop) -> Expected:
-    return at.refused(at.table("path,sequence,date\na.nii,FLAIR,2021-02-31\n"), "date cannot be read")
+    return at.refused(at.table("path,sequence,date\na.nii,FLAIR,2021-02-31\n"), "date cannot be read, wanted a date as")
 
 
 def case_29_february_of_no_leap_year(at: Workshop) -> Expected:

@@ -603,6 +603,6 @@ def test_a_result_of_other_days_is_not_shown_on_a_timeline(scene, phantom, tmp_p
     result = phantom.result(tmp_path / "result", [phantom.Visit(0), phantom.Visit(90)])
     before = nodes_and_observers(scene)
 
-    with pytest.raises(InputError, match="speaks of a visit 2 that this timeline has not, or on another day"):
+    with pytest.raises(InputError, match="holds a visit 2 that this timeline lacks or has on another day"):
         PatientScene.build(scene, phantom.timeline([phantom.Visit(0), phantom.Visit(91)]), result)
     assert nodes_and_observers(scene) == before

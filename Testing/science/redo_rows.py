@@ -40,7 +40,6 @@ from TemporalGliomaRisk.learn.scoring import (
     encoded_visits,
     score_by_model,
     score_patient,
-    score_patients,
     visit_days,
 )
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
@@ -198,7 +197,11 @@ def train_variant(name: str, variant: Variant, shop: Workshop) -> None:
     network.members[0].load_state_dict(head.state_dict())
     network.eval()
     plain = Calibration()
-    scored = score_patients(network, watched, calibration=plain, single_visit_calibration=plain)
+    scored = [
+        row.without_map()
+        for patient in watched
+        for row in score_patient(network, patient, calibration=plain, single_visit_calibration=plain)
+    ]
     with written_whole(folder / "network.safetensors") as temporary:
         save_file(network.state_dict(), str(temporary))
     write_json_whole(folder / CALIBRATION, configs.to_json(fit_both(scored)[0]))

@@ -101,7 +101,7 @@ class Panel:
 
     @contextmanager
     def trying(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Say in the panel, in one sentence, what went wrong; what nobody foresaw also goes to the log.
+        """Say in the panel, in one sentence, what went wrong; an unforeseen failure also goes to the log.
 
         Its own text goes to neither: it may hold a path, and so a patient's name.
         """
@@ -255,7 +255,7 @@ class Panel:
         self.scene_changed()
 
     def scene_closing(self) -> None:
-        """The scene goes: give back what is held of it, and stop what was asked for it."""
+        """The scene is about to close: release its nodes, and stop what is computed for it."""
         self._observe(None)
         self.check.abandon()
         self.run.abandon()

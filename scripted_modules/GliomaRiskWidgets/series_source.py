@@ -114,7 +114,7 @@ class SeriesSourcePages:
     # What lies there
 
     def forget(self) -> None:
-        """Read the source anew when its timeline is wanted next."""
+        """Read the source again when its timeline is next needed."""
         self._timeline = None
 
     def timeline(self) -> Timeline:

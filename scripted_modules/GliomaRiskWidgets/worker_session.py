@@ -59,14 +59,16 @@ class WorkerSession:
 
     Args:
         make_client: Makes the client when it is first needed: the interpreter may be named by then.
-        changed: Called with every ``hello`` and ``ready``, when models and devices are known.
+
+    Attributes:
+        changed: Called with every ``hello`` and ``ready``, when models and devices are known; set by the panel.
     """
 
-    def __init__(self, make_client: Callable[[], WorkerClient], changed: Callable[[Message], None] = ignore) -> None:
+    def __init__(self, make_client: Callable[[], WorkerClient]) -> None:
         self._make_client = make_client
         self._client: WorkerClient | None = None
         self._listeners: dict[str, Listeners] = {}
-        self.changed = changed
+        self.changed: Callable[[Message], None] = ignore
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self.poll)

@@ -509,7 +509,9 @@ def test_a_rival_is_compared_in_pairs_on_the_same_rows(
     found = evaluated(bundle, cohort, tmp_path / "out", "--rival", str(other), "--discard-prepared")
     said = capsys.readouterr().out
     assert found["rival_model"] == {"name": "tiny", "sha256": load_bundle(other).sha256, "learnt_from": True}
-    assert "`tiny`, same rows; it learnt from patients of this cohort, so its figures flatter:" in said
+    assert (
+        "`tiny`, same rows; it learnt from patients of this cohort, so its figures look better than they are:" in said
+    )
     assert "Model above less `tiny`, paired" in said
     ours, theirs, difference = (
         found[key][0] if key == "several_less_rival" else found[key]["groups"][0]

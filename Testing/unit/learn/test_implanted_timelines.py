@@ -19,9 +19,7 @@ from TemporalGliomaRisk.learn.feature_store import (
     PlaceSampling,
     cache_features,
     grown_places,
-    implanted_features,
     load_features,
-    timeline_features,
 )
 from TemporalGliomaRisk.learn.finetune import FinetuneConfig, begin_head, finetune_head, plain_rows, training_rows
 from TemporalGliomaRisk.learn.implanted_timelines import (
@@ -35,6 +33,7 @@ from TemporalGliomaRisk.learn.implanted_timelines import (
 )
 from TemporalGliomaRisk.learn.implants import ImplantConfig
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
+from TemporalGliomaRisk.learn.timeline_features import implanted_features, timeline_features
 from TemporalGliomaRisk.simulate import growth
 
 MakeStored = Callable[..., StoredPatient]

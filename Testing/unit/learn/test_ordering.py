@@ -13,11 +13,12 @@ import torch
 
 from TemporalGliomaRisk.encode.evidence import EvidenceConfig, EvidenceModel
 from TemporalGliomaRisk.encode.pairs import PairModel
-from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features, timeline_features
+from TemporalGliomaRisk.learn.feature_store import PlaceSampling, cache_features, load_features
 from TemporalGliomaRisk.learn.order_scoring import ScoredOrder, order_of_patient
 from TemporalGliomaRisk.learn.ordering import OrderConfig, comparable_pairs, order_losses, train_order
 from TemporalGliomaRisk.learn.scoring import encoded_visits
 from TemporalGliomaRisk.learn.stored_patient import StoredPatient
+from TemporalGliomaRisk.learn.timeline_features import timeline_features
 
 SMALL = EvidenceConfig(feature_channels=8, convolutions=1, comparison_channels=8, history_channels=8)
 

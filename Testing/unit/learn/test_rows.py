@@ -21,7 +21,6 @@ from TemporalGliomaRisk.learn.feature_store import (
     cache_features,
     grown_places,
     load_features,
-    timeline_features,
 )
 from TemporalGliomaRisk.learn.finetune import (
     FinetuneConfig,
@@ -36,6 +35,7 @@ from TemporalGliomaRisk.learn.finetune import (
     with_later_settings,
 )
 from TemporalGliomaRisk.learn.implanted_timelines import TimelineImplantConfig
+from TemporalGliomaRisk.learn.timeline_features import timeline_features
 
 SMALL = EvidenceConfig(feature_channels=4, convolutions=1, comparison_channels=6, history_channels=6)
 PLAIN = FinetuneConfig(drop_visit_chance=0, drop_sequence_chance=0)

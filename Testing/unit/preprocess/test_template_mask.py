@@ -11,8 +11,9 @@ from TemporalGliomaRisk.preprocess.brain_core import dice, met
 from TemporalGliomaRisk.preprocess.brain_mask import background_of, check_plausible
 from TemporalGliomaRisk.preprocess.config import PreprocessConfig
 from TemporalGliomaRisk.preprocess.descent import shrunk
+from TemporalGliomaRisk.preprocess.find_brain import LEAST_TEMPLATE_SIMILARITY
 from TemporalGliomaRisk.preprocess.grid import canonical
-from TemporalGliomaRisk.preprocess.prepare import LEAST_TEMPLATE_SIMILARITY, prepare_first_visit
+from TemporalGliomaRisk.preprocess.prepare import prepare_first_visit
 from TemporalGliomaRisk.preprocess.template_mask import template_mask
 from TemporalGliomaRisk.timeline.sitk_images import volume_from_sitk
 from TemporalGliomaRisk.timeline.visit import Visit, VolumeInMemory

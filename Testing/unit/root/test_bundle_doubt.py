@@ -137,8 +137,8 @@ def test_files_that_no_hash_covers_are_not_believed(bundle: Path, small_bundle: 
     [
         ("change.whitening", torch.zeros(4, 2, 2), "does not fit its network"),
         ("appearance.level", torch.zeros(4, 2), "spread that is not above 0"),
-        ("appearance.known", torch.ones(4), "numbers of no use"),
-        ("appearance.level", torch.full((4, 2), torch.nan), "numbers of no use"),
+        ("appearance.known", torch.ones(4), "unusable numbers"),
+        ("appearance.level", torch.full((4, 2), torch.nan), "unusable numbers"),
     ],
 )
 def test_tensors_of_another_kind_are_refused(bundle: Path, name: str, tensor: torch.Tensor, words: str) -> None:

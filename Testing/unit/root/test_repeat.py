@@ -143,6 +143,6 @@ def test_risks_that_cannot_be_compared_are_not_called_the_same(timeline: Timelin
     said = [repeat.noted_after(audit_of(timeline), run, then, now) for then in (tmp_path / "none", fewer, same)]
     assert said == [
         ["No risk.json lies beside the audit, so the risks could not be compared."],
-        ["The risk.json beside the audit cannot be compared with."],
+        ["The risk.json beside the audit cannot be read, so the risks could not be compared."],
         ["risk.json is the same, byte for byte."],
     ]
