@@ -5,6 +5,7 @@
 Visits, follow-up and fate have random streams of their own, so the rows of an evaluation are drawn again in a moment.
 Each is scored by the chance of an event within 365 days of its day, given that none has come so far, by the law that
 the population's events are drawn from: what a model that is told the days could rank by without looking at an image.
+Beside it stands what the shipped model makes of the days itself: the risk by its background, without any image.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from redo import TEST_SEED
 from scipy import stats
 
+from TemporalGliomaRisk.bundle import RiskModel, load_bundle
+from TemporalGliomaRisk.encode.days import day_features
 from TemporalGliomaRisk.evaluate.bootstrap import BootstrapConfig
 from TemporalGliomaRisk.evaluate.landmarks import HORIZON_DAYS, FloatArray, LandmarkRows
 from TemporalGliomaRisk.evaluate.table import auroc_by_visits
 from TemporalGliomaRisk.files import write_json_whole
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+from TemporalGliomaRisk.risk.hazards import horizon_hazard
 from TemporalGliomaRisk.simulate.config import PopulationName, SimulationConfig
 from TemporalGliomaRisk.simulate.outcome import (
     EARLIEST_EVENT_DAY,
@@ -35,6 +41,8 @@ from TemporalGliomaRisk.simulate.randomness import stream
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 OUTPUT = RESULTS / "days_alone.json"
 BOOTSTRAP = BootstrapConfig(seed=1)
+TENTHS = (10, 50, 90)
+"""Percentiles of a risk over the rows that are written down."""
 ROWS_COMPARED = "rows compared"
 """The patients of ``make science``, of the population ``main``."""
 
@@ -65,29 +73,56 @@ def risk_of_days(days: FloatArray, config: SimulationConfig) -> FloatArray:
     return risk
 
 
-def timeline(config: SimulationConfig, seed: int, patient_number: int) -> tuple[list[float], float, bool]:
-    """Days of a simulated patient's visits before the end, the day of the end, and whether it is the event."""
+def timeline(config: SimulationConfig, seed: int, patient_number: int) -> tuple[list[float], float, bool, float]:
+    """Days of a simulated patient's visits before the end, day of the end, whether it is the event, treatment's age.
+
+    Days count from the first visit; the last number is the days since treatment at that visit.
+    """
     population, stream_seed = POPULATION[config.population], config.stream_seed(seed)
     schedule = population.draw_schedule(stream(stream_seed, patient_number, "schedule"))
     # The extent of resection has no part in a fate without hazard ratios.
     drawn = draw_event_day(stream(stream_seed, patient_number, "fate"), config, "biopsy", population.event_law)
-    observed = drawn is not None and np.ceil(drawn) <= schedule.last_contact_day
+    observed = drawn is not None and bool(np.ceil(drawn) <= schedule.last_contact_day)
     end = float(np.ceil(drawn)) if drawn is not None and observed else float(schedule.last_contact_day)
-    return [float(day) for day in schedule.visit_days if day < end], end, observed
+    days = [float(day) for day in schedule.visit_days if day < end]
+    return days, end, observed, float(schedule.first_days_since_treatment)
+
+
+@torch.inference_mode()
+def background_risks(model: RiskModel, days: list[float], since_treatment: float) -> list[float]:
+    """(visits,), the risk by a model's background alone, as if no place of the brain had any hazard."""
+    first = torch.tensor(days)
+    features = day_features(first, first + since_treatment).float()
+    hazards = model.calibration.background_scale * model.network.background_hazards(features).mean(dim=0)
+    return [float(risk) for risk in -torch.expm1(-horizon_hazard(hazards))]
 
 
 def measured(config: SimulationConfig, seed: int, numbers: range) -> dict[str, Any]:
-    """AUROC by the number of visits, of patients of one seed."""
-    rows = LandmarkRows.of_timelines(timeline(config, seed, number) for number in numbers)
+    """AUROC by the number of visits, of patients of one seed, and how far the risks spread."""
+    model = load_bundle(resource_path(DEFAULT_MODEL))
+    drawn = [timeline(config, seed, number) for number in numbers]
+    rows = LandmarkRows.of_timelines((days, end, observed) for days, end, observed, _ in drawn)
     if rows.days_since_first is None:
         raise RuntimeError("Rows of timelines have a clock.")
-    scores = risk_of_days(rows.days_since_first, config)
+    law = risk_of_days(rows.days_since_first, config)
+    background = np.array([one for days, _, _, treatment in drawn for one in background_risks(model, days, treatment)])
     return {
         "population": config.population,
         "seed": seed,
         "patients": len(numbers),
-        "auroc": auroc_by_visits(scores, rows, BOOTSTRAP),
+        "auroc": auroc_by_visits(law, rows, BOOTSTRAP),
+        "risks": _percentiles(law),
+        "background": {
+            "model": model.name,
+            "risk_files_sha256": model.risk_files,
+            "auroc": auroc_by_visits(background, rows, BOOTSTRAP),
+            "risks": _percentiles(background),
+        },
     }
+
+
+def _percentiles(risks: FloatArray) -> dict[str, float]:
+    return {str(one): float(np.percentile(risks, one)) for one in TENTHS}
 
 
 def as_evaluated(population: PopulationName) -> dict[str, Any]:

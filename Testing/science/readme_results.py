@@ -57,9 +57,9 @@ def evaluations() -> dict[str, dict[str, Any]]:
 
 
 def days_alone() -> dict[str, dict[str, Any]]:
-    """AUROC of the days alone, by population or :data:`ROWS_COMPARED` and by number of visits."""
-    tables = json.loads(DAYS.read_text(encoding="utf-8"))
-    return {name: table["auroc"] for name, table in tables.items()}
+    """What the days alone tell, by population or :data:`ROWS_COMPARED`."""
+    found: dict[str, dict[str, Any]] = json.loads(DAYS.read_text(encoding="utf-8"))
+    return found
 
 
 def cell(entry: Mapping[str, Any], digits: int = 2) -> str:
@@ -138,7 +138,7 @@ def distances(known: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         keys = ("several_visits", "single_visit", "ideal_observer")
         ours, alone, ideal = (metric(one[key]["groups"], "4 or more", "auroc")["value"] for key in keys)
         way[name], could[name] = percent((ours - 0.5) / (ideal - 0.5)), f"{ideal - alone:.2f}"
-        by_days[name] = percent((days[name]["4 or more"]["value"] - 0.5) / (ideal - 0.5))
+        by_days[name] = percent((days[name]["auroc"]["4 or more"]["value"] - 0.5) / (ideal - 0.5))
         helped[name] = f"{metric(one['several_less_single'], '4 or more', 'auroc')['value']:.2f}"
         if other := one.get("ideal_observer_deceived"):
             nearer = metric(other["groups"], "4 or more", "auroc")["value"]
@@ -224,7 +224,7 @@ def rows_compared() -> Iterator[str]:
             f"{math.exp(LARGEST_LOG_SCALE):.0f}th. The risks that are left hardly differ, and rank by the days between "
             "visits."
         )
-    days = days_alone()[ROWS_COMPARED]
+    days = days_alone()[ROWS_COMPARED]["auroc"]
     yield ""
     yield filled(
         "By the law that events are drawn from, the days alone rank these visits with an AUROC of "
@@ -278,7 +278,14 @@ def facts(one: Mapping[str, Any], days: Mapping[str, Any]) -> Iterator[tuple[str
         found = metric(deceived["groups"], "4 or more", "auroc")
         yield "AUROC of one who takes a treatment effect for a lesion, four or more", cell(found)
     for group, title in (("4 or more", "four or more"), ("all", "all visits")):
-        yield f"AUROC of the days alone, {title}", cell(days[group])
+        yield f"AUROC of the days alone, {title}", cell(days["auroc"][group])
+    yield (
+        "AUROC of the model's background, its own account of the days, four or more",
+        cell(days["background"]["auroc"]["4 or more"]),
+    )
+    for who, risks in (("the days alone", days["risks"]), ("the model's background", days["background"]["risks"])):
+        low, middle, high = (f"{100 * risks[end]:.0f}" for end in ("10", "50", "90"))
+        yield f"risk by {who}, median [10th, 90th percentile], %", f"{middle} [{low}, {high}]"
     for title, name in ((ERROR, "calibration_error"), (SLOPE, "calibration_slope")):
         found = metric(one["several_visits"]["groups"], "all", name)
         digits = 3 if title == ERROR else 2

@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from TemporalGliomaRisk.bundle import load_bundle
+from TemporalGliomaRisk.encode.days import day_features
+from TemporalGliomaRisk.resources import DEFAULT_MODEL, resource_path
+from TemporalGliomaRisk.risk.ensemble import TimelineRisk
 from TemporalGliomaRisk.simulate.config import SimulationConfig
 from TemporalGliomaRisk.simulate.outcome import draw_event_day
 from TemporalGliomaRisk.simulate.population import POPULATION
@@ -47,7 +52,18 @@ def test_a_timeline_drawn_again_is_that_of_the_simulated_patient(days_alone, pop
     config = SimulationConfig(population=population)
     truth = draw_truth(config, 900016, number)
     visits = [day for day in truth.visit_days if day < truth.follow_up_days]
-    assert days_alone.timeline(config, 900016, number) == (visits, truth.follow_up_days, truth.event_observed)
+    found = (visits, truth.follow_up_days, truth.event_observed, truth.schedule.first_days_since_treatment)
+    assert days_alone.timeline(config, 900016, number) == found
+
+
+def test_the_background_s_risk_is_the_model_s_where_no_place_has_hazard(days_alone) -> None:
+    model = load_bundle(resource_path(DEFAULT_MODEL))
+    running = TimelineRisk(model.network, model.calibration, model.single_visit_calibration)
+    days, treatment = [0.0, 84.0, 480.0], 11.0
+    features = day_features(torch.tensor(days), torch.tensor(days) + treatment).float()
+    nothing = torch.zeros((4, 5, model.network.config.feature_channels))
+    said = [running.see(nothing, torch.tensor([True, False, False, False]), one).background_hazard for one in features]
+    assert days_alone.background_risks(model, days, treatment) == pytest.approx(-np.expm1(-np.array(said)), rel=1e-5)
 
 
 def test_the_file_is_of_the_rows_that_the_models_were_measured_on(days_alone) -> None:
