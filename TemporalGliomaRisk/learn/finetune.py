@@ -292,8 +292,8 @@ def finetune_head(
     def begin() -> None:
         if start_from is not None:
             return
-        if config.background_first and not config.single_visit:
-            lived = [patient for patient in train if not isinstance(patient, ImplantedPatient)]
+        lived = [patient for patient in train if not isinstance(patient, ImplantedPatient)]
+        if config.background_first and lived and not config.single_visit:
             fit_background(head, lived, validation, seed=config.seed)
         match_prevalence(head, train[:40], load, config)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +29,9 @@ MAIN_PATIENTS = 250
 """Of main, whose first visits are held against their fates."""
 
 VERSION_1_PATIENT = (20261, 59)
-VERSION_1_SHA256 = {
-    "FLAIR": "58e56db82be213900f091b77b9d52e132ea84f1b7348702760fb1fef3750ae01",
-    "T2w": "7e403690e20c98554b712f2b2ad9c137bfd61b9bb8c6835165667ca19420c322",
-    "T1w": "e42e4cbe31dc811cdcae4db21fd9f4c8b3760bdbc2e785eeb891aa769d2e7b35",
-    "ce-gd_T1w": "3357dbc3a087d14344a7b75efc6c13388057e8b98e2019a55f70e9ab4dde90a6",
-    "lesion": "e6f9eeca5c1a354f06cde1e4f2296525013a3843f308bd466c7b92929d2bab8f",
-}
-VERSION_1_SUMMARY = {
-    "FLAIR": (200.6292, 43.5615),
-    "T2w": (212.9412, 64.3844),
-    "T1w": (120.8599, 28.1554),
-    "ce-gd_T1w": (109.3222, 26.7055),
-}
-"""Mean and standard deviation inside the brain."""
+VERSION_1_BLOCKS = Path(__file__).with_name("version_1_blocks.npz")
+"""Means of blocks of voxels of that patient's first visit, by map."""
+BLOCK_VOXELS = 16
 
 
 def config(population: PopulationName, recurrent_fraction: float = 0.45) -> SimulationConfig:
@@ -58,18 +44,25 @@ def drawn() -> dict[str, list[truths.PatientTruth]]:
     return {name: [patients.draw_truth(config(name, 1.0), SEED, number) for number in range(1, 4)] for name in NEW}
 
 
-def test_version_1_gives_the_bytes_it_always_gave() -> None:
+def blocks_of(voxels: np.ndarray) -> np.ndarray:
+    """Means of blocks of a map."""
+    shape = [BLOCK_VOXELS * (length // BLOCK_VOXELS) for length in voxels.shape]
+    cut = voxels[tuple(slice(length) for length in shape)].astype(np.float64)
+    parts = [part for length in shape for part in (length // BLOCK_VOXELS, BLOCK_VOXELS)]
+    return cut.reshape(parts).mean(axis=(1, 3, 5))
+
+
+def test_version_1_gives_the_volumes_it_always_gave() -> None:
     truth = patients.draw_truth(SimulationConfig(), *VERSION_1_PATIENT)
     visit = patients.render_visit(truth, 0)
-    maps = {name: volume.voxels for name, volume in visit.volumes.items()}
-    # Processors of other kinds round the last bits of exponentials otherwise, and a voxel in a million with them.
-    for name, (mean, spread) in VERSION_1_SUMMARY.items():
-        inside = maps[name][maps[name] > 0].astype(np.float64)
-        assert (inside.mean(), inside.std()) == pytest.approx((mean, spread), abs=0.002)
-    if sys.platform == "linux" and platform.machine() == "x86_64":
-        found = {name: hashlib.sha256(voxels.tobytes()).hexdigest() for name, voxels in maps.items()}
-        found["lesion"] = hashlib.sha256(visit.lesion.tobytes()).hexdigest()
-        assert found == VERSION_1_SHA256
+    maps = {name: volume.voxels for name, volume in visit.volumes.items()} | {"lesion": visit.lesion}
+    with np.load(VERSION_1_BLOCKS) as known:
+        assert set(known) == set(maps)
+        for name, voxels in maps.items():
+            assert len(np.unique(known[name])) > 4
+            # Not byte by byte: processors of other kinds round the last bits of exponentials otherwise, and with them a
+            # voxel in a million by one unit, of 4,096 in a block.
+            np.testing.assert_allclose(blocks_of(voxels), known[name], rtol=0, atol=0.005, err_msg=name)
 
 
 def test_version_1_is_recorded_as_it_always_was() -> None:
